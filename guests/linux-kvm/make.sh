@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Builds the stock-Linux workloads out of Debian packages; nothing but the tools named below is installed.
+#   make.sh [--force] [OUTDIR]        OUTDIR defaults to .cache/linux-kvm at the top of the repository
+# leaves in OUTDIR:
+#   vmlinux    Debian's cloud kernel, an uncompressed ELF with a PVH entry (linux-image-cloud-amd64)
+#   bzImage    the same kernel as packaged (LZ4)
+#   boot.cpio  initramfs: busybox; prints MARKER-L1-USERSPACE, then powers off (init-boot)
+#   kvm.cpio   initramfs: loads kvm-amd, runs the small VMM with a real-mode and a long-mode guest and prints the
+#              kernel's own kvm_exit counts (init-kvm); kernel option hvnpt=0|1; the kernel's whole kvm tracepoint log
+#              goes to a second serial port when there is one
+#   versions   the packages these were made from
+# A complete OUTDIR made from the same sources is left as it is. Exit status: 0 made or up to date, 1 failed (one line on stderr says why).
+set -euo pipefail
+export LC_ALL=C
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$here/../.." && pwd)
+products=(vmlinux bzImage boot.cpio kvm.cpio versions)
+
+fail() { echo "linux-kvm: $*" >&2; exit 1; }
+
+force=
+[ "${1:-}" != --force ] || { force=yes; shift; }
+[ $# -le 1 ] || fail "usage: make.sh [--force] [OUTDIR]"
+out=${1:-$top/.cache/linux-kvm}
+stamp=$(cd "$here" && cat make.sh vmm.c guest16.S guest64.S init-boot init-kvm | sha256sum | cut -d' ' -f1)
+
+complete() {
+  local product
+  [ "$(cat "$out/.stamp" 2>/dev/null)" = "$stamp" ] || return 1
+  for product in "${products[@]}"; do [ -s "$out/$product" ] || return 1; done
+}
+if [ -z "$force" ] && complete; then echo "$out is up to date"; exit 0; fi
+
+mkdir -p "$(dirname "$out")"
+work=$(mktemp -d "$(dirname "$out")/.linux-kvm.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+log=$work/log
+: >"$log"
+
+# --- tools and packages ---------------------------------------------------------------------------------------------------
+apt_options=(-q -o Acquire::Retries=3)
+[ "$(id -u)" != 0 ] || apt_options+=(-o APT::Sandbox::User=root)
+
+command -v apt-get >/dev/null || fail "needs Debian's apt-get and the package archive behind it; this host has none"
+command -v dpkg-deb >/dev/null || fail "needs dpkg-deb, which is not installed"
+
+updated=
+refresh() { # fetches the package lists once: the system's as root, private ones otherwise
+  [ -z "$updated" ] || return 1
+  updated=yes
+  if [ "$(id -u)" != 0 ]; then
+    mkdir -p "$work/lists/partial" "$work/archives/partial"
+    apt_options+=(-o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/archives")
+  fi
+  apt-get "${apt_options[@]}" update >>"$log" 2>&1 || fail "apt-get update failed: $(reason)"
+}
+reason() { grep -E '^(E|Err|W):?' "$log" | tail -n 1 || tail -n 1 "$log"; }
+
+missing=()
+for tool in lz4:lz4 cpio:cpio gcc:gcc readelf:binutils; do
+  command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
+done
+! command -v gcc >/dev/null || echo '#include <linux/kvm.h>
+#include <stdio.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libc6-dev)
+[[ " ${missing[*]} " != *" gcc "* ]] || missing+=(libc6-dev)
+if [ ${#missing[@]} -gt 0 ]; then
+  [ "$(id -u)" = 0 ] || fail "missing tools; run as root: apt-get install -y ${missing[*]}"
+  install_missing() { DEBIAN_FRONTEND=noninteractive apt-get "${apt_options[@]}" install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1; }
+  install_missing || { refresh && install_missing; } || fail "cannot install ${missing[*]}: $(reason)"
+fi
+
+kernel_package() {
+  apt-cache "${apt_options[@]}" depends linux-image-cloud-amd64 2>>"$log" | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' | head -n 1
+}
+kernel=$(kernel_package)
+[ -n "$kernel" ] || { refresh; kernel=$(kernel_package); }
+[ -n "$kernel" ] || fail "apt knows no linux-image-cloud-amd64 even after apt-get update: is this Debian for amd64?"
+
+download() { (cd "$work" && rm -f -- *.deb && apt-get "${apt_options[@]}" download "$kernel" busybox-static) >>"$log" 2>&1; }
+download || { refresh && kernel=$(kernel_package) && [ -n "$kernel" ] && download; } ||
+  fail "cannot download the packages $kernel and busybox-static: $(reason)"
+
+# --- the kernel -----------------------------------------------------------------------------------------------------------
+cd "$work"
+mkdir made kernel busybox
+dpkg-deb -x "$(echo linux-image-*.deb)" kernel || fail "the kernel package does not unpack"
+dpkg-deb -x "$(echo busybox-static_*.deb)" busybox || fail "the busybox package does not unpack"
+for package in *.deb; do dpkg-deb -W "$package"; done >made/versions
+cp kernel/boot/vmlinuz-* made/bzImage
+chmod 644 made/bzImage
+
+# The LZ4 payload starts at the legacy-frame magic; the kernel puts its own size after the frame, which lz4 complains about.
+offset=$(grep -aobP '\x02\x21\x4c\x18' made/bzImage | head -n 1 | cut -d: -f1 || true)
+[ -n "$offset" ] || fail "no LZ4 payload in $kernel"
+tail -c +"$((offset + 1))" made/bzImage | lz4 -dc 2>>"$log" >made/vmlinux || true
+sections_end=$(readelf -h made/vmlinux 2>>"$log" | awk '/Start of section headers/ { s = $5 } /Size of section headers/ { z = $5 } /Number of section headers/ { n = $5 } END { print s + z * n }')
+[ "${sections_end:-0}" -gt 0 ] && [ "$(stat -c %s made/vmlinux)" -ge "$sections_end" ] || fail "the payload of $kernel is not a whole ELF file"
+readelf -n made/vmlinux 2>>"$log" | grep -q Xen || fail "$kernel has no PVH entry note"
+
+# --- the initramfs images -------------------------------------------------------------------------------------------------
+newc_entry() { # newc_entry NAME MODE MAJOR MINOR: one header-only entry of a "newc" archive
+  local size=$((${#1} + 1))
+  printf '070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s\0' 0 "$2" 0 0 1 0 0 0 0 "$3" "$4" "$size" 0 "$1"
+  head -c "$(((4 - (110 + size) % 4) % 4))" /dev/zero
+}
+device_nodes() { # a second archive behind the first: making nodes in the tree itself would need root
+  newc_entry dev/console $((020600)) 5 1
+  newc_entry dev/null $((020666)) 1 3
+  newc_entry dev/ttyS0 $((020600)) 4 64
+  newc_entry dev/kmsg $((020600)) 1 11
+  newc_entry 'TRAILER!!!' 0 0 0
+}
+initramfs() { # initramfs INIT PRODUCT: packs tree/ with the given init; the same bytes whoever runs it, whenever
+  install -m 755 "$1" tree/init
+  find tree -exec touch -h -d @0 {} +
+  (cd tree && find . -print0 | sort -z | cpio --quiet -0 -o -H newc --reproducible -R 0:0) >"made/$2"
+  device_nodes >>"made/$2"
+}
+umask 022
+mkdir -p tree/bin tree/dev tree/proc tree/sys tree/tmp
+cp busybox/bin/busybox tree/bin/
+ln -s busybox tree/bin/sh
+initramfs "$here/init-boot" boot.cpio
+
+mkdir tree/modc
+modules=$(echo kernel/lib/modules/*/kernel)
+cp "$modules/arch/x86/kvm/kvm.ko" "$modules/arch/x86/kvm/kvm-amd.ko" "$modules/virt/lib/irqbypass.ko" tree/modc/ 2>>"$log" ||
+  fail "$kernel lacks kvm.ko, kvm-amd.ko or irqbypass.ko where they were expected"
+gcc -O2 -static -s -Wl,--build-id=none -o tree/bin/vmm "$here"/vmm.c "$here"/guest16.S "$here"/guest64.S 2>>"$log" || fail "the VMM does not compile: $(tail -n 1 "$log")"
+initramfs "$here/init-kvm" kvm.cpio
+
+for archive in boot kvm; do
+  cpio --quiet -t <"made/$archive.cpio" 2>>"$log" | grep -qx init || fail "$archive.cpio has no init"
+done
+
+# --- hand over ------------------------------------------------------------------------------------------------------------
+echo "$stamp" >made/.stamp
+[ ! -e "$out" ] || mv "$out" "$work/old"
+mv made "$out"
+ls -l "$out"
+cat "$out/versions"
