@@ -1,0 +1,361 @@
+package dev.pacifica.emulator.cpu;
+
+import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.paging.Mmu;
+
+/**
+ * The architectural state of one processor and its way to memory. Fields are public because the rooms {@code execute}, {@code fp},
+ * {@code paging} and {@code svm} are the processor; nothing outside them writes here.
+ *
+ * <p>While an instruction executes, {@link #rip} still is its own address; whoever executes it advances {@code rip} when it has
+ * completed, so that a fault restarts it by itself.
+ */
+public final class Cpu {
+    public static final int RAX = 0;
+    public static final int RCX = 1;
+    public static final int RDX = 2;
+    public static final int RBX = 3;
+    public static final int RSP = 4;
+    public static final int RBP = 5;
+    public static final int RSI = 6;
+    public static final int RDI = 7;
+    /** Index into {@link #r} of a register that always is zero: no base, no index. */
+    public static final int ZERO = 16;
+
+    public static final int ES = 0;
+    public static final int CS = 1;
+    public static final int SS = 2;
+    public static final int DS = 3;
+    public static final int FS = 4;
+    public static final int GS = 5;
+    public static final int LDTR = 6;
+    public static final int TR = 7;
+
+    public static final int CF = 1;
+    public static final int PF = 1 << 2;
+    public static final int AF = 1 << 4;
+    public static final int ZF = 1 << 6;
+    public static final int SF = 1 << 7;
+    public static final int TF = 1 << 8;
+    public static final int IF = 1 << 9;
+    public static final int DF = 1 << 10;
+    public static final int OF = 1 << 11;
+    public static final int IOPL = 3 << 12;
+    public static final int NT = 1 << 14;
+    public static final int RF = 1 << 16;
+    public static final int VM = 1 << 17;
+    public static final int AC = 1 << 18;
+    public static final int VIF = 1 << 19;
+    public static final int VIP = 1 << 20;
+    public static final int ID = 1 << 21;
+    public static final int ARITHMETIC_FLAGS = CF | PF | AF | ZF | SF | OF;
+
+    public static final long CR0_PE = 1;
+    public static final long CR0_MP = 1 << 1;
+    public static final long CR0_EM = 1 << 2;
+    public static final long CR0_TS = 1 << 3;
+    public static final long CR0_ET = 1 << 4;
+    public static final long CR0_NE = 1 << 5;
+    public static final long CR0_WP = 1 << 16;
+    public static final long CR0_AM = 1 << 18;
+    public static final long CR0_NW = 1 << 29;
+    public static final long CR0_CD = 1 << 30;
+    public static final long CR0_PG = 1L << 31;
+
+    public static final long CR4_VME = 1;
+    public static final long CR4_PVI = 1 << 1;
+    public static final long CR4_TSD = 1 << 2;
+    public static final long CR4_DE = 1 << 3;
+    public static final long CR4_PSE = 1 << 4;
+    public static final long CR4_PAE = 1 << 5;
+    public static final long CR4_MCE = 1 << 6;
+    public static final long CR4_PGE = 1 << 7;
+    public static final long CR4_PCE = 1 << 8;
+    public static final long CR4_OSFXSR = 1 << 9;
+    public static final long CR4_OSXMMEXCPT = 1 << 10;
+    public static final long CR4_UMIP = 1 << 11;
+    public static final long CR4_FSGSBASE = 1 << 16;
+    public static final long CR4_PCIDE = 1 << 17;
+    public static final long CR4_OSXSAVE = 1 << 18;
+    public static final long CR4_SMEP = 1 << 20;
+    public static final long CR4_SMAP = 1 << 21;
+
+    public static final long EFER_SCE = 1;
+    public static final long EFER_LME = 1 << 8;
+    public static final long EFER_LMA = 1 << 10;
+    public static final long EFER_NXE = 1 << 11;
+    public static final long EFER_SVME = 1 << 12;
+    public static final long EFER_LMSLE = 1 << 13;
+    public static final long EFER_FFXSR = 1 << 14;
+
+    public static final int ATTR_S = 1 << 4;
+    public static final int ATTR_P = 1 << 7;
+    public static final int ATTR_L = 1 << 9;
+    public static final int ATTR_DB = 1 << 10;
+    public static final int ATTR_G = 1 << 11;
+
+    /** Bits of {@link #attention}: why the interpreter must return to the run loop at the next instruction boundary. */
+    public static final int ATTENTION_INTERRUPT = 1;
+
+    /** A mode, RIP stream or translation context changed: look up everything anew (VMRUN, #VMEXIT, mode switch). */
+    public static final int ATTENTION_CONTEXT = 2;
+
+    /** The processor halted, shut down or the machine is to stop. */
+    public static final int ATTENTION_STOP = 4;
+
+    /** Single step or another debug trap is due after the current instruction. */
+    public static final int ATTENTION_DEBUG = 8;
+
+    /** What the processor does now. */
+    public static final int RUNNING = 0;
+    /** In HLT, woken by an interrupt. */
+    public static final int HALTED = 1;
+    /** In MWAIT, woken by an interrupt (a monitored write counts as none seen). */
+    public static final int MWAITING = 2;
+    /** Shutdown after a triple fault; only a reset or INIT ends it. */
+    public static final int SHUTDOWN = 3;
+    /** Waiting for SIPI after INIT (application processors). */
+    public static final int WAIT_FOR_SIPI = 4;
+
+    /** Number of the processor in the machine, from 0; also its APIC id. */
+    public final int id;
+
+    public final VirtualClock clock;
+    public final PhysicalMemory memory;
+    public final PortBus ports;
+    public final Mmu mmu;
+
+    /** Set by the machine before the first instruction. */
+    public LocalInterruptController apic;
+
+    /** Null when nobody observes. */
+    public MachineObserver observer;
+
+    /** General registers 0..15; {@link #ZERO} stays 0. */
+    public final long[] r = new long[32];
+
+    public long rip;
+
+    public final int[] segSelector = new int[8];
+    public final long[] segBase = new long[8];
+    /** Byte-granular limits, 0 to FFFFFFFFh. */
+    public final long[] segLimit = new long[8];
+    /** Attributes in the VMCB's 12-bit form (Appendix B). */
+    public final int[] segAttr = new int[8];
+
+    public long gdtrBase;
+    public int gdtrLimit;
+    public long idtrBase;
+    public int idtrLimit;
+
+    public long cr0;
+    public long cr2;
+    public long cr3;
+    public long cr4;
+    public long efer;
+    public final long[] dr = new long[8];
+    public int cpl;
+
+    /** EFER.LMA. Derived by {@link #updateMode}. */
+    public boolean longMode;
+    /** Long mode with CS.L: 64-bit code. Derived. */
+    public boolean mode64;
+    /** CR0.PE. Derived. */
+    public boolean protectedMode;
+    /** RFLAGS.VM in protected mode. Derived. */
+    public boolean vm86;
+    /** Default code size 16, 32 or 64. Derived. */
+    public int codeBits;
+    /** Stack pointer width in bytes, 2, 4 or 8. Derived. */
+    public int stackSize;
+
+    /** RFLAGS but for the arithmetic flags. */
+    private int systemFlags;
+
+    private int arithmeticFlags;
+
+    /** {@link #RUNNING}, {@link #HALTED} … */
+    public int activity;
+
+    /** Reasons to leave the interpreter at the next boundary; see ATTENTION_*. */
+    public int attention;
+
+    /** Interrupt shadow of STI or MOV SS: holds for exactly the next instruction boundary (§15.21.5). */
+    public boolean interruptShadow;
+
+    /** As {@link #interruptShadow}, but of MOV SS/POP SS, which also holds back debug traps. */
+    public boolean stackShadow;
+
+    public boolean nmiPending;
+    /** Set while an NMI handler runs, until IRET. */
+    public boolean nmiBlocked;
+
+    public boolean initPending;
+    public boolean smiPending;
+
+    /** Global interrupt flag (§15.17). */
+    public boolean gif = true;
+
+    /** Running a guest: between VMRUN and #VMEXIT. */
+    public boolean guestMode;
+
+    /** Added to the tick count to give this processor's TSC (WRMSR TSC, TSC_ADJUST). */
+    public long tscOffset;
+
+    private final GuestException exception = new GuestException();
+    public final WorldSwitched worldSwitched = new WorldSwitched();
+
+    public Cpu(int id, VirtualClock clock, PhysicalMemory memory, PortBus ports) {
+        this.id = id;
+        this.clock = clock;
+        this.memory = memory;
+        this.ports = ports;
+        mmu = new Mmu(this, memory);
+    }
+
+    /** Recomputes what derives from CR0, EFER, CS, SS and RFLAGS.VM. To be called after any of them changed. */
+    public void updateMode() {
+        protectedMode = (cr0 & CR0_PE) != 0;
+        longMode = (efer & EFER_LMA) != 0;
+        vm86 = protectedMode && (systemFlags & VM) != 0;
+        mode64 = longMode && (segAttr[CS] & ATTR_L) != 0;
+        boolean big = protectedMode && !vm86 && (segAttr[CS] & ATTR_DB) != 0 || !protectedMode && (segAttr[CS] & ATTR_DB) != 0;
+        codeBits = mode64 ? 64 : big && !vm86 ? 32 : 16;
+        stackSize = mode64 ? 8 : (segAttr[SS] & ATTR_DB) != 0 && !vm86 ? 4 : 2;
+        attention |= ATTENTION_CONTEXT;
+        mmu.contextChanged();
+    }
+
+    /** RFLAGS as software sees it, bit 1 set. */
+    public long rflags() {
+        return systemFlags | arithmeticFlags | 2;
+    }
+
+    /** Sets all of RFLAGS; reserved bits are dropped. Does not check privileges. */
+    public void setRflags(long value) {
+        arithmeticFlags = (int) value & ARITHMETIC_FLAGS;
+        int system = (int) value & (TF | IF | DF | IOPL | NT | RF | VM | AC | VIF | VIP | ID);
+        int changed = systemFlags ^ system;
+        systemFlags = system;
+        if ((changed & VM) != 0) {
+            updateMode();
+        }
+        if ((changed & (AC | IF | TF)) != 0) {
+            attention |= ATTENTION_INTERRUPT;
+            mmu.contextChanged();
+        }
+    }
+
+    /** The flags but the arithmetic ones, cheaply. */
+    public int systemFlags() {
+        return systemFlags;
+    }
+
+    /** Sets the arithmetic flags CF PF AF ZF SF OF. */
+    public void setArithmeticFlags(int value) {
+        arithmeticFlags = value & ARITHMETIC_FLAGS;
+    }
+
+    public int arithmeticFlags() {
+        return arithmeticFlags;
+    }
+
+    /** Time stamp counter of this processor outside SVM guests: ticks plus {@link #tscOffset}. */
+    public long tsc() {
+        return clock.now() + tscOffset;
+    }
+
+    /** The exception, ready to throw: {@code throw cpu.fault(GuestException.GP, 0)}. */
+    public GuestException fault(int vector, int errorCode) {
+        exception.vector = vector;
+        exception.errorCode = errorCode;
+        exception.hasErrorCode = true;
+        return exception;
+    }
+
+    /** An exception without error code, ready to throw. */
+    public GuestException fault(int vector) {
+        exception.vector = vector;
+        exception.errorCode = 0;
+        exception.hasErrorCode = false;
+        return exception;
+    }
+
+    /** Whether the address is canonical for 48-bit linear addresses. */
+    public static boolean canonical(long va) {
+        return va << 16 >> 16 == va;
+    }
+
+    /**
+     * The linear address of {@code size} bytes at {@code offset} in a segment, with every check of the mode: canonical form in 64-bit
+     * mode, limit, type and presence otherwise. Raises #GP(0) or, for SS, #SS(0). The offset must already be truncated to the
+     * address size.
+     */
+    public long linear(int segment, long offset, int size, boolean write) {
+        if (mode64) {
+            long va = segment >= FS ? segBase[segment] + offset : offset;
+            if (!canonical(va) || !canonical(va + size - 1)) {
+                throw fault(segment == SS ? GuestException.SS : GuestException.GP, 0);
+            }
+            return va;
+        }
+        checkSegment(segment, offset & 0xffff_ffffL, size, write);
+        return segBase[segment] + offset & 0xffff_ffffL;
+    }
+
+    private void checkSegment(int segment, long offset, int size, boolean write) {
+        int attr = segAttr[segment];
+        long limit = segLimit[segment];
+        boolean bad = false;
+        if (protectedMode && !vm86) {
+            bad = (attr & ATTR_P) == 0
+                    || (attr & 8) != 0 && (write || (attr & 2) == 0) // code: never writable, readable only with R
+                    || (attr & 8) == 0 && write && (attr & 2) == 0;
+        }
+        long last = offset + size - 1;
+        if ((attr & 0xc) == 4) { // expand-down data
+            bad |= offset <= limit || last > ((attr & ATTR_DB) != 0 ? 0xffff_ffffL : 0xffffL);
+        } else {
+            bad |= last > limit;
+        }
+        if (bad) {
+            throw fault(segment == SS ? GuestException.SS : GuestException.GP, 0);
+        }
+    }
+
+    /** Reads a byte, zero-extended, with the current privilege. */
+    public int read8(int segment, long offset) {
+        return mmu.read8(linear(segment, offset, 1, false));
+    }
+
+    public int read16(int segment, long offset) {
+        return mmu.read16(linear(segment, offset, 2, false));
+    }
+
+    public int read32(int segment, long offset) {
+        return mmu.read32(linear(segment, offset, 4, false));
+    }
+
+    public long read64(int segment, long offset) {
+        return mmu.read64(linear(segment, offset, 8, false));
+    }
+
+    public void write8(int segment, long offset, int value) {
+        mmu.write8(linear(segment, offset, 1, true), value);
+    }
+
+    public void write16(int segment, long offset, int value) {
+        mmu.write16(linear(segment, offset, 2, true), value);
+    }
+
+    public void write32(int segment, long offset, int value) {
+        mmu.write32(linear(segment, offset, 4, true), value);
+    }
+
+    public void write64(int segment, long offset, long value) {
+        mmu.write64(linear(segment, offset, 8, true), value);
+    }
+}

@@ -1,0 +1,152 @@
+package dev.pacifica.emulator.machine;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The only clock of the machine. One retired instruction is one tick, one tick is one nanosecond of virtual time; an idle machine
+ * skips ticks without retiring instructions.
+ */
+public final class VirtualClock implements Stateful {
+    /** Ticks a second, which is also the TSC frequency in Hz. */
+    public static final long FREQUENCY = 1_000_000_000L;
+
+    /** The deadline of a timer that is not armed. */
+    public static final long NEVER = Long.MAX_VALUE;
+
+    /** What a timer does when its moment has come. */
+    @FunctionalInterface
+    public interface Action {
+        /** Called at the exact tick {@code now} that the timer was armed for. */
+        void fire(long now);
+    }
+
+    /** One timer, which belongs to a device; unarmed at first. */
+    public final class Timer {
+        private final String name;
+        private final Action action;
+        private long deadline = NEVER;
+
+        private Timer(String name, Action action) {
+            this.name = name;
+            this.action = action;
+        }
+
+        /** Arms the timer for the given tick; a tick that has passed already means the next possible moment. */
+        public void arm(long tick) {
+            deadline = tick;
+            if (tick < nextDeadline) {
+                nextDeadline = tick;
+                deadlineMoved = true;
+            }
+        }
+
+        public void cancel() {
+            deadline = NEVER;
+        }
+
+        /** The armed tick, or {@link #NEVER}. */
+        public long deadline() {
+            return deadline;
+        }
+    }
+
+    /** Instructions retired by all processors of the machine together. Written by the interpreter before anything that can look. */
+    public long retired;
+
+    /** Ticks skipped while the machine was idle. */
+    private long idle;
+
+    private final List<Timer> timers = new ArrayList<>();
+    private long nextDeadline = NEVER;
+    private boolean deadlineMoved;
+
+    /** Creates a timer; timers due at the same tick fire in the order of creation. */
+    public Timer timer(String name, Action action) {
+        Timer timer = new Timer(name, action);
+        timers.add(timer);
+        return timer;
+    }
+
+    /** Virtual time in ticks (nanoseconds) since power-on. */
+    public long now() {
+        return retired + idle;
+    }
+
+    public long idleTicks() {
+        return idle;
+    }
+
+    /** The tick of the earliest armed timer, or {@link #NEVER}. May be early (a cancelled one), never late. */
+    public long nextDeadline() {
+        return nextDeadline;
+    }
+
+    /** Whether a timer was armed before the previous next deadline since the last call: the running slice must end earlier. */
+    public boolean takeDeadlineMoved() {
+        boolean moved = deadlineMoved;
+        deadlineMoved = false;
+        return moved;
+    }
+
+    /** Lets virtual time jump forward to the given tick while no instruction runs. */
+    public void skipTo(long tick) {
+        long now = now();
+        if (tick > now) {
+            idle += tick - now;
+        }
+    }
+
+    /** Fires every timer that is due, in order of deadline, then of creation. */
+    public void fireDue() {
+        long now = now();
+        for (int guard = 0; guard < 1_000_000; guard++) {
+            Timer first = null;
+            for (Timer timer : timers) {
+                if (timer.deadline <= now && (first == null || timer.deadline < first.deadline)) {
+                    first = timer;
+                }
+            }
+            if (first == null) {
+                break;
+            }
+            long due = first.deadline;
+            first.deadline = NEVER;
+            first.action.fire(due);
+        }
+        recomputeNextDeadline();
+    }
+
+    private void recomputeNextDeadline() {
+        long next = NEVER;
+        for (Timer timer : timers) {
+            next = Math.min(next, timer.deadline);
+        }
+        nextDeadline = next;
+    }
+
+    @Override
+    public void save(StateWriter out) {
+        out.section("clock");
+        out.u64("retired", retired);
+        out.u64("idle", idle);
+        out.u32("timers", timers.size());
+        for (Timer timer : timers) {
+            out.u64(timer.name, timer.deadline);
+        }
+    }
+
+    @Override
+    public void load(StateReader in) {
+        in.section("clock");
+        retired = in.u64("retired");
+        idle = in.u64("idle");
+        if (in.u32("timers") != timers.size()) {
+            throw new StateFormatException("the saved machine has other timers than this one");
+        }
+        for (Timer timer : timers) {
+            timer.deadline = in.u64(timer.name);
+        }
+        recomputeNextDeadline();
+    }
+}

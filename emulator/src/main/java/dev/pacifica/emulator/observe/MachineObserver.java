@@ -1,0 +1,55 @@
+package dev.pacifica.emulator.observe;
+
+/**
+ * Sees what a machine does. All methods do nothing by default; none may change the machine. The moment of an event is
+ * (vcpu, retired instructions): {@code vcpu} is given, the count is the machine's clock at the call.
+ */
+public interface MachineObserver {
+    /** VMRUN entered the guest. {@code vmcb} is the VMCB's physical address, {@code state} reads its fields as loaded. */
+    default void vmrun(int vcpu, long vmcb, VmcbView state) {}
+
+    /** A #VMEXIT completed; the VMCB holds what was written to it. {@code guestInstructions} retired since VMRUN. */
+    default void vmexit(int vcpu, long vmcb, VmcbView state, long guestInstructions) {}
+
+    /** A VMRUN's consistency checks failed, before its vmexit event: {@code rule} cites §15.5.1. */
+    default void consistencyFailure(int vcpu, long vmcb, String rule) {}
+
+    /** The hypervisor changed a VMCB field between the last #VMEXIT and this VMRUN; {@code offset} in bytes in the VMCB, {@code size} 1..8. */
+    default void vmcbChange(int vcpu, long vmcb, int offset, int size, long oldValue, long newValue) {}
+
+    /** VMLOAD (false) or VMSAVE (true) of the VMCB at the physical address. */
+    default void vmloadSave(int vcpu, long vmcb, boolean save) {}
+
+    /** STGI (true) or CLGI. */
+    default void gif(int vcpu, boolean set) {}
+
+    /** INVLPGA. */
+    default void invlpga(int vcpu, long va, int asid) {}
+
+    /** An event was injected through EVENTINJ (§15.20), as given there. */
+    default void injection(int vcpu, long vmcb, long eventInjection) {}
+
+    /** A virtual interrupt was delivered to the guest (§15.21.4). */
+    default void virtualInterrupt(int vcpu, int vector) {}
+
+    /** A physical interrupt, NMI or exception was delivered through the IDT, in host or guest. */
+    default void delivery(int vcpu, int vector, boolean external, long errorCode, long rip) {}
+
+    /** The processor halted ({@code reason} is one of the Cpu activities). */
+    default void halt(int vcpu, int reason) {}
+
+    /** A byte left serial port {@code device}. */
+    default void serialOutput(int device, int value) {}
+
+    /** An input was delivered. */
+    default void input(int kind, int device, byte[] data) {}
+
+    /** Processor reset, triple fault, power-off …: the machine ends for the given reason. */
+    default void stopped(String reason, int status) {}
+
+    /** Read access to a VMCB in guest-visible memory. */
+    interface VmcbView {
+        /** Reads {@code size} (1, 2, 4, 8) bytes at {@code offset} (0..FFFh), zero-extended. */
+        long get(int offset, int size);
+    }
+}
