@@ -5,6 +5,7 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
 import dev.pacifica.emulator.observe.MachineObserver;
 import dev.pacifica.emulator.paging.Mmu;
+import dev.pacifica.emulator.svm.Svm;
 
 /**
  * The architectural state of one processor and its way to memory. Fields are public because the rooms {@code execute}, {@code fp},
@@ -106,7 +107,7 @@ public final class Cpu {
     /** The processor halted, shut down or the machine is to stop. */
     public static final int ATTENTION_STOP = 4;
 
-    /** Single step or another debug trap is due after the current instruction. */
+    /** The next instruction must be executed singly, between {@link EventDelivery#beforeInstruction} and {@link EventDelivery#afterInstruction}. */
     public static final int ATTENTION_DEBUG = 8;
 
     /** What the processor does now. */
@@ -131,6 +132,13 @@ public final class Cpu {
     /** Set by the machine before the first instruction. */
     public LocalInterruptController apic;
 
+    public final Svm svm;
+    public final Msrs msrs;
+    public final EventDelivery events;
+
+    /** What CPUID offers. Set by the machine before the first instruction. */
+    public CpuModel model = CpuModel.DEFAULT;
+
     /** Null when nobody observes. */
     public MachineObserver observer;
 
@@ -138,6 +146,9 @@ public final class Cpu {
     public final long[] r = new long[32];
 
     public long rip;
+
+    /** Length of the instruction that executes now; whoever executes one that can fault, exit or call the system code sets it first. */
+    public int insnLength;
 
     public final int[] segSelector = new int[8];
     public final long[] segBase = new long[8];
@@ -189,6 +200,9 @@ public final class Cpu {
     /** As {@link #interruptShadow}, but of MOV SS/POP SS, which also holds back debug traps. */
     public boolean stackShadow;
 
+    /** DR7 enables a data or I/O breakpoint: each memory access must be shown to {@link EventDelivery#memoryAccessed}. */
+    public boolean dataBreakpointsArmed;
+
     public boolean nmiPending;
     /** Set while an NMI handler runs, until IRET. */
     public boolean nmiBlocked;
@@ -213,6 +227,9 @@ public final class Cpu {
         this.clock = clock;
         this.memory = memory;
         this.ports = ports;
+        msrs = new Msrs(this);
+        svm = new Svm(this);
+        events = new EventDelivery(this);
         mmu = new Mmu(this, memory);
     }
 
@@ -243,9 +260,12 @@ public final class Cpu {
         if ((changed & VM) != 0) {
             updateMode();
         }
-        if ((changed & (AC | IF | TF)) != 0) {
+        if ((changed & (AC | IF)) != 0) {
             attention |= ATTENTION_INTERRUPT;
             mmu.contextChanged();
+        }
+        if ((system & (TF | RF)) != 0) {
+            attention |= ATTENTION_DEBUG;
         }
     }
 
@@ -282,6 +302,13 @@ public final class Cpu {
         exception.errorCode = 0;
         exception.hasErrorCode = false;
         return exception;
+    }
+
+    /** A #PF at a linear address; the error code as it would be pushed. */
+    public GuestException pageFault(long va, int errorCode) {
+        GuestException fault = fault(GuestException.PF, errorCode);
+        fault.address = va;
+        return fault;
     }
 
     /** Whether the address is canonical for 48-bit linear addresses. */

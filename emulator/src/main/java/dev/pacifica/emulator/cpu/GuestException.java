@@ -35,6 +35,9 @@ public final class GuestException extends RuntimeException {
 
     public boolean hasErrorCode;
 
+    /** Of a #PF: the faulting linear address, which delivery writes to CR2 unless the fault is intercepted (§15.12.15). */
+    public long address;
+
     GuestException() {
         super(null, null, false, false);
     }
