@@ -72,10 +72,15 @@ public final class Decoder {
             List<InstructionRow> rows = byOpcode.get(slot);
             if (rows != null) {
                 linkRexRows(rows, features);
-                for (int mode = 0; mode < 2; mode++) {
-                    for (int prefix = 0; prefix < 4; prefix++) {
-                        primary[(mode << 10 | slot) << 2 | prefix] = entry(rows, features, mode == 1, prefix, tables);
-                    }
+                List<List<InstructionRow>> seen = new ArrayList<>(8);
+                List<Short> entries = new ArrayList<>(8);
+                for (int i = 0; i < 8; i++) {
+                    List<InstructionRow> chosen = choose(rows, features, i >= 4, i & 3);
+                    int known = seen.indexOf(chosen);
+                    short entry = known >= 0 ? entries.get(known) : entry(chosen, tables);
+                    seen.add(chosen);
+                    entries.add(entry);
+                    primary[((i >> 2) << 10 | slot) << 2 | (i & 3)] = entry;
                 }
             }
         }
@@ -98,18 +103,26 @@ public final class Decoder {
         return row.feature == null || features.contains(row.feature);
     }
 
-    private static short entry(
-            List<InstructionRow> rows, Set<CpuidFeature> features, boolean mode64, int prefix, List<short[]> tables) {
+    /** The forms of one opcode that exist in a mode with a prefix, those that the prefix selects first. */
+    private static List<InstructionRow> choose(
+            List<InstructionRow> rows, Set<CpuidFeature> features, boolean mode64, int prefix) {
         List<InstructionRow> chosen = new ArrayList<>(rows.size());
         for (int pass = 0; pass < 2; pass++) {
-            for (InstructionRow row : rows) {
-                boolean selected = pass == 0 ? row.prefixClass == prefix : row.prefixClass < 0;
-                boolean valid = mode64 ? row.validIn64 : row.validOutside64;
-                if (selected && valid && offered(row, features) && !row.needsRexW && !row.needsRexB) {
+            for (int i = 0; i < rows.size(); i++) {
+                InstructionRow row = rows.get(i);
+                if (row.prefixClass == (pass == 0 ? prefix : -1)
+                        && (mode64 ? row.validIn64 : row.validOutside64)
+                        && offered(row, features)
+                        && !row.needsRexW
+                        && !row.needsRexB) {
                     chosen.add(row);
                 }
             }
         }
+        return chosen;
+    }
+
+    private static short entry(List<InstructionRow> chosen, List<short[]> tables) {
         if (chosen.isEmpty()) {
             return 0;
         }
@@ -117,17 +130,8 @@ public final class Decoder {
             return (short) (chosen.get(0).id + 1);
         }
         short[] table = new short[256];
-        for (int modRm = 0; modRm < 256; modRm++) {
-            for (InstructionRow row : chosen) {
-                if (table[modRm] == 0 && row.acceptsModRm(modRm)) {
-                    table[modRm] = (short) (row.id + 1);
-                }
-            }
-        }
-        for (int i = 0; i < tables.size(); i++) {
-            if (java.util.Arrays.equals(tables.get(i), table)) {
-                return (short) -(i + 1);
-            }
+        for (int i = chosen.size() - 1; i >= 0; i--) {
+            chosen.get(i).fill(table);
         }
         tables.add(table);
         return (short) -tables.size();

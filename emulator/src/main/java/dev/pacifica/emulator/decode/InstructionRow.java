@@ -1,6 +1,8 @@
 package dev.pacifica.emulator.decode;
 
+import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 
 /** One form of an instruction: a line of {@code instructions.table}. Immutable. */
 public final class InstructionRow {
@@ -115,7 +117,7 @@ public final class InstructionRow {
     final boolean needsRexW;
     final boolean needsRexB;
 
-    /** ModRM.reg that the form demands, -1 for any; see {@link #acceptsModRm}. */
+    /** ModRM.reg that the form demands, -1 for any; see {@link #fill}. */
     final int reg;
 
     final int modRmByte;
@@ -131,16 +133,14 @@ public final class InstructionRow {
     /** Whether the low bits of the opcode name a general register. */
     final boolean opcodeRegister;
 
-    InstructionRow(int id, String[] column) {
+    InstructionRow(int id, String[] column, List<Operand> operands) {
         this.id = id;
         encoding = column[0];
         int colon = column[1].indexOf(':');
         String name = colon < 0 ? column[1] : column[1].substring(0, colon);
         operation = Operation.valueOf(name);
-        mnemonic = colon < 0 ? name.toLowerCase(java.util.Locale.ROOT) : column[1].substring(colon + 1);
-        operands = column[2].isEmpty()
-                ? List.of()
-                : java.util.Arrays.stream(column[2].split(",")).map(Operand::parse).toList();
+        mnemonic = colon < 0 ? name.toLowerCase(Locale.ROOT) : column[1].substring(colon + 1);
+        this.operands = operands;
         validIn64 = !column[4].contains("no64");
         validOutside64 = !column[4].equals("64");
         protectedOnly = column[4].contains("prot");
@@ -296,13 +296,16 @@ public final class InstructionRow {
         return mask;
     }
 
-    /** Whether the form is encoded with this ModRM byte. */
-    boolean acceptsModRm(int modRm) {
+    /** Enters {@code id + 1} at each ModRM byte that encodes the form. */
+    void fill(short[] byModRm) {
         if (modRmByte >= 0) {
-            return modRm >= modRmByte && modRm < modRmByte + modRmCount;
+            Arrays.fill(byModRm, modRmByte, modRmByte + modRmCount, (short) (id + 1));
+            return;
         }
-        boolean register = modRm >= 0xC0;
-        return (reg < 0 || reg == ((modRm >> 3) & 7)) && !(memoryOnly && register) && !(registerOnly && !register);
+        for (int high = registerOnly ? 0xC0 : 0; high < (memoryOnly ? 0xC0 : 0x100); high += 0x40) {
+            int from = reg < 0 ? high : high + reg * 8;
+            Arrays.fill(byModRm, from, from + (reg < 0 ? 0x40 : 8), (short) (id + 1));
+        }
     }
 
     /** Whether all ModRM bytes encode this form, or there is none. */
