@@ -1,10 +1,11 @@
 package dev.pacifica.schemas;
 
 /**
- * The trace format's version; raised with any change of the event schema or of the directory's
+ * The trace format's version, raised with any change of the event schema or of the directory's
  * layout.
  */
 public final class TraceFormat {
+    /** What this program writes, and the newest that it reads. */
     public static final int VERSION = 1;
 
     private TraceFormat() {}
