@@ -1,117 +1,551 @@
 package dev.pacifica.emulator.paging;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.GuestException;
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.machine.Stateful;
 import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.memory.RawMemory;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 
-/** One processor's way from linear addresses to memory. */
-public final class Mmu {
-    public Mmu(Cpu cpu, PhysicalMemory memory) {}
+/**
+ * One processor's way from linear addresses to memory: software TLBs tagged by ASID in front of the page walks.
+ *
+ * <p>Linear addresses given here already are canonical (64-bit mode) or below 4 GiB. The {@code read}/{@code write} methods act
+ * with the current privilege; the {@code System} ones as implicit supervisor accesses (descriptor tables, TSS).
+ */
+public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
+    /** Address spaces (ASIDs) whose translations are kept at a time. */
+    private static final int CONTEXTS = 16;
 
-    /** Reads with the current privilege (CPL); raises #PF, #NPF exits and so on. May cross a page. */
+    private static final long[] NO_FAST = new long[Tlb.ENTRIES * Tlb.STRIDE];
+
+    static {
+        Arrays.fill(NO_FAST, Tlb.NO_PAGE);
+    }
+
+    private final Cpu cpu;
+    private final PhysicalMemory memory;
+    private final PageWalk walk;
+    private final List<TlbContext> contexts = new ArrayList<>();
+    private TlbContext context;
+    private long uses;
+
+    private int kind;
+    private Tlb tlb;
+    private boolean slowOnly;
+    private AccessWatch watch;
+    private long generation;
+
+    /**
+     * The hit path's array of the current address space and privilege, four longs an entry: read tag, write tag, addend, unused.
+     * An access of {@code size} bytes at {@code va} hits entry {@code (va >>> 12) & (Tlb.ENTRIES - 1)} if the tag equals
+     * {@code (va + size - 1) & ~0xfff}; host address = va + addend. Changes with {@link #contextChanged}.
+     */
+    public long[] fast;
+
+    /** The instruction TLB of the current address space and privilege. Changes with {@link #contextChanged}. */
+    public FetchTlb fetch;
+
+    /** While false, an access to a device throws {@link DeviceAccess} before anything happens. */
+    public boolean deviceAccessAllowed = true;
+
+    private final DeviceAccess deviceAccess = new DeviceAccess();
+
+    public Mmu(Cpu cpu, PhysicalMemory memory) {
+        this.cpu = cpu;
+        this.memory = memory;
+        walk = new PageWalk(cpu, memory);
+        context = new TlbContext(0);
+        contexts.add(context);
+        tlb = context.data(0);
+        fetch = context.fetch(0);
+        fast = tlb.fast;
+        memory.addCleanListener(this);
+    }
+
+    /** Who takes nested page faults. */
+    public void setNestedFaultHandler(NestedFaultHandler handler) {
+        walk.nestedFaults = handler;
+    }
+
+    /** Shows each data access to the watch, at the price of speed; null ends it. */
+    public void setWatch(AccessWatch watch) {
+        this.watch = watch;
+        contextChanged();
+    }
+
     public int read8(long va) {
-        return 0;
+        int i = Tlb.index(va) * Tlb.STRIDE;
+        long[] f = fast;
+        return f[i] == (va & Tlb.PAGE_MASK) ? RawMemory.getByte(va + f[i + 2]) : (int) slowRead(va, 1, tlb, kind);
     }
 
     public int read16(long va) {
-        return 0;
+        int i = Tlb.index(va) * Tlb.STRIDE;
+        long[] f = fast;
+        return f[i] == (va + 1 & Tlb.PAGE_MASK) ? RawMemory.getShort(va + f[i + 2]) : (int) slowRead(va, 2, tlb, kind);
     }
 
     public int read32(long va) {
-        return 0;
+        int i = Tlb.index(va) * Tlb.STRIDE;
+        long[] f = fast;
+        return f[i] == (va + 3 & Tlb.PAGE_MASK) ? RawMemory.getInt(va + f[i + 2]) : (int) slowRead(va, 4, tlb, kind);
     }
 
     public long read64(long va) {
-        return 0;
+        int i = Tlb.index(va) * Tlb.STRIDE;
+        long[] f = fast;
+        return f[i] == (va + 7 & Tlb.PAGE_MASK) ? RawMemory.getLong(va + f[i + 2]) : slowRead(va, 8, tlb, kind);
     }
 
-    /** Writes with the current privilege. A write that crosses a page writes nothing when either page faults. */
-    public void write8(long va, int value) {}
+    /** A write that crosses a page changes nothing when either page faults. */
+    public void write8(long va, int value) {
+        int i = Tlb.index(va) * Tlb.STRIDE;
+        long[] f = fast;
+        if (f[i + 1] == (va & Tlb.PAGE_MASK)) {
+            RawMemory.putByte(va + f[i + 2], value);
+        } else {
+            slowWrite(va, 1, value, tlb, kind);
+        }
+    }
 
-    public void write16(long va, int value) {}
+    public void write16(long va, int value) {
+        int i = Tlb.index(va) * Tlb.STRIDE;
+        long[] f = fast;
+        if (f[i + 1] == (va + 1 & Tlb.PAGE_MASK)) {
+            RawMemory.putShort(va + f[i + 2], value);
+        } else {
+            slowWrite(va, 2, value, tlb, kind);
+        }
+    }
 
-    public void write32(long va, int value) {}
+    public void write32(long va, int value) {
+        int i = Tlb.index(va) * Tlb.STRIDE;
+        long[] f = fast;
+        if (f[i + 1] == (va + 3 & Tlb.PAGE_MASK)) {
+            RawMemory.putInt(va + f[i + 2], value);
+        } else {
+            slowWrite(va, 4, value, tlb, kind);
+        }
+    }
 
-    public void write64(long va, long value) {}
+    public void write64(long va, long value) {
+        int i = Tlb.index(va) * Tlb.STRIDE;
+        long[] f = fast;
+        if (f[i + 1] == (va + 7 & Tlb.PAGE_MASK)) {
+            RawMemory.putLong(va + f[i + 2], value);
+        } else {
+            slowWrite(va, 8, value, tlb, kind);
+        }
+    }
 
-    /** Raises the fault that a write of {@code size} (1..4096) bytes would raise, with the current privilege; for read-modify-write and multi-part stores. */
-    public void probeWrite(long va, int size) {}
+    /** Raises the fault that a write of {@code size} (1..4096) bytes would raise; for read-modify-write and multi-part stores. */
+    public void probeWrite(long va, int size) {
+        probe(va, size, PageWalk.WRITE, tlb, kind);
+    }
 
     /** As {@link #probeWrite}, for a read. */
-    public void probeRead(long va, int size) {}
+    public void probeRead(long va, int size) {
+        probe(va, size, PageWalk.READ, tlb, kind);
+    }
 
-    /** Implicit supervisor accesses: descriptor tables, TSS, IDT. */
     public int readSystem8(long va) {
-        return 0;
+        return (int) readSystem(va, 1);
     }
 
     public int readSystem16(long va) {
-        return 0;
+        return (int) readSystem(va, 2);
     }
 
     public int readSystem32(long va) {
-        return 0;
+        return (int) readSystem(va, 4);
     }
 
     public long readSystem64(long va) {
-        return 0;
+        return readSystem(va, 8);
     }
 
-    public void writeSystem8(long va, int value) {}
+    public void writeSystem8(long va, int value) {
+        slowWrite(va, 1, value, context.data(TlbContext.SUPERVISOR), TlbContext.SUPERVISOR);
+    }
 
-    public void writeSystem16(long va, int value) {}
+    public void writeSystem16(long va, int value) {
+        slowWrite(va, 2, value, context.data(TlbContext.SUPERVISOR), TlbContext.SUPERVISOR);
+    }
 
-    public void writeSystem32(long va, int value) {}
+    public void writeSystem32(long va, int value) {
+        slowWrite(va, 4, value, context.data(TlbContext.SUPERVISOR), TlbContext.SUPERVISOR);
+    }
 
-    public void writeSystem64(long va, long value) {}
+    public void writeSystem64(long va, long value) {
+        slowWrite(va, 8, value, context.data(TlbContext.SUPERVISOR), TlbContext.SUPERVISOR);
+    }
 
-    /** Stack pushes of gates at a privilege other than the current one: {@code user} tells which. */
-    public void writeAs(boolean user, long va, int size, long value) {}
+    /** Writes with a privilege other than the current one: pushes of gates onto an inner or outer stack. */
+    public void writeAs(boolean user, long va, int size, long value) {
+        int as = user ? TlbContext.USER : TlbContext.SUPERVISOR;
+        slowWrite(va, size, value, context.data(as), as);
+    }
 
-    public void probeWriteAs(boolean user, long va, int size) {}
+    public void probeWriteAs(boolean user, long va, int size) {
+        int as = user ? TlbContext.USER : TlbContext.SUPERVISOR;
+        probe(va, size, PageWalk.WRITE, context.data(as), as);
+    }
 
-    /** Translates an instruction fetch at the current privilege to the physical address (the host's, under nested paging); raises #PF. */
+    /**
+     * Translates an instruction fetch with the current privilege to the physical address (the host's, under nested paging); raises
+     * #PF or a nested page fault. Afterwards {@link #fetch} holds the page.
+     */
     public long translateFetch(long va) {
-        return va;
+        int i = FetchTlb.index(va);
+        long page = va & Tlb.PAGE_MASK;
+        if (fetch.page[i] != page) {
+            long entry = walk.translate(va, PageWalk.FETCH, kind == TlbContext.USER, kind == TlbContext.SUPERVISOR_AC);
+            if (fetch.page[i] != Tlb.NO_PAGE) {
+                generation++;
+            }
+            fetch.fill(i, page, entry);
+        }
+        return fetch.info[i] & Tlb.PAGE_MASK | va & 0xfff;
     }
 
-    /** The host address behind {@code va} for reading up to the page's end without further checks, or 0 if it is not plain RAM. Raises faults. */
+    /**
+     * The host address behind {@code va}, good for reading up to the page's end, or 0 if the page is not plain RAM or accesses are
+     * watched. Raises faults.
+     */
     public long hostForRead(long va) {
-        return 0;
+        int i = Tlb.index(va) * Tlb.STRIDE;
+        if (fast[i] == (va & Tlb.PAGE_MASK)) {
+            return va + fast[i + 2];
+        }
+        long pa = translate(va, PageWalk.READ, tlb, kind);
+        return !slowOnly && isPlainRam(pa) ? memory.host(pa) : 0;
     }
 
-    /** The host address behind {@code va} for writing up to the page's end without further checks, or 0 if it is not plain RAM or watched. Raises faults. */
+    /**
+     * The host address behind {@code va}, good for writing up to the page's end, or 0 if the page is not plain RAM, holds decoded
+     * code, or accesses are watched. Raises faults.
+     */
     public long hostForWrite(long va) {
-        return 0;
+        int i = Tlb.index(va) * Tlb.STRIDE;
+        if (fast[i + 1] == (va & Tlb.PAGE_MASK)) {
+            return va + fast[i + 2];
+        }
+        long pa = translate(va, PageWalk.WRITE, tlb, kind);
+        return !slowOnly && isPlainRam(pa) && memory.openForWriting(pa) ? memory.host(pa) : 0;
     }
 
-    /** Changes whenever a cached fetch translation could be stale; equal values mean the same translations hold. */
+    /** Changes whenever a fetch translation that was valid before may be no more; equal values mean all still hold. */
     public long generation() {
-        return 0;
+        return generation;
     }
 
-    /** CPL, AC, paging mode or address space changed: choose the right translation context. */
-    public void contextChanged() {}
+    /** CPL, RFLAGS.AC, paging mode or address space changed: chooses the translations that hold now. */
+    public void contextChanged() {
+        boolean user = cpu.cpl == 3;
+        boolean ac = (cpu.systemFlags() & Cpu.AC) != 0;
+        kind = user
+                ? TlbContext.USER
+                : ac && (cpu.cr4 & Cpu.CR4_SMAP) != 0 ? TlbContext.SUPERVISOR_AC : TlbContext.SUPERVISOR;
+        Tlb chosen = context.data(kind);
+        slowOnly = watch != null || alignmentChecked();
+        fast = slowOnly ? NO_FAST : chosen.fast;
+        if (chosen != tlb) {
+            tlb = chosen;
+            fetch = context.fetch(kind);
+            generation++;
+        }
+        cpu.attention |= Cpu.ATTENTION_CONTEXT;
+    }
 
-    /** Drops all translations of the current address space; {@code globals} too if true. */
-    public void flush(boolean globals) {}
+    private boolean alignmentChecked() {
+        return cpu.cpl == 3 && (cpu.cr0 & Cpu.CR0_AM) != 0 && (cpu.systemFlags() & Cpu.AC) != 0;
+    }
 
-    /** INVLPG. */
-    public void invalidatePage(long va) {}
+    /** Drops the current address space's translations, global ones only if told so (MOV CR3 keeps them). */
+    public void flush(boolean globals) {
+        context.flush(globals);
+        flushed();
+    }
 
-    /** Drops the translations of one ASID (§15.16); 0 is the host. */
-    public void flushAsid(int asid, boolean globals) {}
+    /** INVLPG: drops the translations of the page that holds {@code va}, a large page as a whole. */
+    public void invalidatePage(long va) {
+        context.invalidate(va);
+        flushed();
+    }
 
-    /** Drops every translation of every ASID. */
-    public void flushAll() {}
+    /** Drops the translations of one ASID, the host's being 0 (§15.16.2). */
+    public void flushAsid(int asid, boolean globals) {
+        for (TlbContext each : contexts) {
+            if (each.asid == asid) {
+                each.flush(globals);
+            }
+        }
+        flushed();
+    }
 
-    /** INVLPGA (§15.13.? / §15.16). */
-    public void invalidatePage(long va, int asid) {}
+    /** Drops every translation of every ASID (§15.16.2). */
+    public void flushAll() {
+        for (TlbContext each : contexts) {
+            each.flush(true);
+        }
+        flushed();
+    }
 
-    /** Enters an address space: ASID and, for a guest with nested paging, nCR3 with the host's paging mode; {@code nested} false otherwise. */
-    public void enter(int asid, boolean nested, long nestedCr3, long hostCr0, long hostCr4, long hostEfer) {}
+    /** INVLPGA: as {@link #invalidatePage(long)} in the address space of an ASID (§15.16.1). */
+    public void invalidatePage(long va, int asid) {
+        for (TlbContext each : contexts) {
+            if (each.asid == asid) {
+                each.invalidate(va);
+            }
+        }
+        flushed();
+    }
 
-    /** Reads guest-physical memory of the current world (through nested paging in a guest that has it), supervisor, e.g. PDPTEs, MSRPM is host-physical: use PhysicalMemory. */
+    private void flushed() {
+        generation++;
+        cpu.attention |= Cpu.ATTENTION_CONTEXT;
+    }
+
+    /** Enters the host's address space, at #VMEXIT. The caller has loaded the host's registers. */
+    public void enterHost() {
+        walk.nested = false;
+        switchTo(0);
+    }
+
+    /**
+     * Enters a guest's address space, at VMRUN. With nested paging, {@code nestedCr3} and the host's CR4 and EFER define the second
+     * translation (§15.25.3).
+     */
+    public void enterGuest(int asid, boolean nested, long nestedCr3, long hostCr4, long hostEfer) {
+        walk.nested = nested;
+        walk.nestedCr3 = nestedCr3;
+        walk.hostCr4 = hostCr4;
+        walk.hostEfer = hostEfer;
+        switchTo(asid);
+    }
+
+    private void switchTo(int asid) {
+        if (context.asid != asid) {
+            context = find(asid);
+        }
+        context.lastUse = ++uses;
+        contextChanged();
+    }
+
+    private TlbContext find(int asid) {
+        TlbContext oldest = null;
+        for (TlbContext each : contexts) {
+            if (each.asid == asid) {
+                return each;
+            }
+            if (each.asid != 0 && (oldest == null || each.lastUse < oldest.lastUse)) {
+                oldest = each;
+            }
+        }
+        if (contexts.size() < CONTEXTS || oldest == null) {
+            TlbContext added = new TlbContext(asid);
+            contexts.add(added);
+            return added;
+        }
+        oldest.flush(true);
+        oldest.asid = asid;
+        return oldest;
+    }
+
+    /** Decoded code now depends on the page of {@code pa}: every write to it must be noticed. */
+    public void revokeWrites(long pa) {
+        for (TlbContext each : contexts) {
+            each.dropWriteTags(pa & Tlb.PAGE_MASK);
+        }
+    }
+
+    @Override
+    public void pagesCleaned() {
+        for (TlbContext each : contexts) {
+            each.dropWriteTags();
+        }
+    }
+
+    /** Reads 8 bytes of the current world's physical memory, through nested paging in a guest that has it (PDPTEs). */
     public long readPhysical64(long gpa) {
-        return 0;
+        return memory.read64(walk.physical(gpa, PageWalk.READ));
+    }
+
+    /** The system-physical address behind a linear address for a read with the current privilege; raises faults. */
+    public long translateRead(long va) {
+        return translate(va, PageWalk.READ, tlb, kind);
+    }
+
+    private long readSystem(long va, int size) {
+        return slowRead(va, size, context.data(TlbContext.SUPERVISOR), TlbContext.SUPERVISOR);
+    }
+
+    private long translate(long va, int access, Tlb in, int as) {
+        int i = Tlb.index(va);
+        long page = va & Tlb.PAGE_MASK;
+        long need = access == PageWalk.WRITE ? Tlb.WRITE : Tlb.READ;
+        long entry = in.info[i];
+        if (in.page[i] != page || (entry & need) == 0) {
+            entry = walk.translate(va, access, as == TlbContext.USER, as == TlbContext.SUPERVISOR_AC);
+            in.fill(i, page, entry);
+        }
+        return entry & Tlb.PAGE_MASK | va & 0xfff;
+    }
+
+    private boolean isPlainRam(long pa) {
+        return memory.isRam(pa);
+    }
+
+    private long slowRead(long va, int size, Tlb in, int as) {
+        checkAccess(va, size, false, as);
+        if ((va & 0xfff) + size > 4096) {
+            int first = 4096 - (int) (va & 0xfff);
+            long second = next(va, first);
+            long pa = translate(va, PageWalk.READ, in, as);
+            long secondPa = translate(second, PageWalk.READ, in, as);
+            long value = 0;
+            for (int i = 0; i < size; i++) {
+                long at = i < first ? pa + i : secondPa + i - first;
+                value |= readPhysical(at, 1) << 8 * i;
+            }
+            return value;
+        }
+        long pa = translate(va, PageWalk.READ, in, as);
+        if (!memory.isRam(pa)) {
+            return readPhysical(pa, size);
+        }
+        int i = Tlb.index(va);
+        in.fast[i * Tlb.STRIDE] = va & Tlb.PAGE_MASK;
+        in.fast[i * Tlb.STRIDE + 2] = memory.host(pa) - va;
+        return memory.read(pa, size);
+    }
+
+    private void slowWrite(long va, int size, long value, Tlb in, int as) {
+        checkAccess(va, size, true, as);
+        if ((va & 0xfff) + size > 4096) {
+            int first = 4096 - (int) (va & 0xfff);
+            long second = next(va, first);
+            long pa = translate(va, PageWalk.WRITE, in, as);
+            long secondPa = translate(second, PageWalk.WRITE, in, as);
+            if (!deviceAccessAllowed && (!memory.isRam(pa) || !memory.isRam(secondPa))) {
+                throw deviceAccess;
+            }
+            for (int i = 0; i < size; i++) {
+                long at = i < first ? pa + i : secondPa + i - first;
+                writePhysical(at, 1, value >>> 8 * i & 0xff);
+            }
+            return;
+        }
+        long pa = translate(va, PageWalk.WRITE, in, as);
+        if (!memory.isRam(pa)) {
+            writePhysical(pa, size, value);
+            return;
+        }
+        if (memory.openForWriting(pa)) {
+            int i = Tlb.index(va);
+            if ((in.info[i] & Tlb.READ) != 0) {
+                in.fast[i * Tlb.STRIDE] = va & Tlb.PAGE_MASK;
+            }
+            in.fast[i * Tlb.STRIDE + 1] = va & Tlb.PAGE_MASK;
+            in.fast[i * Tlb.STRIDE + 2] = memory.host(pa) - va;
+        }
+        memory.write(pa, size, value);
+    }
+
+    private void probe(long va, int size, int access, Tlb in, int as) {
+        checkAccess(va, size, access == PageWalk.WRITE, as);
+        translate(va, access, in, as);
+        if ((va & 0xfff) + size > 4096) {
+            translate(next(va, 4096 - (int) (va & 0xfff)), access, in, as);
+        }
+    }
+
+    private long next(long va, int bytes) {
+        return cpu.mode64 ? va + bytes : va + bytes & 0xffff_ffffL;
+    }
+
+    private void checkAccess(long va, int size, boolean write, int as) {
+        if (slowOnly) {
+            if (as == TlbContext.USER && (va & size - 1) != 0 && size <= 8 && alignmentChecked()) {
+                throw cpu.fault(GuestException.AC, 0);
+            }
+            if (watch != null) {
+                watch.accessed(va, size, write);
+            }
+        }
+    }
+
+    private boolean isLocalApic(long pa) {
+        return cpu.apic != null && (pa & Tlb.PAGE_MASK) == (cpu.apic.base() & 0x000f_ffff_ffff_f000L) && (cpu.apic.base() & 0xc00) == 0x800;
+    }
+
+    private long readPhysical(long pa, int size) {
+        if (!memory.isRam(pa)) {
+            if (!deviceAccessAllowed) {
+                throw deviceAccess;
+            }
+            if (isLocalApic(pa)) {
+                return cpu.apic.read(pa & 0xfff, size);
+            }
+        }
+        return memory.read(pa, size);
+    }
+
+    private void writePhysical(long pa, int size, long value) {
+        if (!memory.isRam(pa)) {
+            if (!deviceAccessAllowed) {
+                throw deviceAccess;
+            }
+            if (isLocalApic(pa)) {
+                cpu.apic.write(pa & 0xfff, size, value);
+                return;
+            }
+        }
+        memory.write(pa, size, value);
+    }
+
+    @Override
+    public void save(StateWriter out) {
+        out.section("mmu" + cpu.id);
+        out.flag("nested", walk.nested);
+        out.u64("nestedCr3", walk.nestedCr3);
+        out.u64("hostCr4", walk.hostCr4);
+        out.u64("hostEfer", walk.hostEfer);
+        out.u64("uses", uses);
+        out.u32("current", contexts.indexOf(context));
+        out.u32("contexts", contexts.size());
+        for (TlbContext each : contexts) {
+            each.save(out);
+        }
+    }
+
+    /** To be called after the processor's registers are loaded. */
+    @Override
+    public void load(StateReader in) {
+        in.section("mmu" + cpu.id);
+        walk.nested = in.flag("nested");
+        walk.nestedCr3 = in.u64("nestedCr3");
+        walk.hostCr4 = in.u64("hostCr4");
+        walk.hostEfer = in.u64("hostEfer");
+        uses = in.u64("uses");
+        int current = in.u32("current");
+        int count = in.u32("contexts");
+        contexts.clear();
+        for (int i = 0; i < count; i++) {
+            TlbContext each = new TlbContext(0);
+            each.load(in);
+            contexts.add(each);
+        }
+        context = contexts.get(current);
+        tlb = context.data(TlbContext.SUPERVISOR);
+        fetch = context.fetch(TlbContext.SUPERVISOR);
+        kind = TlbContext.SUPERVISOR;
+        generation++;
+        contextChanged();
     }
 }

@@ -1,0 +1,105 @@
+package dev.pacifica.emulator.paging;
+
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+
+/** All translations that carry one ASID (§15.16): the host's is 0. */
+final class TlbContext {
+    static final int SUPERVISOR = 0;
+    static final int USER = 1;
+    /** Supervisor with RFLAGS.AC set while SMAP is on: user pages may be reached. */
+    static final int SUPERVISOR_AC = 2;
+
+    private static final int KINDS = 3;
+
+    int asid;
+    long lastUse;
+    private final Tlb[] data = new Tlb[KINDS];
+    private final FetchTlb[] fetch = new FetchTlb[KINDS];
+
+    TlbContext(int asid) {
+        this.asid = asid;
+    }
+
+    Tlb data(int kind) {
+        Tlb tlb = data[kind];
+        if (tlb == null) {
+            tlb = new Tlb();
+            data[kind] = tlb;
+        }
+        return tlb;
+    }
+
+    FetchTlb fetch(int kind) {
+        FetchTlb tlb = fetch[kind];
+        if (tlb == null) {
+            tlb = new FetchTlb();
+            fetch[kind] = tlb;
+        }
+        return tlb;
+    }
+
+    void flush(boolean globals) {
+        for (int i = 0; i < KINDS; i++) {
+            if (data[i] != null) {
+                data[i].flush(globals);
+            }
+            if (fetch[i] != null) {
+                fetch[i].flush(globals);
+            }
+        }
+    }
+
+    void invalidate(long va) {
+        for (int i = 0; i < KINDS; i++) {
+            if (data[i] != null) {
+                data[i].invalidate(va);
+            }
+            if (fetch[i] != null) {
+                fetch[i].invalidate(va);
+            }
+        }
+    }
+
+    void dropFast() {
+        for (Tlb tlb : data) {
+            if (tlb != null) {
+                tlb.dropFast();
+            }
+        }
+    }
+
+    void dropWriteTags() {
+        for (Tlb tlb : data) {
+            if (tlb != null) {
+                tlb.dropWriteTags();
+            }
+        }
+    }
+
+    void dropWriteTags(long physicalPage) {
+        for (Tlb tlb : data) {
+            if (tlb != null) {
+                tlb.dropWriteTags(physicalPage);
+            }
+        }
+    }
+
+    void save(StateWriter out) {
+        out.u32("asid", asid);
+        out.u64("lastUse", lastUse);
+        for (int i = 0; i < KINDS; i++) {
+            data(i).save(out);
+            fetch(i).save(out);
+        }
+    }
+
+    void load(StateReader in) {
+        asid = in.u32("asid");
+        lastUse = in.u64("lastUse");
+        for (int i = 0; i < KINDS; i++) {
+            data(i).load(in);
+            fetch(i).load(in);
+        }
+    }
+}
