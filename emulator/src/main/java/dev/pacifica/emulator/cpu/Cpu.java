@@ -186,7 +186,24 @@ public final class Cpu {
     /** RFLAGS but for the arithmetic flags. */
     private int systemFlags;
 
-    private int arithmeticFlags;
+    /**
+     * The arithmetic flags, lazily: the last result, sign-extended from its size. ZF is {@code flagResult == 0}, SF its sign and PF the
+     * parity of its low byte, the latter two corrected by {@link #flagAux}.
+     */
+    public long flagResult = 1;
+
+    /**
+     * The other half of the arithmetic flags: bit 63 is CF, bit 62 is CF xor OF (so that a carry vector of the operation, shifted to the
+     * top, is all that needs to be stored), AF is set if any of {@link #FLAG_AUX_AF} is, bit 0 inverts SF, bits 15:8 are xored to the low
+     * byte of the result before its parity is taken. All other bits are zero.
+     */
+    public long flagAux;
+
+    /** The top two bits of {@link #flagAux}. */
+    public static final long FLAG_AUX_CARRIES = 0xc000_0000_0000_0000L;
+
+    /** Where AF may be in {@link #flagAux}: bit 3 of an operand of 64, 32, 16 or 8 bits that was shifted to the top. */
+    public static final long FLAG_AUX_AF = 1L << 3 | 1L << 35 | 1L << 51 | 1L << 59;
 
     /** {@link #RUNNING}, {@link #HALTED} … */
     public int activity;
@@ -248,12 +265,12 @@ public final class Cpu {
 
     /** RFLAGS as software sees it, bit 1 set. */
     public long rflags() {
-        return systemFlags | arithmeticFlags | 2;
+        return systemFlags | arithmeticFlags() | 2;
     }
 
     /** Sets all of RFLAGS; reserved bits are dropped. Does not check privileges. */
     public void setRflags(long value) {
-        arithmeticFlags = (int) value & ARITHMETIC_FLAGS;
+        setArithmeticFlags((int) value);
         int system = (int) value & (TF | IF | DF | IOPL | NT | RF | VM | AC | VIF | VIP | ID);
         int changed = systemFlags ^ system;
         systemFlags = system;
@@ -274,13 +291,73 @@ public final class Cpu {
         return systemFlags;
     }
 
-    /** Sets the arithmetic flags CF PF AF ZF SF OF. */
+    /** Sets the arithmetic flags CF PF AF ZF SF OF; other bits are ignored. */
     public void setArithmeticFlags(int value) {
-        arithmeticFlags = value & ARITHMETIC_FLAGS;
+        boolean zero = (value & ZF) != 0;
+        boolean carry = (value & CF) != 0;
+        boolean overflow = (value & OF) != 0;
+        flagResult = zero ? 0 : 1;
+        flagAux = (carry ? 1L << 63 : 0)
+                | (carry != overflow ? 1L << 62 : 0)
+                | ((value & AF) != 0 ? 1L << 3 : 0)
+                | ((value & SF) != 0 ? 1 : 0)
+                | (((value & PF) != 0) != zero ? 1 << 8 : 0);
     }
 
     public int arithmeticFlags() {
-        return arithmeticFlags;
+        return (cf() ? CF : 0) | (pf() ? PF : 0) | (af() ? AF : 0) | (zf() ? ZF : 0) | (sf() ? SF : 0) | (of() ? OF : 0);
+    }
+
+    public boolean cf() {
+        return flagAux < 0;
+    }
+
+    public boolean pf() {
+        return (Integer.bitCount((int) (flagResult ^ flagAux >>> 8) & 0xff) & 1) == 0;
+    }
+
+    public boolean af() {
+        return (flagAux & FLAG_AUX_AF) != 0;
+    }
+
+    public boolean zf() {
+        return flagResult == 0;
+    }
+
+    public boolean sf() {
+        return (flagResult ^ flagAux << 63) < 0;
+    }
+
+    public boolean of() {
+        return (flagAux ^ flagAux << 1) < 0;
+    }
+
+    /** Changes CF alone. */
+    public void setCf(boolean carry) {
+        if (carry != flagAux < 0) {
+            flagAux ^= FLAG_AUX_CARRIES;
+        }
+    }
+
+    /** Changes CF and OF alone. */
+    public void setCfOf(boolean carry, boolean overflow) {
+        flagAux = flagAux & ~FLAG_AUX_CARRIES | (carry ? 1L << 63 : 0) | (carry != overflow ? 1L << 62 : 0);
+    }
+
+    /** The condition of Jcc, SETcc and CMOVcc: the low four bits of their opcodes. */
+    public boolean condition(int code) {
+        boolean holds =
+                switch (code >> 1 & 7) {
+                    case 0 -> of();
+                    case 1 -> cf();
+                    case 2 -> zf();
+                    case 3 -> cf() || zf();
+                    case 4 -> sf();
+                    case 5 -> pf();
+                    case 6 -> sf() != of();
+                    default -> zf() || sf() != of();
+                };
+        return holds != ((code & 1) != 0);
     }
 
     /** Time stamp counter of this processor outside SVM guests: ticks plus {@link #tscOffset}. */
@@ -327,10 +404,34 @@ public final class Cpu {
             if (!canonical(va) || !canonical(va + size - 1)) {
                 throw fault(segment == SS ? GuestException.SS : GuestException.GP, 0);
             }
+            if ((systemFlags & AC) != 0) {
+                checkAlignment(va, size, write);
+            }
             return va;
         }
         checkSegment(segment, offset & 0xffff_ffffL, size, write);
-        return segBase[segment] + offset & 0xffff_ffffL;
+        long va = segBase[segment] + offset & 0xffff_ffffL;
+        if ((systemFlags & AC) != 0) {
+            checkAlignment(va, size, write);
+        }
+        return va;
+    }
+
+    /** Whether misaligned accesses raise #AC: CR0.AM, RFLAGS.AC and CPL 3. */
+    public boolean alignmentChecked() {
+        return (systemFlags & AC) != 0 && cpl == 3 && (cr0 & CR0_AM) != 0;
+    }
+
+    /** Raises #AC if the access of 2, 4 or 8 bytes is misaligned, unless it page-faults, which comes first. */
+    private void checkAlignment(long va, int size, boolean write) {
+        if ((size == 2 || size == 4 || size == 8) && (va & size - 1) != 0 && alignmentChecked()) {
+            if (write) {
+                mmu.probeWrite(va, size);
+            } else {
+                mmu.probeRead(va, size);
+            }
+            throw fault(GuestException.AC, 0);
+        }
     }
 
     private void checkSegment(int segment, long offset, int size, boolean write) {
