@@ -346,7 +346,7 @@ public final class Decoder {
             case STANDARD -> rexW ? 8 : narrow;
             case BYTE -> 1;
             case WORD -> 2;
-            case WORD_OR_DWORD -> narrow;
+            case WORD_OR_DWORD -> rexW ? 4 : narrow;
             case DWORD_OR_QWORD -> rexW ? 8 : 4;
             case DEFAULT_64 -> codeBits != 64 ? narrow : operandPrefix && !rexW ? 2 : 8;
             case FORCED_64 -> codeBits == 64 ? 8 : narrow;

@@ -151,9 +151,9 @@ public record Operand(String letters, Kind kind, Width width, Width memoryWidth,
         if (fixed >= 0) {
             return new Operand(t, Kind.REGISTER, fixedWidth(t), Width.NONE, access, fixed);
         }
-        int segment = "ESCSSSDSFSGS".indexOf(t);
-        if (segment >= 0 && segment % 2 == 0 && t.length() == 2) {
-            return new Operand(t, Kind.SEGMENT_REGISTER, Width.W, Width.NONE, access, segment / 2);
+        int segment = t.length() == 2 && t.charAt(1) == 'S' ? "ECSDFG".indexOf(t.charAt(0)) : -1;
+        if (segment >= 0) {
+            return new Operand(t, Kind.SEGMENT_REGISTER, Width.W, Width.NONE, access, segment);
         }
         switch (t) {
             case "1":
