@@ -12,12 +12,12 @@ public interface InputSource {
     int SERIAL_RECEIVE = 1;
 
     /**
-     * The retired-instruction count at which {@link #poll} must next be called, at least {@code now}; {@link Long#MAX_VALUE} if
-     * there is nothing to come. The machine stops exactly there.
+     * The tick at which {@link #poll} must next be called, later than {@code now}; {@link Long#MAX_VALUE} if
+     * there is nothing to come. All moments here are ticks of {@link VirtualClock#now}; the machine pauses exactly there.
      */
     long nextPoll(long now);
 
-    /** The next input to deliver at exactly this retired-instruction count, or null; called again until it returns null. */
+    /** The next input to deliver at exactly this tick, or null; called again until it returns null. */
     Input poll(long now);
 
     /**
