@@ -486,4 +486,15 @@ public final class Cpu {
     public void write64(int segment, long offset, long value) {
         mmu.write64(linear(segment, offset, 8, true), value);
     }
+
+    /** A cheap digest of the registers that a run's identity shows in first: general registers, RIP, RFLAGS, control registers. */
+    public long digest() {
+        long hash = rip * 0x9e37_79b9_7f4a_7c15L ^ rflags();
+        for (int i = 0; i < 16; i++) {
+            hash = Long.rotateLeft((hash ^ r[i]) * 0x9e37_79b9_7f4a_7c15L, 29);
+        }
+        hash = Long.rotateLeft((hash ^ cr0) * 0x9e37_79b9_7f4a_7c15L, 29);
+        hash = Long.rotateLeft((hash ^ cr3) * 0x9e37_79b9_7f4a_7c15L, 29);
+        return (hash ^ cr4 ^ efer) * 0x9e37_79b9_7f4a_7c15L;
+    }
 }
