@@ -90,7 +90,7 @@ public final class Disassembler {
             case PUSHF, POPF, PUSHA, POPA, ENTER, LEAVE, RET:
                 return name + sizeSuffix(size, codeBits);
             case SYSRET, SYSEXIT:
-                return name + (in.rexW ? "q" : "d");
+                return mode64 ? name + (in.rexW ? "q" : "d") : name;
             case PUSH, CALL, JMP:
                 boolean plain = in.row.immediateForm == InstructionRow.ImmediateForm.NONE
                         || in.row.immediateForm == InstructionRow.ImmediateForm.RELATIVE_BYTE;
@@ -101,6 +101,8 @@ public final class Disassembler {
                 boolean absolute = in.row.immediateForm == InstructionRow.ImmediateForm.OFFSET && in.addressSize == 8;
                 boolean wide = in.row.immediateForm == InstructionRow.ImmediateForm.FULL && size == 8;
                 return absolute || wide ? "movabs" : name;
+            case LGDT, LIDT, SGDT, SIDT:
+                return mode64 ? name : name + (size == 2 ? "w" : "d");
             case FNSAVE, FRSTOR, FLDENV, FNSTENV:
                 return name + sizeSuffix(size, codeBits);
             case PCMPESTRI, PCMPESTRM:
