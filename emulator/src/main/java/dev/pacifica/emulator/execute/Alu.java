@@ -110,7 +110,7 @@ public final class Alu {
         long x = truncate(size, a);
         long result = n == 0 ? x : truncate(size, x << n | x >>> bits - n);
         boolean carry = (result & 1) != 0;
-        cpu.setCfOf(carry, carry != (result >>> bits - 1 & 1) != 0);
+        cpu.setCfOf(carry, carry != ((result >>> bits - 1 & 1) != 0));
         return result;
     }
 
