@@ -244,10 +244,10 @@ public final class Cpu {
         this.clock = clock;
         this.memory = memory;
         this.ports = ports;
+        mmu = new Mmu(this, memory);
         msrs = new Msrs(this);
         svm = new Svm(this);
         events = new EventDelivery(this);
-        mmu = new Mmu(this, memory);
     }
 
     /** Recomputes what derives from CR0, EFER, CS, SS and RFLAGS.VM. To be called after any of them changed. */
