@@ -1,5 +1,6 @@
 package dev.pacifica.emulator.cpu;
 
+import dev.pacifica.emulator.fp.FpuState;
 import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
@@ -135,6 +136,9 @@ public final class Cpu {
     public final Svm svm;
     public final Msrs msrs;
     public final EventDelivery events;
+
+    /** x87, MMX and SSE registers. */
+    public final FpuState fpu = new FpuState();
 
     /** What CPUID offers. Set by the machine before the first instruction. */
     public CpuModel model = CpuModel.DEFAULT;

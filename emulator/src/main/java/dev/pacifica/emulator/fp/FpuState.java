@@ -59,6 +59,11 @@ public final class FpuState implements Stateful {
 
     final FloatContext sse = new FloatContext();
 
+    /** The operand fetched from a register or memory: low and high quadword. */
+    long sourceLow;
+
+    long sourceHigh;
+
     public FpuState() {
         reset();
     }
