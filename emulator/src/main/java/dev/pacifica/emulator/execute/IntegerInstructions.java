@@ -4,6 +4,7 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.SystemInstructions;
 import dev.pacifica.emulator.decode.Insn;
+import dev.pacifica.emulator.fp.FpExecutor;
 
 /**
  * Executes any decoded instruction in any mode: the integer ones here by family, x87, MMX and SSE in room {@code fp}, the system's in
@@ -129,7 +130,7 @@ public final class IntegerInstructions {
                     WRFSBASE, WRGSBASE, RDRAND, RDSEED, RDPID -> {
                 return SystemInstructions.execute(cpu, insn);
             }
-            default -> throw cpu.fault(GuestException.UD);
+            default -> FpExecutor.execute(cpu, insn);
         }
         return NEXT;
     }
