@@ -81,7 +81,7 @@ public final class Events {
         public static final EventField STATE_DIGEST =
                 L.bits64(
                         "state_digest",
-                        "Digest of the guest's general registers; replay compares it");
+                        "Digest of the processor's registers after the exit; replay compares it");
         public static final EventField CPL = L.u8("cpl", "Privilege level of the guest");
         public static final EventKind KIND = L.kind();
 

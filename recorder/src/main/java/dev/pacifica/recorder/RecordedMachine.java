@@ -1,0 +1,40 @@
+package dev.pacifica.recorder;
+
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.machine.Stop;
+import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.observe.MachineObserver;
+
+/** What recorder and replayer need of a machine. */
+public interface RecordedMachine {
+    VirtualClock clock();
+
+    PhysicalMemory memory();
+
+    /** Number of virtual processors. */
+    int vcpus();
+
+    /** General register 0 (RAX) to 15 of a processor. */
+    long register(int vcpu, int index);
+
+    /** A cheap digest of a processor's registers. */
+    long digest(int vcpu);
+
+    /** Who sees the machine from now on. */
+    void observe(MachineObserver observer);
+
+    /**
+     * Runs until exactly this many instructions are retired, or the machine ends.
+     *
+     * @return why the machine ended, or null
+     */
+    Stop run(long untilInsnCount);
+
+    /** Saves everything but the contents of RAM. */
+    void save(StateWriter out);
+
+    /** Loads what {@link #save} wrote; the contents of RAM are loaded by the caller. */
+    void load(StateReader in);
+}

@@ -1,0 +1,248 @@
+package dev.pacifica.recorder;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.pacifica.emulator.machine.BinaryStateWriter;
+import dev.pacifica.emulator.machine.InputSource;
+import dev.pacifica.emulator.machine.Stop;
+import dev.pacifica.schemas.TraceFormat;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Writes a trace: first the images and the manifest, then, from {@link #start} on, everything that the machine tells, its inputs
+ * and checkpoints, until {@link #finish}. Whoever drives the machine calls {@link #flush} now and then and {@link #checkpoint} when
+ * it is time.
+ */
+public final class TraceRecorder implements AutoCloseable {
+    private final Path trace;
+    private final InputLog.Tap inputs;
+    private final BlockLog.Writer events;
+    private final CheckpointStore.Writer checkpoints;
+    private final ExecutorService background = Executors.newSingleThreadExecutor(
+            Thread.ofPlatform().daemon().name("checkpoint-writer").factory());
+    private Future<?> pending;
+    private volatile Manifest manifest;
+    private RecordedMachine machine;
+    private EventEncoder encoder;
+    private int nextCheckpoint;
+    private boolean closed;
+
+    /** An image to be copied into the trace. */
+    public record ImageSource(String role, Path file) {}
+
+    /**
+     * Creates a trace.
+     *
+     * @param trace the folder, which must not exist
+     * @param program who records
+     * @param machineConfiguration as whoever builds machines wants to read it at replay
+     * @param live where the machine's inputs come from
+     */
+    public TraceRecorder(
+            Path trace,
+            String program,
+            String created,
+            JsonNode machineConfiguration,
+            List<ImageSource> images,
+            InputSource live) {
+        this.trace = trace;
+        try {
+            Path parent = trace.toAbsolutePath().getParent();
+            if (parent != null) {
+                Files.createDirectories(parent);
+            }
+            Files.createDirectory(trace);
+            for (String folder : List.of("events", "inputs", "checkpoints", "images")) {
+                Files.createDirectory(trace.resolve(folder));
+            }
+            manifest = new Manifest(
+                    Manifest.FORMAT,
+                    TraceFormat.VERSION,
+                    program,
+                    created,
+                    hostFacts(),
+                    machineConfiguration,
+                    copy(images),
+                    List.of(),
+                    null);
+        } catch (IOException e) {
+            throw DiskErrors.explain(trace, e);
+        }
+        manifest.write(trace);
+        checkpoints = new CheckpointStore.Writer(trace);
+        events = new BlockLog.Writer(trace.resolve("events"));
+        inputs = new InputLog.Tap(live, trace.resolve("inputs"));
+    }
+
+    private static Map<String, String> hostFacts() {
+        return Map.of(
+                "os", System.getProperty("os.name") + " " + System.getProperty("os.version"),
+                "java", System.getProperty("java.vm.version", "unknown"));
+    }
+
+    private List<Manifest.Image> copy(List<ImageSource> images) throws IOException {
+        List<Manifest.Image> copied = new ArrayList<>();
+        for (int i = 0; i < images.size(); i++) {
+            ImageSource image = images.get(i);
+            String file = "images/%d-%s".formatted(i, image.file.getFileName());
+            Path copy = trace.resolve(file);
+            Files.copy(image.file, copy, StandardCopyOption.COPY_ATTRIBUTES);
+            copied.add(new Manifest.Image(
+                    image.role, image.file.toString(), file, Files.size(copy), TraceReader.sha256(copy)));
+        }
+        return copied;
+    }
+
+    /** The source from which the machine must get its inputs, so that they are logged. */
+    public InputSource inputs() {
+        return inputs;
+    }
+
+    /** The trace's copy of the image that was given as number {@code index}. */
+    public Path image(int index) {
+        return trace.resolve(manifest.images().get(index).file());
+    }
+
+    /** Begins with a machine that is ready to run its first instruction, and takes checkpoint 0. */
+    public void start(RecordedMachine recorded, EventEncoder.SerialOutput serial) {
+        machine = recorded;
+        encoder = new EventEncoder(
+                recorded, (bytes, _, to, firstSequence, count) -> events.append(bytes, to, firstSequence, count), serial);
+        inputs.attach(recorded.clock());
+        recorded.observe(encoder);
+        checkpoint();
+    }
+
+    /** The number of events so far. */
+    public long events() {
+        return encoder.events();
+    }
+
+    /** Makes all events so far safe from the death of this process. */
+    public void flush() {
+        encoder.flush();
+        if (pending != null && pending.isDone()) {
+            await();
+        }
+    }
+
+    /** Takes a checkpoint. Compression and writing go on in the background while the machine runs. */
+    public void checkpoint() {
+        int number = nextCheckpoint++;
+        BinaryStateWriter state = new BinaryStateWriter();
+        machine.save(state);
+        byte[] machineState = state.toByteArray();
+        CheckpointStore.Snapshot snapshot = CheckpointStore.takeDirtyPages(machine.memory());
+        encoder.checkpoint(number);
+        encoder.stateDigest(digest(machineState), snapshot.count());
+        BinaryStateWriter encoderState = new BinaryStateWriter();
+        encoder.save(encoderState);
+        encoder.flush();
+        long insnCount = machine.clock().retired;
+        long timeNs = machine.clock().now();
+        long eventCount = encoder.events();
+        long inputCount = inputs.inputs();
+        await();
+        pending = background.submit(() -> {
+            CheckpointStore.Writer.Written written =
+                    checkpoints.write(number, machineState, encoderState.toByteArray(), snapshot);
+            List<Manifest.Checkpoint> all = new ArrayList<>(manifest.checkpoints());
+            all.add(new Manifest.Checkpoint(
+                    number,
+                    written.file(),
+                    insnCount,
+                    timeNs,
+                    eventCount,
+                    inputCount,
+                    written.pages(),
+                    written.newPages(),
+                    written.bytes()));
+            manifest = manifest.with(List.copyOf(all), null);
+            manifest.write(trace);
+        });
+    }
+
+    /** A digest of a saved state: the first 64 bits of its SHA-256. */
+    public static long digest(byte[] state) {
+        return ByteBuffer.wrap(CheckpointFile.sha256().digest(state)).getLong();
+    }
+
+    private void await() {
+        if (pending == null) {
+            return;
+        }
+        try {
+            pending.get();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new TraceException("interrupted while a checkpoint was written", e);
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof TraceException trouble) {
+                throw trouble;
+            }
+            throw new IllegalStateException(e.getCause());
+        } finally {
+            pending = null;
+        }
+    }
+
+    /**
+     * Ends the trace in good order.
+     *
+     * @param stop why the machine ended, or null if it could go on
+     * @param reason why the recording ends, if the machine could go on
+     */
+    public void finish(Stop stop, String reason) {
+        BinaryStateWriter state = new BinaryStateWriter();
+        machine.save(state);
+        int dirty = CheckpointStore.dirtyPages(machine.memory());
+        encoder.stateDigest(digest(state.toByteArray()), dirty);
+        encoder.flush();
+        await();
+        machine.observe(null);
+        Manifest.End end = new Manifest.End(
+                stop == null ? reason : stop.detail(),
+                stop == null ? 0 : stop.status(),
+                stop != null,
+                machine.clock().retired,
+                machine.clock().now(),
+                encoder.events(),
+                inputs.inputs(),
+                Long.toHexString(events.chain()),
+                Long.toHexString(inputs.chain()));
+        close();
+        manifest = manifest.with(manifest.checkpoints(), end);
+        manifest.write(trace);
+    }
+
+    /** Lets go of the files. Without {@link #finish} before, the trace ends like that of a killed recording. */
+    @Override
+    public void close() {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        background.shutdown();
+        try {
+            // Nothing may write the manifest any more once this returns.
+            while (!background.awaitTermination(1, TimeUnit.MINUTES)) {
+                continue;
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        events.close();
+        inputs.close();
+    }
+}

@@ -1,0 +1,129 @@
+package dev.pacifica.recorder;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class BlockLogTest {
+    @TempDir Path folder;
+
+    private static byte[] block(int seed, int records) {
+        byte[] block = new byte[BlockFormat.HEADER_LENGTH + records * 64];
+        new Random(seed).nextBytes(block);
+        return block;
+    }
+
+    private void write(int blocks) {
+        try (BlockLog.Writer writer = new BlockLog.Writer(folder)) {
+            long sequence = 0;
+            for (int i = 0; i < blocks; i++) {
+                byte[] block = block(i, 1 + i % 256);
+                writer.append(block, block.length, sequence, 1 + i % 256);
+                sequence += 1 + i % 256;
+            }
+        }
+    }
+
+    private int read() {
+        int blocks = 0;
+        try (BlockLog.Reader reader = new BlockLog.Reader(folder)) {
+            while (reader.next()) {
+                byte[] expected = block(blocks, 1 + blocks % 256);
+                assertThat(
+                                Arrays.equals(
+                                        expected,
+                                        32,
+                                        expected.length,
+                                        reader.block(),
+                                        32,
+                                        reader.length()))
+                        .isTrue();
+                blocks++;
+            }
+        }
+        return blocks;
+    }
+
+    private Path data() throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.filter(f -> f.toString().endsWith(".cq4")).findFirst().orElseThrow();
+        }
+    }
+
+    @Test
+    void blocksComeBackAndTheFileIsCutToItsContents() throws IOException {
+        write(2000);
+        assertThat(read()).isEqualTo(2000);
+        long payload = 0;
+        for (int i = 0; i < 2000; i++) {
+            payload += block(i, 1 + i % 256).length;
+        }
+        assertThat(Files.size(data())).isBetween(payload, payload + 2_000_000);
+    }
+
+    @Test
+    void anEmptyLogReadsAsEmpty() {
+        write(0);
+        assertThat(read()).isZero();
+    }
+
+    @Test
+    void theSameBlocksMakeTheSameFile() throws IOException {
+        write(300);
+        byte[] first = Files.readAllBytes(data());
+        List<Path> files = new ArrayList<>();
+        try (Stream<Path> all = Files.list(folder)) {
+            all.forEach(files::add);
+        }
+        for (Path file : files) {
+            Files.delete(file);
+        }
+        write(300);
+        assertThat(Files.readAllBytes(data())).isEqualTo(first);
+    }
+
+    /**
+     * Whatever byte is damaged, the reader either says so or does not see the byte: it never hands
+     * out other records.
+     */
+    @Test
+    void noDamagePassesUnnoticed() throws IOException {
+        write(60);
+        Path file = data();
+        byte[] good = Files.readAllBytes(file);
+        Random random = new Random(1);
+        int noticed = 0;
+        for (int i = 0; i < 150; i++) {
+            byte[] bad = good.clone();
+            bad[random.nextInt(bad.length)] ^= (byte) (1 << random.nextInt(8));
+            Files.write(file, bad);
+            try {
+                read();
+            } catch (TraceException e) {
+                assertThat(e)
+                        .hasMessageStartingWith("damaged trace: ")
+                        .hasMessageContaining(folder.toString());
+                assertThat(e.getMessage()).doesNotContain("\n");
+                noticed++;
+            }
+        }
+        assertThat(noticed).isGreaterThan(20);
+    }
+
+    @Test
+    void aMissingFolderIsDamage() {
+        assertThatThrownBy(() -> new BlockLog.Reader(folder.resolve("events")))
+                .isInstanceOf(TraceException.class)
+                .hasMessageContaining("is missing");
+    }
+}

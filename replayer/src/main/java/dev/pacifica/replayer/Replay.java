@@ -1,0 +1,299 @@
+package dev.pacifica.replayer;
+
+import dev.pacifica.emulator.machine.BinaryStateWriter;
+import dev.pacifica.emulator.machine.Stop;
+import dev.pacifica.recorder.CheckpointStore;
+import dev.pacifica.recorder.EventEncoder;
+import dev.pacifica.recorder.EventLog;
+import dev.pacifica.recorder.InputLog;
+import dev.pacifica.recorder.Manifest;
+import dev.pacifica.recorder.RecordedMachine;
+import dev.pacifica.recorder.TraceException;
+import dev.pacifica.recorder.TraceReader;
+import dev.pacifica.recorder.TraceRecorder;
+import dev.pacifica.schemas.EventReader;
+import dev.pacifica.schemas.Events;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Executes a recorded run again, from power-on or from a checkpoint, and compares every event, and at every checkpoint the whole
+ * machine and the written RAM pages, with the recording.
+ */
+public final class Replay {
+    /** Where a replay begins. */
+    public static final int POWER_ON = -1;
+
+    private static final long SLICE = 20_000_000;
+
+    private final TraceReader trace;
+    private final MachineFactory factory;
+    private final EventEncoder.SerialOutput serial;
+    private final Progress progress;
+
+    /** Told between slices. */
+    @FunctionalInterface
+    public interface Progress {
+        /** @return false to end the replay here */
+        boolean report(RecordedMachine machine, long events);
+    }
+
+    /**
+     * What a replay found.
+     *
+     * @param fromInsnCount where it began
+     * @param toInsnCount where it ended
+     * @param events how many events were compared
+     * @param checkpoints how many checkpoints were compared
+     * @param divergence the first difference, or null
+     * @param end how the recording ended there, for a person
+     * @param stop why the machine ended, or null
+     */
+    public record Result(
+            long fromInsnCount,
+            long toInsnCount,
+            long events,
+            int checkpoints,
+            Divergence divergence,
+            String end,
+            Stop stop) {}
+
+    /** A checkpoint event in the recording, whether or not its checkpoint was completed. */
+    private record Mark(int checkpoint, long insnCount) {}
+
+    public Replay(TraceReader trace, MachineFactory factory, EventEncoder.SerialOutput serial, Progress progress) {
+        this.trace = trace;
+        this.factory = factory;
+        this.serial = serial;
+        this.progress = progress;
+    }
+
+    /**
+     * Replays.
+     *
+     * @param fromCheckpoint number of a checkpoint, or {@link #POWER_ON}
+     * @param until the instruction count at which to end at the latest
+     */
+    public Result run(int fromCheckpoint, long until) {
+        List<Manifest.Checkpoint> checkpoints = trace.manifest().checkpoints();
+        if (fromCheckpoint != POWER_ON && (fromCheckpoint < 0 || fromCheckpoint >= checkpoints.size())) {
+            throw new TraceException(
+                    checkpoints.isEmpty()
+                            ? "no checkpoint %d: the trace has none".formatted(fromCheckpoint)
+                            : "no checkpoint %d: the trace has 0 to %d"
+                                    .formatted(fromCheckpoint, checkpoints.size() - 1));
+        }
+        List<Mark> marks = new ArrayList<>();
+        long lastInsn = scan(marks);
+        try (EventLog recorded = trace.events()) {
+            return new Run(recorded, until, lastInsn).from(fromCheckpoint, marks);
+        }
+    }
+
+    /** Reads the whole event log: checks it, collects the checkpoint events, returns the last event's instruction count. */
+    private long scan(List<Mark> marks) {
+        long last = 0;
+        try (EventLog log = trace.events()) {
+            for (EventReader event = log.next(); event != null; event = log.next()) {
+                last = event.insnCount();
+                if (event.kind() == Events.Checkpoint.KIND) {
+                    marks.add(new Mark((int) event.get(Events.Checkpoint.CHECKPOINT), last));
+                }
+            }
+            trace.requireWhole(log);
+        }
+        return last;
+    }
+
+    /** One replay on one machine. */
+    private final class Run {
+        private final EventLog recorded;
+        private final long until;
+        private final long lastInsn;
+        private final InputLog.Playback inputs = new InputLog.Playback(trace.inputs(), 0);
+        private final RecordedMachine machine = factory.build(trace, inputs);
+        private final CheckpointStore.Reader store = trace.checkpoints();
+        private final EventComparison comparison;
+        private final EventEncoder encoder;
+        private long from;
+        private int compared;
+        private boolean cancelled;
+        private Stop stop;
+        private Divergence divergence;
+
+        Run(EventLog recorded, long until, long lastInsn) {
+            this.recorded = recorded;
+            this.until = until;
+            this.lastInsn = lastInsn;
+            comparison = new EventComparison(recorded, trace.manifest().end() != null);
+            encoder = new EventEncoder(machine, comparison, serial);
+        }
+
+        Result from(int checkpoint, List<Mark> marks) {
+            machine.observe(encoder);
+            if (checkpoint != POWER_ON) {
+                Manifest.Checkpoint start = trace.manifest().checkpoints().get(checkpoint);
+                store.load(checkpoint, machine, encoder);
+                inputs.seek(start.inputs());
+                recorded.skipTo(start.events());
+                from = machine.clock().retired;
+            }
+            for (Mark mark : marks) {
+                if (mark.checkpoint > checkpoint) {
+                    if (mark.insnCount > until || !runTo(mark.insnCount)) {
+                        break;
+                    }
+                    compareCheckpoint(mark.checkpoint);
+                    if (divergence != null) {
+                        break;
+                    }
+                }
+            }
+            runToEnd();
+            return new Result(
+                    from,
+                    machine.clock().retired,
+                    comparison.compared(),
+                    compared,
+                    divergence,
+                    describeEnd(),
+                    stop);
+        }
+
+        /** Runs to an instruction count; false when there is no point in going on. */
+        private boolean runTo(long insnCount) {
+            while (machine.clock().retired < insnCount) {
+                stop = machine.run(Math.min(insnCount, machine.clock().retired + SLICE));
+                encoder.flush();
+                noteDivergence();
+                if (divergence != null) {
+                    return false;
+                }
+                if (!progress.report(machine, encoder.events())) {
+                    cancelled = true;
+                    return false;
+                }
+                if (stop != null) {
+                    return machine.clock().retired >= insnCount;
+                }
+            }
+            return true;
+        }
+
+        private void noteDivergence() {
+            if (divergence == null) {
+                divergence = comparison.divergence();
+            }
+        }
+
+        private void runToEnd() {
+            Manifest.End end = trace.manifest().end();
+            if (divergence != null || cancelled) {
+                return;
+            }
+            if (end == null) {
+                // Killed: run through the last recorded event; what comes after it is not known.
+                runTo(Math.min(until, lastInsn + 1));
+                if (until > lastInsn && divergence == null && !cancelled) {
+                    requireNoneLeft();
+                }
+                return;
+            }
+            if (until < end.insnCount()) {
+                runTo(until);
+                return;
+            }
+            if (end.stopped()) {
+                if (stop == null) {
+                    runTo(end.insnCount());
+                }
+                // The machine ends without retiring one more instruction.
+                if (stop == null && divergence == null && !cancelled) {
+                    stop = machine.run(end.insnCount() + 1);
+                }
+            } else {
+                runTo(end.insnCount());
+            }
+            if (divergence == null && !cancelled) {
+                compareEnd(end);
+            }
+        }
+
+        private void compareEnd(Manifest.End end) {
+            BinaryStateWriter state = new BinaryStateWriter();
+            machine.save(state);
+            int dirty = CheckpointStore.dirtyPages(machine.memory());
+            encoder.stateDigest(TraceRecorder.digest(state.toByteArray()), dirty);
+            encoder.flush();
+            noteDivergence();
+            requireNoneLeft();
+            if (divergence == null && end.stopped() && (stop == null || !stop.detail().equals(end.reason()))) {
+                divergence = new Divergence(
+                        machine.clock().retired,
+                        encoder.events(),
+                        "end",
+                        end.reason(),
+                        stop == null ? "the machine goes on" : stop.detail());
+            }
+        }
+
+        private void requireNoneLeft() {
+            comparison.requireNoneLeft(machine.clock().retired, encoder.events());
+            noteDivergence();
+        }
+
+        private void compareCheckpoint(int number) {
+            BinaryStateWriter state = new BinaryStateWriter();
+            machine.save(state);
+            byte[] machineState = state.toByteArray();
+            long dirty = 0;
+            if (number < trace.manifest().checkpoints().size()) {
+                compareState(number);
+                CheckpointStore.Comparison pages = store.comparePages(number, machine.memory());
+                dirty = pages.dirtyPages();
+                if (divergence == null && pages.difference() != null) {
+                    divergence = new Divergence(
+                            machine.clock().retired,
+                            encoder.events(),
+                            "RAM page 0x%x".formatted(pages.difference().page()),
+                            pages.difference().expected(),
+                            pages.difference().found());
+                }
+                compared++;
+            } else {
+                dirty = CheckpointStore.cleanPages(machine.memory());
+            }
+            if (divergence == null) {
+                encoder.checkpoint(number);
+                encoder.stateDigest(TraceRecorder.digest(machineState), dirty);
+                encoder.flush();
+                noteDivergence();
+            }
+        }
+
+        /** Names the first field that differs, which the digest alone could not. */
+        private void compareState(int number) {
+            StateComparison difference = new StateComparison(store.machineState(number));
+            machine.save(difference);
+            if (difference.field() != null) {
+                divergence = new Divergence(
+                        machine.clock().retired,
+                        encoder.events(),
+                        difference.field(),
+                        difference.expected(),
+                        difference.found());
+            }
+        }
+
+        private String describeEnd() {
+            Manifest.End end = trace.manifest().end();
+            if (cancelled) {
+                return "cancelled";
+            }
+            if (end == null && machine.clock().retired >= lastInsn) {
+                return "the recording was cut off here";
+            }
+            return end != null && machine.clock().retired >= end.insnCount() ? end.reason() : "as far as asked for";
+        }
+    }
+}
