@@ -1,5 +1,6 @@
 package dev.pacifica.emulator.cpu;
 
+import dev.pacifica.emulator.fp.FpuState;
 import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
@@ -136,6 +137,9 @@ public final class Cpu {
     public final Msrs msrs;
     public final EventDelivery events;
 
+    /** x87, MMX and SSE registers. */
+    public final FpuState fpu = new FpuState();
+
     /** What CPUID offers. Set by the machine before the first instruction. */
     public CpuModel model = CpuModel.DEFAULT;
 
@@ -244,10 +248,10 @@ public final class Cpu {
         this.clock = clock;
         this.memory = memory;
         this.ports = ports;
+        mmu = new Mmu(this, memory);
         msrs = new Msrs(this);
         svm = new Svm(this);
         events = new EventDelivery(this);
-        mmu = new Mmu(this, memory);
     }
 
     /** Recomputes what derives from CR0, EFER, CS, SS and RFLAGS.VM. To be called after any of them changed. */
@@ -404,34 +408,10 @@ public final class Cpu {
             if (!canonical(va) || !canonical(va + size - 1)) {
                 throw fault(segment == SS ? GuestException.SS : GuestException.GP, 0);
             }
-            if ((systemFlags & AC) != 0) {
-                checkAlignment(va, size, write);
-            }
             return va;
         }
         checkSegment(segment, offset & 0xffff_ffffL, size, write);
-        long va = segBase[segment] + offset & 0xffff_ffffL;
-        if ((systemFlags & AC) != 0) {
-            checkAlignment(va, size, write);
-        }
-        return va;
-    }
-
-    /** Whether misaligned accesses raise #AC: CR0.AM, RFLAGS.AC and CPL 3. */
-    public boolean alignmentChecked() {
-        return (systemFlags & AC) != 0 && cpl == 3 && (cr0 & CR0_AM) != 0;
-    }
-
-    /** Raises #AC if the access of 2, 4 or 8 bytes is misaligned, unless it page-faults, which comes first. */
-    private void checkAlignment(long va, int size, boolean write) {
-        if ((size == 2 || size == 4 || size == 8) && (va & size - 1) != 0 && alignmentChecked()) {
-            if (write) {
-                mmu.probeWrite(va, size);
-            } else {
-                mmu.probeRead(va, size);
-            }
-            throw fault(GuestException.AC, 0);
-        }
+        return segBase[segment] + offset & 0xffff_ffffL;
     }
 
     private void checkSegment(int segment, long offset, int size, boolean write) {

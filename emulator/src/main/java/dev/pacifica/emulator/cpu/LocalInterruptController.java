@@ -35,6 +35,12 @@ public interface LocalInterruptController extends MmioDevice {
 
     void setTscDeadline(long tsc);
 
+    /** The processor's TSC was written: a deadline in TSC units is at another moment now. */
+    default void tscChanged() {}
+
+    /** The processor takes INIT: all state but APIC base and id goes to its reset values. */
+    default void init() {}
+
     /** No x2APIC register has this value. */
     long BAD_REGISTER = Long.MIN_VALUE + 0x5eed;
 }

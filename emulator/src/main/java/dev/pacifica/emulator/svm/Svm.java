@@ -2,69 +2,141 @@ package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Insn;
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.machine.Stateful;
 
 /** One processor's SVM state: what VMRUN loaded, the intercepts in force, and the way out (APM Vol 2 chapter 15). */
-public final class Svm {
-    public Svm(Cpu cpu) {}
+public final class Svm implements Stateful {
+    /** The rules of the SVM MSRs. */
+    public final SvmLock lock;
 
-    /** Whether the guest's VMCB intercepts this exit code (Appendix C: 0 to A6h, the bit's position in the intercept vectors). */
-    public boolean intercepted(int exitCode) {
-        return false;
+    private final Cpu cpu;
+    private final Intercepts intercepts;
+    private final VirtualInterrupts interrupts = new VirtualInterrupts();
+    private final VmcbShadow shadow;
+    private final WorldSwitch world;
+    private final SvmInstructions instructions;
+
+    public Svm(Cpu cpu) {
+        this.cpu = cpu;
+        lock = new SvmLock(cpu);
+        intercepts = new Intercepts(cpu.memory);
+        shadow = new VmcbShadow(cpu.id);
+        world = new WorldSwitch(cpu, intercepts, interrupts, shadow);
+        instructions = new SvmInstructions(cpu, this, world, shadow);
+        cpu.mmu.setNestedFaultHandler(world::nestedPageFault);
     }
 
-    /** Performs the #VMEXIT. Afterwards the processor is in the host's state; nothing of the instruction or event may happen any more. */
-    public void exit(int exitCode, long exitInfo1, long exitInfo2) {}
+    /** Whether the guest's VMCB intercepts this exit code (Appendix C: 0 to BFh, the bit's position in the intercept vectors). */
+    public boolean intercepted(int exitCode) {
+        return intercepts.intercepts(exitCode);
+    }
+
+    /** Whether the guest's VMCB intercepts the exception with this vector (0..31, §15.12). */
+    public boolean exceptionIntercepted(int vector) {
+        return intercepts.intercepts(ExitCode.EXCEPTION + vector);
+    }
+
+    /**
+     * Performs the #VMEXIT. Afterwards the processor is in the host's state; nothing of the instruction or event may happen any more.
+     * RIP must still be the instruction's address, {@link Cpu#insnLength} its length; nRIP follows from them where the exit code asks for
+     * it. An event being delivered ({@code events.delivering}) goes to EXITINTINFO.
+     */
+    public void exit(int exitCode, long exitInfo1, long exitInfo2) {
+        world.leave(exitCode, exitInfo1, exitInfo2);
+    }
 
     /** Whether RDMSR or WRMSR of this MSR exits (§15.11): MSR_PROT and the permission map. */
     public boolean msrIntercepted(int msr, boolean write) {
-        return false;
+        return intercepts.interceptsMsr(msr, write);
     }
 
     /** Whether an access of {@code size} bytes (1, 2, 4) to the port exits (§15.10): IOIO_PROT and the permission map. */
     public boolean ioIntercepted(int port, int size) {
-        return false;
+        return intercepts.interceptsIo(port, size);
     }
 
     /** V_INTR_MASKING of the running guest (§15.21.1). */
     public boolean virtualInterruptMasking() {
-        return false;
+        return interrupts.masking;
     }
 
     /** The host's RFLAGS.IF at VMRUN, which masks physical interrupts while {@link #virtualInterruptMasking}. */
     public boolean hostInterruptFlag() {
-        return false;
+        return interrupts.hostInterruptFlag;
     }
 
     /** V_TPR, 0 to 15 (§15.21.2). */
     public int virtualTaskPriority() {
-        return 0;
+        return interrupts.taskPriority;
     }
 
-    public void setVirtualTaskPriority(int tpr) {}
+    public void setVirtualTaskPriority(int tpr) {
+        interrupts.taskPriority = tpr & 15;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+    }
 
     /** The vector of the virtual interrupt that V_IRQ, its priority and V_TPR let through, IF and shadow not considered; -1 if none. */
     public int pendingVirtualInterrupt() {
-        return -1;
+        return interrupts.deliverable();
     }
 
     /** Clears V_IRQ: the virtual interrupt is about to be delivered. */
-    public void acknowledgeVirtualInterrupt() {}
+    public void acknowledgeVirtualInterrupt() {
+        interrupts.pending = false;
+        if (cpu.observer != null) {
+            cpu.observer.virtualInterrupt(cpu.id, interrupts.vector);
+        }
+    }
 
     /** VMCB TSC_OFFSET of the running guest; 0 in the host. */
     public long tscOffset() {
-        return 0;
+        return world.tscOffset;
     }
 
-    /** PAUSE executed in a guest: whether the intercept and its filter (§15.14.4) make it exit now. */
+    /** PAUSE executed in a guest: whether it exits now. The filter of §15.14.4 is not offered. */
     public boolean pauseIntercepted() {
-        return false;
+        return intercepts.intercepts(ExitCode.PAUSE);
+    }
+
+    /** The return address that the delivery of an injected software interrupt, INT3 or INTO pushes: nRIP of the VMCB (§15.20). */
+    public long injectedNextRip() {
+        return world.injectedNextRip;
     }
 
     /**
-     * VMRUN VMMCALL VMLOAD VMSAVE STGI CLGI SKINIT INVLPGA, their CPL already checked. Returns 0 when the caller is to advance RIP by the
+     * VMRUN VMMCALL VMLOAD VMSAVE STGI CLGI SKINIT INVLPGA, {@link Cpu#insnLength} set. Returns 0 when the caller is to advance RIP by the
      * instruction's length, 1 when the world changed.
      */
     public int execute(Insn insn) {
-        throw new UnsupportedOperationException(insn.toString());
+        return instructions.execute(insn);
+    }
+
+    /** Forgets everything, as RESET does. */
+    public void reset() {
+        intercepts.clear();
+        interrupts.clear();
+        world.reset();
+    }
+
+    @Override
+    public void save(StateWriter out) {
+        out.section("svm" + cpu.id);
+        lock.save(out);
+        intercepts.save(out);
+        interrupts.save(out);
+        world.save(out);
+        shadow.save(out);
+    }
+
+    @Override
+    public void load(StateReader in) {
+        in.section("svm" + cpu.id);
+        lock.load(in);
+        intercepts.load(in);
+        interrupts.load(in);
+        world.load(in);
+        shadow.load(in);
     }
 }

@@ -1,0 +1,652 @@
+package dev.pacifica.emulator.device;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.LocalInterruptController;
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.machine.Stateful;
+import dev.pacifica.emulator.machine.VirtualClock;
+
+/**
+ * The local APIC of one processor (APM Vol 2 chapter 16), in xAPIC or x2APIC mode: version 10h with six LVT entries, no extended
+ * register space. Messages arrive at once, so that no delivery is ever pending.
+ *
+ * <p>Out of reset LINT0 of processor 0 is unmasked in ExtINT mode, as firmware leaves it (virtual wire).
+ */
+public final class LocalApic implements LocalInterruptController, Stateful {
+    /** Register numbers: the xAPIC offset divided by 16, which also is the x2APIC MSR minus 800h. */
+    static final int ID = 0x02;
+
+    static final int VERSION = 0x03;
+    static final int TASK_PRIORITY = 0x08;
+    static final int ARBITRATION_PRIORITY = 0x09;
+    static final int PROCESSOR_PRIORITY = 0x0a;
+    static final int END_OF_INTERRUPT = 0x0b;
+    static final int LOGICAL_DESTINATION = 0x0d;
+    static final int DESTINATION_FORMAT = 0x0e;
+    static final int SPURIOUS = 0x0f;
+    static final int IN_SERVICE = 0x10;
+    static final int TRIGGER_MODE = 0x18;
+    static final int REQUEST = 0x20;
+    static final int ERROR_STATUS = 0x28;
+    static final int COMMAND_LOW = 0x30;
+    static final int COMMAND_HIGH = 0x31;
+    static final int LVT_TIMER = 0x32;
+    static final int LVT_ERROR = 0x37;
+    static final int INITIAL_COUNT = 0x38;
+    static final int CURRENT_COUNT = 0x39;
+    static final int DIVIDE = 0x3e;
+    static final int SELF_IPI = 0x3f;
+
+    private static final int TIMER = 0;
+    private static final int LINT0 = 3;
+    private static final int LINT1 = 4;
+    private static final int ERROR = 5;
+    private static final int LVT_ENTRIES = 6;
+
+    /** Version 10h, highest LVT entry 5. */
+    private static final int VERSION_VALUE = 0x0005_0010;
+
+    private static final int LVT_MASKED = 1 << 16;
+    private static final int LVT_LEVEL = 1 << 15;
+    /** Software-writable bits of timer, thermal, performance, LINT0, LINT1 and error entries. */
+    private static final int[] LVT_WRITABLE = {0x7_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x1_00ff};
+
+    private static final int ENABLED = 1 << 8;
+
+    private static final int ERROR_SEND_VECTOR = 1 << 5;
+    private static final int ERROR_RECEIVE_VECTOR = 1 << 6;
+    private static final int ERROR_REGISTER = 1 << 7;
+
+    private static final long BASE_BSP = 1 << 8;
+    private static final long BASE_X2APIC = 1 << 10;
+    private static final long BASE_ENABLE = 1 << 11;
+    private static final long BASE_ADDRESS = 0x000f_ffff_ffff_f000L;
+    private static final long DEFAULT_BASE = 0xfee0_0000L;
+
+    private final int id;
+    private final Cpu cpu;
+    private final ApicBus bus;
+    private final LocalApicTimer timer;
+
+    private long base;
+    private int taskPriority;
+    private int logicalDestination;
+    private int destinationFormat;
+    private int spurious;
+    /** Errors since the last write to ESR, and what ESR shows. */
+    private int errors;
+
+    private int errorStatus;
+    private long command;
+    private final int[] lvt = new int[LVT_ENTRIES];
+    /** Bit v of the 256 in four longs stands for vector v. */
+    private final long[] request = new long[4];
+
+    private final long[] inService = new long[4];
+    private final long[] level = new long[4];
+
+    /** Highest vectors of {@link #request} and {@link #inService}, -1 for none; derived. */
+    private int highestRequest = -1;
+
+    private int highestInService = -1;
+
+    /** The APIC of {@code cpu}, whose id it shares; {@code cpu.apic} is left to the caller to set. */
+    public LocalApic(Cpu cpu, VirtualClock clock, ApicBus bus) {
+        id = cpu.id;
+        this.cpu = cpu;
+        this.bus = bus;
+        timer = new LocalApicTimer("apic" + id + ".timer", clock, new LocalApicTimer.Owner() {
+            @Override
+            public void timerExpired() {
+                raiseLocal(TIMER);
+            }
+
+            @Override
+            public long tscOffset() {
+                return cpu.tscOffset;
+            }
+        });
+        base = DEFAULT_BASE | BASE_ENABLE | (id == 0 ? BASE_BSP : 0);
+        reset();
+        bus.attach(this);
+    }
+
+    private void reset() {
+        taskPriority = 0;
+        logicalDestination = 0;
+        destinationFormat = -1;
+        spurious = 0xff;
+        errors = 0;
+        errorStatus = 0;
+        command = 0;
+        for (int i = 0; i < LVT_ENTRIES; i++) {
+            lvt[i] = LVT_MASKED;
+            if (i < 4) {
+                request[i] = 0;
+                inService[i] = 0;
+                level[i] = 0;
+            }
+        }
+        if (id == 0) {
+            lvt[LINT0] = ApicBus.EXTERNAL << 8;
+        }
+        timer.reset();
+        recompute();
+    }
+
+    @Override
+    public void init() {
+        reset();
+        if (x2apic()) { // INIT does not leave x2APIC mode, whose logical destination derives from the id
+            logicalDestination = x2apicLogicalDestination();
+        }
+        changed();
+    }
+
+    private int x2apicLogicalDestination() {
+        return (id & ~0xf) << 12 | 1 << (id & 0xf);
+    }
+
+    // ---- what the processor asks ----
+
+    @Override
+    public int taskPriority() {
+        return taskPriority >> 4;
+    }
+
+    @Override
+    public void setTaskPriority(int cr8) {
+        taskPriority = cr8 << 4 & 0xf0;
+        changed();
+    }
+
+    @Override
+    public int pendingVector() {
+        if (fixedDeliverable()) {
+            return highestRequest;
+        }
+        return externalDeliverable() ? bus.pic().pendingVector() : -1;
+    }
+
+    @Override
+    public int acknowledge() {
+        if (fixedDeliverable()) {
+            int vector = highestRequest;
+            clear(request, vector);
+            set(inService, vector);
+            recompute();
+            changed();
+            return vector;
+        }
+        if (externalDeliverable()) {
+            int vector = bus.pic().acknowledge();
+            changed();
+            return vector;
+        }
+        return spurious & 0xff;
+    }
+
+    private boolean fixedDeliverable() {
+        return highestRequest >= 0 && (highestRequest & 0xf0) > (processorPriority() & 0xf0) && acceptsFixed();
+    }
+
+    private boolean externalDeliverable() {
+        if (!bus.picLine() || bus.pic() == null) {
+            return false;
+        }
+        if ((base & BASE_ENABLE) == 0) {
+            return (base & BASE_BSP) != 0; // the INTR pin of old
+        }
+        return (lvt[LINT0] & (LVT_MASKED | 0x700)) == ApicBus.EXTERNAL << 8;
+    }
+
+    @Override
+    public long base() {
+        return base;
+    }
+
+    @Override
+    public boolean setBase(long value) {
+        long reserved = ~(BASE_ADDRESS & 0x0000_ffff_ffff_ffffL | BASE_BSP | BASE_X2APIC | BASE_ENABLE);
+        boolean wasEnabled = (base & BASE_ENABLE) != 0;
+        boolean enabled = (value & BASE_ENABLE) != 0;
+        boolean extended = (value & BASE_X2APIC) != 0;
+        if ((value & reserved) != 0
+                || extended && !enabled
+                || extended && !wasEnabled
+                || x2apic() && enabled && !extended) {
+            return false;
+        }
+        boolean becomesExtended = extended && !x2apic();
+        base = value & ~BASE_BSP | base & BASE_BSP;
+        if (!enabled && wasEnabled) {
+            reset();
+        }
+        if (becomesExtended) {
+            logicalDestination = x2apicLogicalDestination();
+            command = 0;
+        }
+        changed();
+        return true;
+    }
+
+    @Override
+    public boolean x2apic() {
+        return (base & BASE_X2APIC) != 0;
+    }
+
+    @Override
+    public long tscDeadline() {
+        return timer.deadline();
+    }
+
+    @Override
+    public void setTscDeadline(long tsc) {
+        timer.setDeadline(tsc);
+    }
+
+    @Override
+    public void tscChanged() {
+        timer.tscChanged();
+    }
+
+    // ---- what the bus asks ----
+
+    boolean acceptsFixed() {
+        return (base & BASE_ENABLE) != 0 && (spurious & ENABLED) != 0;
+    }
+
+    /** PPR: the higher of the task's priority and of the interrupt in service (§16.6.4). */
+    int processorPriority() {
+        int service = highestInService < 0 ? 0 : highestInService & 0xf0;
+        return (taskPriority & 0xf0) >= service ? taskPriority : service;
+    }
+
+    boolean matches(int destination, boolean logical, boolean wide) {
+        if ((base & BASE_ENABLE) == 0) {
+            return !logical && destination == id; // INIT and SIPI reach even a disabled APIC
+        }
+        if (destination == (wide ? -1 : 0xff)) {
+            return true;
+        }
+        if (!logical) {
+            return destination == id;
+        }
+        if (x2apic()) {
+            return destination >>> 16 == logicalDestination >>> 16 && (destination & logicalDestination & 0xffff) != 0;
+        }
+        int mine = logicalDestination >>> 24;
+        if (destinationFormat >>> 28 == 0xf) { // flat
+            return (destination & mine) != 0;
+        }
+        return (destination >> 4 & 0xf) == mine >> 4 && (destination & mine & 0xf) != 0;
+    }
+
+    /** Takes a message of the bus or of a local source. */
+    void accept(int mode, int vector, boolean levelTriggered) {
+        switch (mode) {
+            case ApicBus.FIXED, ApicBus.LOWEST_PRIORITY -> acceptFixed(vector, levelTriggered);
+            case ApicBus.SMI -> cpu.smiPending = true;
+            case ApicBus.NMI -> cpu.nmiPending = true;
+            case ApicBus.INIT -> cpu.initPending = true;
+            case ApicBus.STARTUP -> startUp(vector);
+            default -> {} // ExtINT comes by wire only
+        }
+        changed();
+    }
+
+    private void acceptFixed(int vector, boolean levelTriggered) {
+        if (!acceptsFixed()) {
+            return;
+        }
+        if (vector < 16) {
+            error(ERROR_RECEIVE_VECTOR);
+            return;
+        }
+        set(request, vector);
+        if (levelTriggered) {
+            set(level, vector);
+        } else {
+            clear(level, vector);
+        }
+        highestRequest = Math.max(highestRequest, vector);
+    }
+
+    /** SIPI: a processor that waits for it starts in real mode at vector × 4096 (§16.5). */
+    private void startUp(int vector) {
+        if (cpu.activity == Cpu.WAIT_FOR_SIPI) {
+            cpu.segSelector[Cpu.CS] = vector << 8;
+            cpu.segBase[Cpu.CS] = (long) vector << 12;
+            cpu.rip = 0;
+            cpu.activity = Cpu.RUNNING;
+            cpu.updateMode();
+        }
+    }
+
+    /** The 8259s' INTR wire rose or fell. */
+    void lint0Changed(boolean asserted) {
+        if (asserted) {
+            if ((base & BASE_ENABLE) != 0 && (lvt[LINT0] & 0x700) != ApicBus.EXTERNAL << 8) {
+                raiseLocal(LINT0);
+            }
+            changed();
+        }
+    }
+
+    /** An edge on LINT1, the PC's NMI wire. */
+    public void pulseLint1() {
+        if ((base & BASE_ENABLE) == 0) {
+            cpu.nmiPending = true;
+            changed();
+        } else {
+            raiseLocal(LINT1);
+        }
+    }
+
+    private void raiseLocal(int entry) {
+        int value = lvt[entry];
+        if ((value & LVT_MASKED) == 0) {
+            int mode = entry == TIMER || entry == ERROR ? ApicBus.FIXED : value >> 8 & 7;
+            accept(mode, value & 0xff, entry == LINT0 && mode == ApicBus.FIXED && (value & LVT_LEVEL) != 0);
+        }
+    }
+
+    private void error(int bit) {
+        errors |= bit;
+        // an error while reporting an error (vector below 16) must not recurse
+        if ((lvt[ERROR] & 0xff) >= 16) {
+            raiseLocal(ERROR);
+        }
+    }
+
+    private void changed() {
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+    }
+
+    // ---- registers ----
+
+    @Override
+    public long read(long offset, int size) {
+        if ((offset & 0xc) != 0) {
+            return 0; // each register has the first four of its sixteen bytes
+        }
+        int value = readRegister((int) offset >> 4);
+        long shifted = (value & 0xffff_ffffL) >>> 8 * (offset & 3);
+        return size >= 4 ? shifted : shifted & (1L << 8 * size) - 1;
+    }
+
+    @Override
+    public void write(long offset, int size, long value) {
+        if ((offset & 0xf) == 0) {
+            writeRegister((int) offset >> 4, (int) value);
+        }
+    }
+
+    private int readRegister(int register) {
+        return switch (register) {
+            case ID -> x2apic() ? id : id << 24;
+            case VERSION -> VERSION_VALUE;
+            case TASK_PRIORITY -> taskPriority;
+            case ARBITRATION_PRIORITY, PROCESSOR_PRIORITY -> processorPriority();
+            case END_OF_INTERRUPT, 0x0c -> 0;
+            case LOGICAL_DESTINATION -> logicalDestination;
+            case DESTINATION_FORMAT -> destinationFormat;
+            case SPURIOUS -> spurious;
+            case 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17 -> word(inService, register - IN_SERVICE);
+            case 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f -> word(level, register - TRIGGER_MODE);
+            case 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27 -> word(request, register - REQUEST);
+            case ERROR_STATUS -> errorStatus;
+            case COMMAND_LOW -> (int) command;
+            case COMMAND_HIGH -> (int) (command >>> 32);
+            case 0x32, 0x33, 0x34, 0x35, 0x36, 0x37 -> lvt[register - LVT_TIMER];
+            case INITIAL_COUNT -> (int) timer.initialCount();
+            case CURRENT_COUNT -> (int) timer.currentCount();
+            case DIVIDE -> timer.divideConfiguration();
+            default -> {
+                error(ERROR_REGISTER);
+                yield 0;
+            }
+        };
+    }
+
+    private void writeRegister(int register, int value) {
+        switch (register) {
+            case ID, VERSION, ARBITRATION_PRIORITY, PROCESSOR_PRIORITY, CURRENT_COUNT -> {} // read-only
+            case TASK_PRIORITY -> taskPriority = value & 0xff;
+            case END_OF_INTERRUPT -> endOfInterrupt();
+            case LOGICAL_DESTINATION -> logicalDestination = value & 0xff00_0000;
+            case DESTINATION_FORMAT -> destinationFormat = value | 0x0fff_ffff;
+            case SPURIOUS -> writeSpurious(value);
+            case ERROR_STATUS -> {
+                errorStatus = errors;
+                errors = 0;
+            }
+            case COMMAND_LOW -> {
+                command = command & 0xffff_ffff_0000_0000L | value & 0x000c_cfffL;
+                sendCommand();
+            }
+            case COMMAND_HIGH -> command = command & 0xffff_ffffL | (long) (value & 0xff00_0000) << 32;
+            case 0x32, 0x33, 0x34, 0x35, 0x36, 0x37 -> writeLvt(register - LVT_TIMER, value);
+            case INITIAL_COUNT -> timer.setInitialCount(value & 0xffff_ffffL);
+            case DIVIDE -> timer.setDivideConfiguration(value);
+            default -> {
+                if (register < IN_SERVICE || register >= ERROR_STATUS) {
+                    error(ERROR_REGISTER);
+                }
+            }
+        }
+        changed();
+    }
+
+    private void writeSpurious(int value) {
+        spurious = value & 0x3ff;
+        if ((value & ENABLED) == 0) {
+            for (int i = 0; i < LVT_ENTRIES; i++) {
+                lvt[i] |= LVT_MASKED;
+            }
+        }
+    }
+
+    private void writeLvt(int entry, int value) {
+        int masked = value & LVT_WRITABLE[entry] | ((spurious & ENABLED) == 0 ? LVT_MASKED : 0);
+        lvt[entry] = masked;
+        if (entry == TIMER) {
+            timer.setMode(masked >> 17 & 3);
+        }
+        if (entry == LINT0 && bus.picLine()) {
+            lint0Changed(true);
+        }
+    }
+
+    private void endOfInterrupt() {
+        int vector = highestInService;
+        if (vector < 0) {
+            return;
+        }
+        clear(inService, vector);
+        recompute();
+        if (test(level, vector)) {
+            bus.endOfInterrupt(vector);
+        }
+    }
+
+    private void sendCommand() {
+        int low = (int) command;
+        int mode = low >> 8 & 7;
+        int vector = low & 0xff;
+        boolean levelTriggered = (low & 1 << 15) != 0;
+        if (mode == ApicBus.INIT && levelTriggered && (low & 1 << 14) == 0) {
+            return; // INIT level de-assert only set arbitration ids, on processors long gone
+        }
+        if (mode <= ApicBus.LOWEST_PRIORITY && vector < 16) {
+            error(ERROR_SEND_VECTOR);
+            return;
+        }
+        boolean logical = (low & 1 << 11) != 0;
+        switch (low >> 18 & 3) {
+            case 0 -> {
+                int destination = x2apic() ? (int) (command >>> 32) : (int) (command >>> 56);
+                bus.send(destination, logical, x2apic(), mode, vector, false);
+            }
+            case 1 -> accept(mode, vector, false);
+            case 2 -> bus.broadcast(this, true, mode, vector, false);
+            default -> bus.broadcast(this, false, mode, vector, false);
+        }
+    }
+
+    @Override
+    public long readX2apic(int register) {
+        if (!x2apic()) {
+            return BAD_REGISTER;
+        }
+        return switch (register) {
+            case COMMAND_LOW -> command;
+            case END_OF_INTERRUPT, ARBITRATION_PRIORITY, 0x0c, DESTINATION_FORMAT, COMMAND_HIGH, SELF_IPI -> BAD_REGISTER;
+            default -> exists(register) ? readRegister(register) & 0xffff_ffffL : BAD_REGISTER;
+        };
+    }
+
+    @Override
+    public boolean writeX2apic(int register, long value) {
+        if (!x2apic() || register != COMMAND_LOW && value >>> 32 != 0) {
+            return false;
+        }
+        int low = (int) value;
+        switch (register) {
+            case TASK_PRIORITY -> {
+                if ((low & ~0xff) != 0) {
+                    return false;
+                }
+                writeRegister(register, low);
+            }
+            case END_OF_INTERRUPT, ERROR_STATUS -> {
+                if (low != 0) {
+                    return false;
+                }
+                writeRegister(register, 0);
+            }
+            case SPURIOUS -> {
+                if ((low & ~0x3ff) != 0) {
+                    return false;
+                }
+                writeRegister(register, low);
+            }
+            case COMMAND_LOW -> {
+                if ((value & 0xfff3_3000L) != 0) {
+                    return false;
+                }
+                command = value;
+                sendCommand();
+            }
+            case 0x32, 0x33, 0x34, 0x35, 0x36, 0x37 -> {
+                // delivery status and remote IRR are read-only, the other bits reserved
+                if ((low & ~(LVT_WRITABLE[register - LVT_TIMER] | 1 << 12 | 1 << 14)) != 0) {
+                    return false;
+                }
+                writeRegister(register, low);
+            }
+            case INITIAL_COUNT, DIVIDE -> writeRegister(register, low);
+            case SELF_IPI -> {
+                if ((low & ~0xff) != 0) {
+                    return false;
+                }
+                if (low < 16) {
+                    error(ERROR_SEND_VECTOR);
+                } else {
+                    accept(ApicBus.FIXED, low, false);
+                }
+            }
+            default -> {
+                return false; // read-only or absent
+            }
+        }
+        changed();
+        return true;
+    }
+
+    private static boolean exists(int register) {
+        return register == ID
+                || register == VERSION
+                || register == TASK_PRIORITY
+                || register == PROCESSOR_PRIORITY
+                || register == LOGICAL_DESTINATION
+                || register >= SPURIOUS && register <= ERROR_STATUS
+                || register >= LVT_TIMER && register <= CURRENT_COUNT
+                || register == DIVIDE;
+    }
+
+    // ---- sets of vectors ----
+
+    private static int word(long[] vectors, int index) {
+        return (int) (vectors[index >> 1] >>> 32 * (index & 1));
+    }
+
+    private static void set(long[] vectors, int vector) {
+        vectors[vector >> 6] |= 1L << vector;
+    }
+
+    private static void clear(long[] vectors, int vector) {
+        vectors[vector >> 6] &= ~(1L << vector);
+    }
+
+    private static boolean test(long[] vectors, int vector) {
+        return (vectors[vector >> 6] >>> vector & 1) != 0;
+    }
+
+    private static int highest(long[] vectors) {
+        for (int i = 3; i >= 0; i--) {
+            if (vectors[i] != 0) {
+                return 64 * i + 63 - Long.numberOfLeadingZeros(vectors[i]);
+            }
+        }
+        return -1;
+    }
+
+    private void recompute() {
+        highestRequest = highest(request);
+        highestInService = highest(inService);
+    }
+
+    @Override
+    public void save(StateWriter out) {
+        out.section("apic" + id);
+        out.u64("base", base);
+        out.u8("tpr", taskPriority);
+        out.u32("ldr", logicalDestination);
+        out.u32("dfr", destinationFormat);
+        out.u32("svr", spurious);
+        out.u32("errors", errors);
+        out.u32("esr", errorStatus);
+        out.u64("icr", command);
+        for (int i = 0; i < LVT_ENTRIES; i++) {
+            out.u32("lvt" + i, lvt[i]);
+        }
+        out.longs("irr", request);
+        out.longs("isr", inService);
+        out.longs("tmr", level);
+        timer.save(out);
+    }
+
+    @Override
+    public void load(StateReader in) {
+        in.section("apic" + id);
+        base = in.u64("base");
+        taskPriority = in.u8("tpr");
+        logicalDestination = in.u32("ldr");
+        destinationFormat = in.u32("dfr");
+        spurious = in.u32("svr");
+        errors = in.u32("errors");
+        errorStatus = in.u32("esr");
+        command = in.u64("icr");
+        for (int i = 0; i < LVT_ENTRIES; i++) {
+            lvt[i] = in.u32("lvt" + i);
+        }
+        in.longs("irr", request);
+        in.longs("isr", inService);
+        in.longs("tmr", level);
+        timer.load(in);
+        recompute();
+        changed();
+    }
+}

@@ -1,0 +1,145 @@
+package dev.pacifica.emulator.fp;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.GuestException;
+import dev.pacifica.emulator.decode.Insn;
+
+/**
+ * FXSAVE, FXRSTOR, LDMXCSR and STMXCSR (APM Vol 2 §11.4.4). The image:
+ *
+ * <pre>
+ *   0 FCW | 2 FSW | 4 FTW (8 bits) | 6 FOP | 8 FIP (FCS at 12) | 16 FDP (FDS at 20) | 24 MXCSR | 28 MXCSR_MASK
+ *  32 ST(0) … ST(7), 16 bytes each | 160 XMM0 … XMM7 | 288 XMM8 … XMM15 (64-bit mode) | 464 left to software
+ * </pre>
+ *
+ * As on processors with Fn8000_0008_EBX[RstrFpErrPtrs], the pointers are always restored, and saved as zeros unless an exception is
+ * pending.
+ */
+final class FpStateTransfer {
+    private static final int SIZE = 512;
+
+    private FpStateTransfer() {}
+
+    static void execute(Cpu cpu, Insn insn) {
+        switch (insn.row.operation) {
+            case FXSAVE -> {
+                checkUsable(cpu);
+                save(cpu, insn);
+            }
+            case FXRSTOR -> {
+                checkUsable(cpu);
+                restore(cpu, insn);
+            }
+            case LDMXCSR -> {
+                checkSse(cpu);
+                int value = FpOperands.read32(cpu, insn);
+                checkMxcsr(cpu, value);
+                cpu.fpu.setMxcsr(value);
+            }
+            default -> {
+                checkSse(cpu);
+                FpOperands.write32(cpu, insn, cpu.fpu.mxcsr());
+            }
+        }
+    }
+
+    private static void checkUsable(Cpu cpu) {
+        if ((cpu.cr0 & (Cpu.CR0_EM | Cpu.CR0_TS)) != 0) {
+            throw cpu.fault(GuestException.NM);
+        }
+    }
+
+    private static void checkSse(Cpu cpu) {
+        if ((cpu.cr0 & Cpu.CR0_EM) != 0 || (cpu.cr4 & Cpu.CR4_OSFXSR) == 0) {
+            throw cpu.fault(GuestException.UD);
+        }
+        if ((cpu.cr0 & Cpu.CR0_TS) != 0) {
+            throw cpu.fault(GuestException.NM);
+        }
+    }
+
+    private static void checkMxcsr(Cpu cpu, int value) {
+        if ((value & ~FpuState.MXCSR_MASK) != 0) {
+            throw cpu.fault(GuestException.GP, 0);
+        }
+    }
+
+    private static void checkAlignment(Cpu cpu, Insn insn, boolean write) {
+        long va = cpu.linear(insn.segment, FpOperands.effectiveAddress(cpu, insn), SIZE, write);
+        if ((va & 15) != 0) {
+            throw cpu.fault(GuestException.GP, 0);
+        }
+    }
+
+    private static int xmmRegisters(Cpu cpu) {
+        return (cpu.cr4 & Cpu.CR4_OSFXSR) == 0 ? 0 : cpu.mode64 ? 16 : 8;
+    }
+
+    private static void save(Cpu cpu, Insn insn) {
+        FpuState f = cpu.fpu;
+        checkAlignment(cpu, insn, true);
+        long va = X87Control.writable(cpu, insn, SIZE);
+        boolean pending = f.pending();
+        long ip = pending ? f.instructionPointer : 0;
+        long dp = pending ? f.dataPointer : 0;
+        long opcode = pending ? f.opcode : 0;
+        if (!insn.rexW && pending) {
+            ip = ip & 0xFFFFFFFFL | (long) f.instructionSelector << 32;
+            dp = dp & 0xFFFFFFFFL | (long) f.dataSelector << 32;
+        }
+        put(cpu, va, 0, f.control() | (long) f.statusWord() << 16 | (long) f.valid << 32 | opcode << 48);
+        put(cpu, va, 8, ip);
+        put(cpu, va, 16, dp);
+        int registers = xmmRegisters(cpu);
+        if ((cpu.cr4 & Cpu.CR4_OSFXSR) != 0) {
+            put(cpu, va, 24, f.mxcsr() | (long) FpuState.MXCSR_MASK << 32);
+        }
+        for (int i = 0; i < 8; i++) {
+            put(cpu, va, 32 + 16 * i, f.sig(i));
+            put(cpu, va, 40 + 16 * i, f.se(i));
+        }
+        for (int i = 0; i < 2 * registers; i++) {
+            put(cpu, va, 160 + 8 * i, f.xmm[i]);
+        }
+    }
+
+    private static void put(Cpu cpu, long va, int at, long value) {
+        cpu.mmu.write64(FpOperands.next(cpu, va, at), value);
+    }
+
+    private static long get(Cpu cpu, long va, int at) {
+        return cpu.mmu.read64(FpOperands.next(cpu, va, at));
+    }
+
+    private static void restore(Cpu cpu, Insn insn) {
+        FpuState f = cpu.fpu;
+        checkAlignment(cpu, insn, false);
+        long va = X87Control.readable(cpu, insn, SIZE);
+        boolean sse = (cpu.cr4 & Cpu.CR4_OSFXSR) != 0;
+        int mxcsr = (int) get(cpu, va, 24);
+        if (sse) {
+            checkMxcsr(cpu, mxcsr);
+            f.setMxcsr(mxcsr);
+        }
+        long head = get(cpu, va, 0);
+        f.setControl((int) head & 0xFFFF);
+        f.setStatusWord((int) (head >>> 16) & 0xFFFF);
+        f.valid = (int) (head >>> 32) & 0xFF;
+        f.opcode = (int) (head >>> 48) & 0x7FF;
+        long ip = get(cpu, va, 8);
+        long dp = get(cpu, va, 16);
+        f.instructionPointer = insn.rexW ? ip : ip & 0xFFFFFFFFL;
+        f.instructionSelector = insn.rexW ? 0 : (int) (ip >>> 32) & 0xFFFF;
+        f.dataPointer = insn.rexW ? dp : dp & 0xFFFFFFFFL;
+        f.dataSelector = insn.rexW ? 0 : (int) (dp >>> 32) & 0xFFFF;
+        for (int i = 0; i < 8; i++) {
+            int register = f.top + i & 7;
+            f.significand[register] = get(cpu, va, 32 + 16 * i);
+            f.signExponent[register] = (int) get(cpu, va, 40 + 16 * i) & 0xFFFF;
+        }
+        int registers = xmmRegisters(cpu);
+        for (int i = 0; i < 2 * registers; i++) {
+            f.xmm[i] = get(cpu, va, 160 + 8 * i);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+package dev.pacifica.emulator.svm;
+
+import dev.pacifica.emulator.cpu.Cpu;
+
+/**
+ * Moves the guest's registers between the VMCB's state-save area and the processor: what VMRUN and #VMEXIT move (§15.5.1, §15.6) and what
+ * VMLOAD and VMSAVE move (§15.5.2).
+ */
+final class GuestState {
+    private static final long CR0_DEFINED = Cpu.CR0_PE
+            | Cpu.CR0_MP
+            | Cpu.CR0_EM
+            | Cpu.CR0_TS
+            | Cpu.CR0_ET
+            | Cpu.CR0_NE
+            | Cpu.CR0_WP
+            | Cpu.CR0_AM
+            | Cpu.CR0_NW
+            | Cpu.CR0_CD
+            | Cpu.CR0_PG;
+    private static final int ATTR_CODE = 8;
+    private static final int ATTR_DPL = 3 << 5;
+    private static final long DR6_FIXED_ONES = 0xffff_0ff0L;
+    private static final long DR6_DEFINED = 0xe00fL;
+    private static final long DR7_FIXED_ONES = 0x400;
+    private static final long DR7_DEFINED = 0xffff_2fffL;
+    private static final long DR7_DISABLED = DR7_FIXED_ONES;
+
+    private GuestState() {}
+
+    /** VMRUN: loads the guest; the checks have passed. EFER.LMA follows from EFER.LME and CR0.PG. */
+    static void load(Vmcb vmcb, Cpu cpu) {
+        cpu.cr0 = vmcb.get64(VmcbLayout.CR0) & CR0_DEFINED | Cpu.CR0_ET;
+        cpu.cr2 = vmcb.get64(VmcbLayout.CR2);
+        cpu.cr3 = vmcb.get64(VmcbLayout.CR3);
+        cpu.cr4 = vmcb.get64(VmcbLayout.CR4);
+        long efer = vmcb.get64(VmcbLayout.EFER) & ~Cpu.EFER_LMA;
+        boolean longMode = (efer & Cpu.EFER_LME) != 0 && (cpu.cr0 & Cpu.CR0_PG) != 0;
+        cpu.efer = longMode ? efer | Cpu.EFER_LMA : efer;
+
+        loadSegment(vmcb, cpu, Cpu.ES);
+        loadSegment(vmcb, cpu, Cpu.CS);
+        loadSegment(vmcb, cpu, Cpu.SS);
+        loadSegment(vmcb, cpu, Cpu.DS);
+        cpu.gdtrBase = canonical(vmcb.get64(VmcbLayout.GDTR + VmcbLayout.BASE));
+        cpu.gdtrLimit = vmcb.get16(VmcbLayout.GDTR + VmcbLayout.LIMIT);
+        cpu.idtrBase = canonical(vmcb.get64(VmcbLayout.IDTR + VmcbLayout.BASE));
+        cpu.idtrLimit = vmcb.get16(VmcbLayout.IDTR + VmcbLayout.LIMIT);
+
+        long rflags = vmcb.get64(VmcbLayout.RFLAGS);
+        if (longMode) {
+            rflags &= ~Cpu.VM;
+        }
+        boolean real = (cpu.cr0 & Cpu.CR0_PE) == 0;
+        cpu.cpl = real ? 0 : (rflags & Cpu.VM) != 0 ? 3 : vmcb.get8(VmcbLayout.CPL) & 3;
+        canonicalizeCode(cpu);
+        canonicalizeStack(cpu);
+
+        boolean mode64 = longMode && (cpu.segAttr[Cpu.CS] & Cpu.ATTR_L) != 0;
+        long rip = vmcb.get64(VmcbLayout.RIP);
+        cpu.rip = mode64 ? rip : rip & 0xffff_ffffL;
+        cpu.r[Cpu.RSP] = vmcb.get64(VmcbLayout.RSP);
+        cpu.r[Cpu.RAX] = vmcb.get64(VmcbLayout.RAX);
+        cpu.dr[6] = vmcb.get64(VmcbLayout.DR6) & DR6_DEFINED | DR6_FIXED_ONES;
+        cpu.dr[7] = vmcb.get64(VmcbLayout.DR7) & DR7_DEFINED | DR7_FIXED_ONES;
+        cpu.setRflags(rflags);
+    }
+
+    /** #VMEXIT: stores the guest. */
+    static void store(Vmcb vmcb, Cpu cpu) {
+        storeSegment(vmcb, cpu, Cpu.ES, VmcbLayout.ES);
+        storeSegment(vmcb, cpu, Cpu.CS, VmcbLayout.CS);
+        storeSegment(vmcb, cpu, Cpu.SS, VmcbLayout.SS);
+        storeSegment(vmcb, cpu, Cpu.DS, VmcbLayout.DS);
+        vmcb.put32(VmcbLayout.GDTR + VmcbLayout.LIMIT, cpu.gdtrLimit);
+        vmcb.put64(VmcbLayout.GDTR + VmcbLayout.BASE, cpu.gdtrBase);
+        vmcb.put32(VmcbLayout.IDTR + VmcbLayout.LIMIT, cpu.idtrLimit);
+        vmcb.put64(VmcbLayout.IDTR + VmcbLayout.BASE, cpu.idtrBase);
+        vmcb.put8(VmcbLayout.CPL, cpu.cpl);
+        vmcb.put64(VmcbLayout.EFER, cpu.efer);
+        vmcb.put64(VmcbLayout.CR4, cpu.cr4);
+        vmcb.put64(VmcbLayout.CR3, cpu.cr3);
+        vmcb.put64(VmcbLayout.CR2, cpu.cr2);
+        vmcb.put64(VmcbLayout.CR0, cpu.cr0);
+        vmcb.put64(VmcbLayout.DR7, cpu.dr[7]);
+        vmcb.put64(VmcbLayout.DR6, cpu.dr[6]);
+        vmcb.put64(VmcbLayout.RFLAGS, cpu.rflags());
+        vmcb.put64(VmcbLayout.RIP, cpu.rip);
+        vmcb.put64(VmcbLayout.RSP, cpu.r[Cpu.RSP]);
+        vmcb.put64(VmcbLayout.RAX, cpu.r[Cpu.RAX]);
+    }
+
+    /** #VMEXIT disables the host's breakpoints (§15.6). */
+    static void disableBreakpoints(Cpu cpu) {
+        cpu.dr[7] = DR7_DISABLED;
+    }
+
+    /** VMLOAD (§15.5.2). */
+    static void loadHidden(Vmcb vmcb, Cpu cpu) {
+        loadSegment(vmcb, cpu, Cpu.FS);
+        loadSegment(vmcb, cpu, Cpu.GS);
+        loadSegment(vmcb, cpu, Cpu.LDTR);
+        loadSegment(vmcb, cpu, Cpu.TR);
+        cpu.msrs.kernelGsBase = canonical(vmcb.get64(VmcbLayout.KERNEL_GS_BASE));
+        cpu.msrs.star = vmcb.get64(VmcbLayout.STAR);
+        cpu.msrs.lstar = vmcb.get64(VmcbLayout.LSTAR);
+        cpu.msrs.cstar = vmcb.get64(VmcbLayout.CSTAR);
+        cpu.msrs.sfmask = vmcb.get64(VmcbLayout.SFMASK);
+        cpu.msrs.sysenterCs = vmcb.get64(VmcbLayout.SYSENTER_CS);
+        cpu.msrs.sysenterEsp = vmcb.get64(VmcbLayout.SYSENTER_ESP);
+        cpu.msrs.sysenterEip = vmcb.get64(VmcbLayout.SYSENTER_EIP);
+    }
+
+    /** VMSAVE (§15.5.2). */
+    static void storeHidden(Vmcb vmcb, Cpu cpu) {
+        storeSegment(vmcb, cpu, Cpu.FS, VmcbLayout.FS);
+        storeSegment(vmcb, cpu, Cpu.GS, VmcbLayout.GS);
+        storeSegment(vmcb, cpu, Cpu.LDTR, VmcbLayout.LDTR);
+        storeSegment(vmcb, cpu, Cpu.TR, VmcbLayout.TR);
+        vmcb.put64(VmcbLayout.KERNEL_GS_BASE, cpu.msrs.kernelGsBase);
+        vmcb.put64(VmcbLayout.STAR, cpu.msrs.star);
+        vmcb.put64(VmcbLayout.LSTAR, cpu.msrs.lstar);
+        vmcb.put64(VmcbLayout.CSTAR, cpu.msrs.cstar);
+        vmcb.put64(VmcbLayout.SFMASK, cpu.msrs.sfmask);
+        vmcb.put64(VmcbLayout.SYSENTER_CS, cpu.msrs.sysenterCs);
+        vmcb.put64(VmcbLayout.SYSENTER_ESP, cpu.msrs.sysenterEsp);
+        vmcb.put64(VmcbLayout.SYSENTER_EIP, cpu.msrs.sysenterEip);
+    }
+
+    /** Bases are sign-extended from bit 47; of ES, CS, SS and DS only the low 32 bits exist (Table B-2). */
+    private static void loadSegment(Vmcb vmcb, Cpu cpu, int register) {
+        int at = VmcbLayout.segment(register);
+        long word = vmcb.get64(at);
+        long base = vmcb.get64(at + VmcbLayout.BASE);
+        cpu.segSelector[register] = (int) word & 0xffff;
+        cpu.segAttr[register] = (int) (word >>> 16) & 0xfff;
+        cpu.segLimit[register] = word >>> 32;
+        cpu.segBase[register] = register < Cpu.FS ? base & 0xffff_ffffL : canonical(base);
+    }
+
+    private static void storeSegment(Vmcb vmcb, Cpu cpu, int register, int at) {
+        vmcb.put64(
+                at,
+                cpu.segLimit[register] << 32 | (long) cpu.segAttr[register] << 16 | cpu.segSelector[register] & 0xffffL);
+        vmcb.put64(at + VmcbLayout.BASE, cpu.segBase[register]);
+    }
+
+    /** Of CS the processor observes D, L and R only: it always is a present code segment. */
+    private static void canonicalizeCode(Cpu cpu) {
+        cpu.segAttr[Cpu.CS] |= Cpu.ATTR_P | Cpu.ATTR_S | ATTR_CODE;
+    }
+
+    /** The privilege level comes from the CPL field; SS.DPL, which must equal it, follows. A null SS stays null. */
+    private static void canonicalizeStack(Cpu cpu) {
+        int attributes = cpu.segAttr[Cpu.SS];
+        if ((attributes & Cpu.ATTR_P) != 0) {
+            cpu.segAttr[Cpu.SS] = attributes & ~ATTR_DPL | cpu.cpl << 5 | Cpu.ATTR_S;
+        }
+    }
+
+    private static long canonical(long address) {
+        return address << 16 >> 16;
+    }
+}

@@ -1,0 +1,201 @@
+package dev.pacifica.emulator.svm;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+
+/**
+ * The host's state while a guest runs (§15.5.1 "Saving Host State"). What counts is kept on the chip; a copy is written to the page at
+ * VM_HSAVE_PA in the layout of a VMCB's state-save area, so that software which uses that page for something else finds out.
+ */
+final class HostState {
+    private static final int SAVED_SEGMENTS = 4;
+
+    private final Cpu cpu;
+    private final Vmcb area;
+
+    private final int[] selector = new int[SAVED_SEGMENTS];
+    private final int[] attributes = new int[SAVED_SEGMENTS];
+    private final long[] limit = new long[SAVED_SEGMENTS];
+    private final long[] base = new long[SAVED_SEGMENTS];
+    private long gdtrBase;
+    private int gdtrLimit;
+    private long idtrBase;
+    private int idtrLimit;
+    private long efer;
+    long cr0;
+    private long cr3;
+    private long cr4;
+    private long rflags;
+    private long rip;
+    private long rsp;
+    private long rax;
+    private long pat;
+    private boolean valid;
+
+    HostState(Cpu cpu, Vmcb area) {
+        this.cpu = cpu;
+        this.area = area;
+    }
+
+    /** VMRUN: remembers the host, to go on at {@code nextRip}. */
+    void take(long nextRip) {
+        for (int i = 0; i < SAVED_SEGMENTS; i++) {
+            selector[i] = cpu.segSelector[i];
+            attributes[i] = cpu.segAttr[i];
+            limit[i] = cpu.segLimit[i];
+            base[i] = cpu.segBase[i];
+        }
+        gdtrBase = cpu.gdtrBase;
+        gdtrLimit = cpu.gdtrLimit;
+        idtrBase = cpu.idtrBase;
+        idtrLimit = cpu.idtrLimit;
+        efer = cpu.efer;
+        cr0 = cpu.cr0;
+        cr3 = cpu.cr3;
+        cr4 = cpu.cr4;
+        rflags = cpu.rflags();
+        rip = nextRip;
+        rsp = cpu.r[Cpu.RSP];
+        rax = cpu.r[Cpu.RAX];
+        pat = cpu.msrs.pat;
+        valid = true;
+        copyToArea();
+    }
+
+    private void copyToArea() {
+        long address = cpu.msrs.vmHsavePa;
+        if (!cpu.memory.isRam(address)) {
+            return;
+        }
+        area.at(address);
+        area.aboutToWrite();
+        for (int i = 0; i < SAVED_SEGMENTS; i++) {
+            int at = VmcbLayout.STATE + 16 * i;
+            area.put64(at, limit[i] << 32 | (long) attributes[i] << 16 | selector[i]);
+            area.put64(at + VmcbLayout.BASE, base[i]);
+        }
+        area.put64(VmcbLayout.GDTR, (long) gdtrLimit << 32);
+        area.put64(VmcbLayout.GDTR + VmcbLayout.BASE, gdtrBase);
+        area.put64(VmcbLayout.IDTR, (long) idtrLimit << 32);
+        area.put64(VmcbLayout.IDTR + VmcbLayout.BASE, idtrBase);
+        area.put8(VmcbLayout.CPL, 0);
+        area.put64(VmcbLayout.EFER, efer);
+        area.put64(VmcbLayout.CR4, cr4);
+        area.put64(VmcbLayout.CR3, cr3);
+        area.put64(VmcbLayout.CR0, cr0);
+        area.put64(VmcbLayout.RFLAGS, rflags);
+        area.put64(VmcbLayout.RIP, rip);
+        area.put64(VmcbLayout.RSP, rsp);
+        area.put64(VmcbLayout.RAX, rax);
+    }
+
+    /**
+     * #VMEXIT: the host goes on (§15.6), CR0.PE forced to 1, RFLAGS.VM to 0, CPL to 0, all breakpoints off. CR2, DR6, LDTR, TR, FS and GS
+     * keep the guest's values. The caller updates the mode.
+     */
+    void restore() {
+        for (int i = 0; i < SAVED_SEGMENTS; i++) {
+            cpu.segSelector[i] = selector[i];
+            cpu.segAttr[i] = attributes[i];
+            cpu.segLimit[i] = limit[i];
+            cpu.segBase[i] = base[i];
+        }
+        cpu.gdtrBase = gdtrBase;
+        cpu.gdtrLimit = gdtrLimit;
+        cpu.idtrBase = idtrBase;
+        cpu.idtrLimit = idtrLimit;
+        cpu.efer = efer;
+        cpu.cr0 = cr0 | Cpu.CR0_PE;
+        cpu.cr3 = cr3;
+        cpu.cr4 = cr4;
+        cpu.rip = rip;
+        cpu.r[Cpu.RSP] = rsp;
+        cpu.r[Cpu.RAX] = rax;
+        cpu.cpl = 0;
+        cpu.setRflags(rflags & ~(Cpu.VM | Cpu.RF));
+        valid = false;
+    }
+
+    long cr4() {
+        return cr4;
+    }
+
+    long efer() {
+        return efer;
+    }
+
+    long pat() {
+        return pat;
+    }
+
+    boolean trapFlag() {
+        return (rflags & Cpu.TF) != 0;
+    }
+
+    boolean interruptFlag() {
+        return (rflags & Cpu.IF) != 0;
+    }
+
+    /** Legacy PAE paging reloads its page-directory pointers at #VMEXIT. */
+    boolean legacyPae() {
+        return (cr0 & Cpu.CR0_PG) != 0 && (cr4 & Cpu.CR4_PAE) != 0 && (efer & Cpu.EFER_LMA) == 0;
+    }
+
+    long cr3() {
+        return cr3;
+    }
+
+    /** Only a host that waits for a #VMEXIT is state; what an earlier one left behind is not. */
+    void save(StateWriter out) {
+        out.flag("hostWaits", valid);
+        if (!valid) {
+            return;
+        }
+        for (int i = 0; i < SAVED_SEGMENTS; i++) {
+            out.u16("hostSelector", selector[i]);
+            out.u16("hostAttributes", attributes[i]);
+            out.u64("hostLimit", limit[i]);
+            out.u64("hostBase", base[i]);
+        }
+        out.u64("hostGdtrBase", gdtrBase);
+        out.u32("hostGdtrLimit", gdtrLimit);
+        out.u64("hostIdtrBase", idtrBase);
+        out.u32("hostIdtrLimit", idtrLimit);
+        out.u64("hostEfer", efer);
+        out.u64("hostCr0", cr0);
+        out.u64("hostCr3", cr3);
+        out.u64("hostCr4", cr4);
+        out.u64("hostRflags", rflags);
+        out.u64("hostRip", rip);
+        out.u64("hostRsp", rsp);
+        out.u64("hostRax", rax);
+        out.u64("hostPat", pat);
+    }
+
+    void load(StateReader in) {
+        valid = in.flag("hostWaits");
+        if (!valid) {
+            return;
+        }
+        for (int i = 0; i < SAVED_SEGMENTS; i++) {
+            selector[i] = in.u16("hostSelector");
+            attributes[i] = in.u16("hostAttributes");
+            limit[i] = in.u64("hostLimit");
+            base[i] = in.u64("hostBase");
+        }
+        gdtrBase = in.u64("hostGdtrBase");
+        gdtrLimit = in.u32("hostGdtrLimit");
+        idtrBase = in.u64("hostIdtrBase");
+        idtrLimit = in.u32("hostIdtrLimit");
+        efer = in.u64("hostEfer");
+        cr0 = in.u64("hostCr0");
+        cr3 = in.u64("hostCr3");
+        cr4 = in.u64("hostCr4");
+        rflags = in.u64("hostRflags");
+        rip = in.u64("hostRip");
+        rsp = in.u64("hostRsp");
+        rax = in.u64("hostRax");
+        pat = in.u64("hostPat");
+    }
+}

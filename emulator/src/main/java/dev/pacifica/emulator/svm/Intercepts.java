@@ -1,0 +1,103 @@
+package dev.pacifica.emulator.svm;
+
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.memory.PhysicalMemory;
+
+/** The intercepts in force (§15.9 to §15.14): none in the host, those of the VMCB in a guest. */
+final class Intercepts {
+    private static final int MSRPM_VECTOR_MSRS = 0x2000;
+    private static final int MSRPM_VECTOR_BYTES = 0x800;
+    private static final int NOT_COVERED = -1;
+
+    private final PhysicalMemory memory;
+
+    /** Exit codes 00h-3Fh, 40h-7Fh and 80h-BFh, a bit each. */
+    private long registers;
+
+    private long events;
+    private long instructions;
+
+    private long ioMap;
+    private long msrMap;
+
+    Intercepts(PhysicalMemory memory) {
+        this.memory = memory;
+    }
+
+    /** VMRUN: takes the intercept vectors and the permission maps' addresses, whose low 12 bits are ignored. */
+    void load(Vmcb vmcb) {
+        registers = vmcb.get64(VmcbLayout.INTERCEPT_CR);
+        events = vmcb.get64(VmcbLayout.INTERCEPT_EXCEPTIONS);
+        instructions = vmcb.get64(VmcbLayout.INTERCEPT_MISC2);
+        ioMap = vmcb.get64(VmcbLayout.IOPM_BASE_PA) & ~0xfffL;
+        msrMap = vmcb.get64(VmcbLayout.MSRPM_BASE_PA) & ~0xfffL;
+    }
+
+    /** #VMEXIT clears all intercepts (§15.6). */
+    void clear() {
+        registers = 0;
+        events = 0;
+        instructions = 0;
+    }
+
+    boolean intercepts(int exitCode) {
+        long vector = exitCode < 0x40 ? registers : exitCode < 0x80 ? events : instructions;
+        return (vector >>> exitCode & 1) != 0;
+    }
+
+    /** §15.11: two bits an MSR, the lower one for reads; MSRs that the map does not cover are always intercepted. */
+    boolean interceptsMsr(int msr, boolean write) {
+        if (!intercepts(ExitCode.MSR)) {
+            return false;
+        }
+        int index = msrIndex(msr);
+        if (index == NOT_COVERED) {
+            return true;
+        }
+        int bit = 2 * (index & 3) + (write ? 1 : 0);
+        return (memory.read(msrMap + (index >>> 2), 1) >>> bit & 1) != 0;
+    }
+
+    /** The position of an MSR in the map (Table 15-8). */
+    private static int msrIndex(int msr) {
+        int low = msr & MSRPM_VECTOR_MSRS - 1;
+        int vector =
+                switch (msr & -MSRPM_VECTOR_MSRS) {
+                    case 0 -> 0;
+                    case 0xc000_0000 -> 1;
+                    case 0xc001_0000 -> 2;
+                    default -> NOT_COVERED;
+                };
+        return vector == NOT_COVERED ? NOT_COVERED : vector * MSRPM_VECTOR_BYTES * 4 + low;
+    }
+
+    /** §15.10.2: the permission bits of all bytes of the access are checked; a dword at port FFFFh needs bits 10000h to 10002h. */
+    boolean interceptsIo(int port, int size) {
+        if (!intercepts(ExitCode.IOIO)) {
+            return false;
+        }
+        long first = ioMap + (port >>> 3);
+        long bits = memory.read(first, 1);
+        if ((port & 7) + size > 8) {
+            bits |= memory.read(first + 1, 1) << 8;
+        }
+        return (bits >>> (port & 7) & (1L << size) - 1) != 0;
+    }
+
+    void save(StateWriter out) {
+        out.u64("interceptRegisters", registers);
+        out.u64("interceptEvents", events);
+        out.u64("interceptInstructions", instructions);
+        out.u64("ioMap", ioMap);
+        out.u64("msrMap", msrMap);
+    }
+
+    void load(StateReader in) {
+        registers = in.u64("interceptRegisters");
+        events = in.u64("interceptEvents");
+        instructions = in.u64("interceptInstructions");
+        ioMap = in.u64("ioMap");
+        msrMap = in.u64("msrMap");
+    }
+}

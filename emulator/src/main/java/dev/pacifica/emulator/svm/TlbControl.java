@@ -1,0 +1,23 @@
+package dev.pacifica.emulator.svm;
+
+import dev.pacifica.emulator.paging.Mmu;
+
+/** What VMRUN does for the VMCB's TLB_CONTROL field (§15.16.1, Table 15-9). */
+final class TlbControl {
+    static final int NOTHING = 0;
+    static final int FLUSH_ALL = 1;
+    static final int FLUSH_ASID = 3;
+    static final int FLUSH_ASID_NON_GLOBAL = 7;
+
+    private TlbControl() {}
+
+    /** Reserved encodings flush the guest's translations, which is safe whatever was meant. */
+    static void apply(Mmu mmu, int control, int asid) {
+        switch (control) {
+            case NOTHING -> {}
+            case FLUSH_ALL -> mmu.flushAll();
+            case FLUSH_ASID_NON_GLOBAL -> mmu.flushAsid(asid, false);
+            default -> mmu.flushAsid(asid, true);
+        }
+    }
+}

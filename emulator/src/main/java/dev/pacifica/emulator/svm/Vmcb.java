@@ -1,0 +1,66 @@
+package dev.pacifica.emulator.svm;
+
+import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.memory.RawMemory;
+import dev.pacifica.emulator.observe.MachineObserver;
+
+/**
+ * Access to a VMCB (or a host save area) in RAM by its system-physical address. Fields are read where they lie; a writer calls
+ * {@link #aboutToWrite} once before a group of stores.
+ */
+final class Vmcb implements MachineObserver.VmcbView {
+    private final PhysicalMemory memory;
+    private long address;
+    private long host;
+
+    Vmcb(PhysicalMemory memory) {
+        this.memory = memory;
+    }
+
+    /** Turns to the page at a physical address, which is 4-KiB aligned and in RAM. */
+    void at(long physicalAddress) {
+        address = physicalAddress;
+        host = memory.host(physicalAddress);
+    }
+
+    long address() {
+        return address;
+    }
+
+    void aboutToWrite() {
+        memory.aboutToWrite(address, VmcbLayout.SIZE);
+    }
+
+    int get8(int offset) {
+        return RawMemory.getByte(host + offset);
+    }
+
+    int get16(int offset) {
+        return RawMemory.getShort(host + offset);
+    }
+
+    int get32(int offset) {
+        return RawMemory.getInt(host + offset);
+    }
+
+    long get64(int offset) {
+        return RawMemory.getLong(host + offset);
+    }
+
+    void put8(int offset, int value) {
+        RawMemory.putByte(host + offset, value);
+    }
+
+    void put32(int offset, int value) {
+        RawMemory.putInt(host + offset, value);
+    }
+
+    void put64(int offset, long value) {
+        RawMemory.putLong(host + offset, value);
+    }
+
+    @Override
+    public long get(int offset, int size) {
+        return memory.read(address + offset, size);
+    }
+}

@@ -1,0 +1,123 @@
+package dev.pacifica.emulator.svm;
+
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.machine.Stateful;
+import dev.pacifica.emulator.observe.MachineObserver;
+import java.util.Arrays;
+
+/**
+ * Copies of the VMCBs as the processor last left them, so that an observer can be told which fields the hypervisor changed before the next
+ * VMRUN. Kept only while somebody observes; the least recently used of a fixed number goes first.
+ */
+final class VmcbShadow implements Stateful {
+    private static final int ENTRIES = 16;
+    private static final int WORDS = VmcbLayout.USED / 8;
+    private static final long FREE = -1;
+
+    private final int cpuId;
+    private final long[] address = new long[ENTRIES];
+    private final long[] lastUse = new long[ENTRIES];
+    private final long[][] words = new long[ENTRIES][];
+    private long uses;
+
+    VmcbShadow(int cpuId) {
+        this.cpuId = cpuId;
+        Arrays.fill(address, FREE);
+    }
+
+    /** Takes the VMCB as it is now. */
+    void remember(Vmcb vmcb) {
+        int entry = find(vmcb.address());
+        if (entry < 0) {
+            entry = oldest();
+            address[entry] = vmcb.address();
+            if (words[entry] == null) {
+                words[entry] = new long[WORDS];
+            }
+        }
+        lastUse[entry] = ++uses;
+        long[] copy = words[entry];
+        for (int i = 0; i < WORDS; i++) {
+            copy[i] = vmcb.get64(8 * i);
+        }
+    }
+
+    /** VMSAVE wrote to the VMCB: that is no change by the hypervisor's hand. */
+    void refresh(Vmcb vmcb) {
+        if (find(vmcb.address()) >= 0) {
+            remember(vmcb);
+        }
+    }
+
+    /** Tells of each field that differs from the copy, in ascending order; of a VMCB that was not seen before, nothing. */
+    void report(Vmcb vmcb, MachineObserver observer) {
+        int entry = find(vmcb.address());
+        if (entry < 0) {
+            return;
+        }
+        long[] copy = words[entry];
+        for (VmcbLayout.Field field : VmcbLayout.FIELDS) {
+            int word = field.offset() >>> 3;
+            long now = vmcb.get64(8 * word);
+            if (now != copy[word]) {
+                long before = part(copy[word], field);
+                long after = part(now, field);
+                if (before != after) {
+                    observer.vmcbChange(cpuId, vmcb.address(), field.offset(), field.size(), before, after);
+                }
+            }
+        }
+    }
+
+    private static long part(long word, VmcbLayout.Field field) {
+        long shifted = word >>> 8 * (field.offset() & 7);
+        return field.size() == 8 ? shifted : shifted & (1L << 8 * field.size()) - 1;
+    }
+
+    private int find(long vmcb) {
+        for (int i = 0; i < ENTRIES; i++) {
+            if (address[i] == vmcb) {
+                return i;
+            }
+        }
+        return -1;
+    }
+
+    private int oldest() {
+        int oldest = 0;
+        for (int i = 1; i < ENTRIES; i++) {
+            if (lastUse[i] < lastUse[oldest]) {
+                oldest = i;
+            }
+        }
+        return oldest;
+    }
+
+    @Override
+    public void save(StateWriter out) {
+        out.section("vmcb-shadow" + cpuId);
+        out.u64("uses", uses);
+        for (int i = 0; i < ENTRIES; i++) {
+            out.u64("address", address[i]);
+            out.u64("lastUse", lastUse[i]);
+            if (address[i] != FREE) {
+                out.longs("words", words[i]);
+            }
+        }
+    }
+
+    @Override
+    public void load(StateReader in) {
+        in.section("vmcb-shadow" + cpuId);
+        uses = in.u64("uses");
+        for (int i = 0; i < ENTRIES; i++) {
+            address[i] = in.u64("address");
+            lastUse[i] = in.u64("lastUse");
+            if (address[i] != FREE) {
+                words[i] = new long[WORDS];
+                in.longs("words", words[i]);
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+package dev.pacifica.emulator.svm;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.WorldSwitched;
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.observe.MachineObserver;
+
+/** VMRUN into the guest (§15.5.1) and #VMEXIT back to the host (§15.6). */
+final class WorldSwitch {
+    private final Cpu cpu;
+    private final Intercepts intercepts;
+    private final VirtualInterrupts interrupts;
+    private final VmcbShadow shadow;
+    private final Vmcb vmcb;
+    private final HostState host;
+    private final ExitInformation information;
+
+    private boolean nestedPaging;
+    private long enteredAt;
+
+    /** VMCB TSC_OFFSET, 0 in the host. */
+    long tscOffset;
+
+    /** nRIP as VMRUN found it: the return address of an injected software interrupt (§15.20). */
+    long injectedNextRip;
+
+    WorldSwitch(Cpu cpu, Intercepts intercepts, VirtualInterrupts interrupts, VmcbShadow shadow) {
+        this.cpu = cpu;
+        this.intercepts = intercepts;
+        this.interrupts = interrupts;
+        this.shadow = shadow;
+        vmcb = new Vmcb(cpu.memory);
+        host = new HostState(cpu, new Vmcb(cpu.memory));
+        information = new ExitInformation(cpu);
+    }
+
+    /**
+     * VMRUN of the VMCB at a physical address in RAM. Afterwards the processor runs the guest, its injected event already delivered, or is
+     * back in the host because the VMCB was illegal or the delivery was intercepted.
+     */
+    void enter(long address, long nextRip) {
+        vmcb.at(address);
+        host.take(nextRip);
+        enteredAt = cpu.clock.retired;
+        MachineObserver observer = cpu.observer;
+        if (observer != null) {
+            shadow.report(vmcb, observer);
+            observer.vmrun(cpu.id, address, vmcb);
+        }
+        String broken = ConsistencyChecks.firstBroken(vmcb, cpu, host.cr0);
+        if (broken != null) {
+            refuse(broken);
+            return;
+        }
+        loadGuest();
+        long event = vmcb.get64(VmcbLayout.EVENTINJ);
+        if ((event & EventInjection.VALID) != 0) {
+            inject(event);
+        }
+    }
+
+    private void loadGuest() {
+        intercepts.load(vmcb);
+        interrupts.load(vmcb, host.interruptFlag());
+        tscOffset = vmcb.get64(VmcbLayout.TSC_OFFSET);
+        injectedNextRip = vmcb.get64(VmcbLayout.NRIP);
+        nestedPaging = (vmcb.get64(VmcbLayout.NP_ENABLE) & 1) != 0;
+        if (nestedPaging) {
+            cpu.msrs.pat = vmcb.get64(VmcbLayout.G_PAT);
+        }
+        cpu.guestMode = true;
+        cpu.gif = true;
+        cpu.activity = Cpu.RUNNING;
+        cpu.interruptShadow = (vmcb.get8(VmcbLayout.INTERRUPT_SHADOW) & 1) != 0;
+        cpu.stackShadow = false;
+        GuestState.load(vmcb, cpu);
+        int asid = vmcb.get32(VmcbLayout.ASID);
+        TlbControl.apply(cpu.mmu, vmcb.get8(VmcbLayout.TLB_CONTROL), asid);
+        cpu.mmu.enterGuest(asid, nestedPaging, vmcb.get64(VmcbLayout.N_CR3), host.cr4(), host.efer());
+        cpu.updateMode();
+        cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
+    }
+
+    /** An exit that the delivery itself causes ends here, so that VMRUN completes like any other instruction. */
+    private void inject(long event) {
+        if (cpu.observer != null) {
+            cpu.observer.injection(cpu.id, vmcb.address(), event);
+        }
+        try {
+            cpu.events.inject(event);
+        } catch (WorldSwitched e) {
+            assert !cpu.guestMode;
+        }
+    }
+
+    /** VMEXIT_INVALID: no guest state was loaded, so none is stored. */
+    private void refuse(String rule) {
+        if (cpu.observer != null) {
+            cpu.observer.consistencyFailure(cpu.id, vmcb.address(), rule);
+        }
+        vmcb.aboutToWrite();
+        storeExit(ExitCode.INVALID, 0, 0, 0, 0);
+        vmcb.put8(VmcbLayout.FETCHED_BYTES, 0);
+        returnToHost();
+    }
+
+    /** #VMEXIT. */
+    void leave(int exitCode, long exitInfo1, long exitInfo2) {
+        assert cpu.guestMode;
+        int bytes = ExitInformation.wantsBytes(exitCode, exitInfo1) ? information.read() : 0;
+        long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
+        cpu.events.delivering = false;
+        vmcb.aboutToWrite();
+        GuestState.store(vmcb, cpu);
+        storeExit(exitCode, exitInfo1, exitInfo2, eventInfo, ExitCode.savesNextRip(exitCode) ? nextRip() : 0);
+        information.store(vmcb, bytes);
+        long shadowBits = vmcb.get64(VmcbLayout.INTERRUPT_SHADOW) & ~1L;
+        vmcb.put64(VmcbLayout.INTERRUPT_SHADOW, shadowBits | (cpu.interruptShadow || cpu.stackShadow ? 1 : 0));
+        interrupts.store(vmcb);
+        if (nestedPaging) {
+            vmcb.put64(VmcbLayout.G_PAT, cpu.msrs.pat);
+            cpu.msrs.pat = host.pat();
+        }
+        intercepts.clear();
+        tscOffset = 0;
+        cpu.guestMode = false;
+        returnToHost();
+    }
+
+    private void storeExit(long exitCode, long exitInfo1, long exitInfo2, long eventInfo, long nextRip) {
+        vmcb.put64(VmcbLayout.EXITCODE, exitCode);
+        vmcb.put64(VmcbLayout.EXITINFO1, exitInfo1);
+        vmcb.put64(VmcbLayout.EXITINFO2, exitInfo2);
+        vmcb.put64(VmcbLayout.EXITINTINFO, eventInfo);
+        vmcb.put64(VmcbLayout.EVENTINJ, 0);
+        vmcb.put64(VmcbLayout.NRIP, nextRip);
+    }
+
+    private long nextRip() {
+        long next = cpu.rip + cpu.insnLength;
+        return cpu.mode64 ? next : next & 0xffff_ffffL;
+    }
+
+    private void returnToHost() {
+        host.restore();
+        GuestState.disableBreakpoints(cpu);
+        cpu.gif = false;
+        cpu.activity = Cpu.RUNNING;
+        cpu.interruptShadow = false;
+        cpu.stackShadow = false;
+        cpu.mmu.enterHost();
+        cpu.updateMode();
+        cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
+        MachineObserver observer = cpu.observer;
+        if (observer != null) {
+            shadow.remember(vmcb);
+            observer.vmexit(cpu.id, vmcb.address(), vmcb, Math.max(0, cpu.clock.retired - enteredAt - 1));
+        }
+    }
+
+    /** The Mmu met a nested page fault; while instruction bytes are read it only means that there are no more. */
+    WorldSwitched nestedPageFault(long guestPhysicalAddress, long exitInfo1) {
+        if (!information.reading()) {
+            leave(ExitCode.NPF, exitInfo1, guestPhysicalAddress);
+        }
+        return cpu.worldSwitched;
+    }
+
+    /** RESET: no guest, and none remembered. */
+    void reset() {
+        tscOffset = 0;
+        nestedPaging = false;
+        cpu.mmu.enterHost();
+    }
+
+    void save(StateWriter out) {
+        out.u64("vmcb", vmcb.address());
+        out.flag("nestedPaging", nestedPaging);
+        out.u64("enteredAt", enteredAt);
+        out.u64("tscOffset", tscOffset);
+        out.u64("injectedNextRip", injectedNextRip);
+        host.save(out);
+    }
+
+    void load(StateReader in) {
+        vmcb.at(in.u64("vmcb"));
+        nestedPaging = in.flag("nestedPaging");
+        enteredAt = in.u64("enteredAt");
+        tscOffset = in.u64("tscOffset");
+        injectedNextRip = in.u64("injectedNextRip");
+        host.load(in);
+    }
+}
