@@ -21,6 +21,9 @@ public final class Float80 {
     static final long INTEGER_BIT = Long.MIN_VALUE;
     static final long QUIET_BIT = 0x4000000000000000L;
 
+    /** In place of condition bits: there was no division; C0 and C3 keep their values. */
+    static final int NO_QUOTIENT = -1;
+
     /** Outcomes of a comparison. */
     public static final int LESS = -1, EQUAL = 0, GREATER = 1, UNORDERED = 2;
 
@@ -209,15 +212,18 @@ public final class Float80 {
             invalid(c);
             return;
         }
+        if (bSig == 0 && !aInfinite) {
+            // A denormal divided by zero is not reported as a denormal.
+            c.flags |= ZE;
+            c.result(INTEGER_BIT, (sign << 15) | 0x7FFF);
+            return;
+        }
         noteDenormal(c, aSig, aSe);
         noteDenormal(c, bSig, bSe);
         if (aInfinite) {
             c.result(INTEGER_BIT, (sign << 15) | 0x7FFF);
         } else if (bInfinite || aSig == 0) {
             c.result(0, sign << 15);
-        } else if (bSig == 0) {
-            c.flags |= ZE;
-            c.result(INTEGER_BIT, (sign << 15) | 0x7FFF);
         } else {
             int exp = exponent(aSig, aSe) - exponent(bSig, bSe);
             Significands.divide(c, sign, exp, normalised(aSig), normalised(bSig));
@@ -468,10 +474,12 @@ public final class Float80 {
      */
     public static void remainder(FloatContext c, long aSig, int aSe, long bSig, int bSe, boolean nearest) {
         if (special(c, aSig, aSe, bSig, bSe)) {
+            c.conditions = NO_QUOTIENT;
             return;
         }
         if (isInfinity(aSig, aSe) || isZero(bSig, bSe)) {
             invalid(c);
+            c.conditions = NO_QUOTIENT;
             return;
         }
         noteDenormal(c, aSig, aSe);

@@ -34,7 +34,10 @@ final class Rounding {
                 c.flags |= UE;
                 biased += WRAP;
                 if (biased <= 0) {
-                    roundDenormal(c, sign, biased, hi, lo, ulp, false);
+                    // FSCALE can underflow by more than the exponent is moved: a zero, whatever the rounding.
+                    c.flags |= PE;
+                    c.roundedUp = false;
+                    c.result(0, sign << 15);
                     return;
                 }
             } else {
@@ -63,10 +66,10 @@ final class Rounding {
             }
             biased -= WRAP;
             if (biased > 0x7FFE) {
-                boolean toInfinity = toInfinity(c.rounding, sign);
+                // FSCALE can overflow by more than the exponent is moved: an infinity, whatever the rounding.
                 c.flags |= PE;
-                c.roundedUp = toInfinity;
-                c.result(toInfinity ? Long.MIN_VALUE : -ulp, (sign << 15) | (toInfinity ? 0x7FFF : 0x7FFE));
+                c.roundedUp = true;
+                c.result(Long.MIN_VALUE, (sign << 15) | 0x7FFF);
                 return;
             }
         }

@@ -139,9 +139,11 @@ final class SseConvert {
     private static void mmxToSingle(Cpu cpu, Insn insn) {
         long source = FpOperands.readMmx(cpu, insn);
         FpuState f = cpu.fpu;
+        if (!insn.memory) {
+            f.enterMmx();
+        }
         long both = integerPairToSingle(f.beginSse(), source);
         FpExecutor.completeSse(cpu);
-        f.enterMmx();
         f.xmm[2 * insn.reg] = both;
     }
 
@@ -165,8 +167,9 @@ final class SseConvert {
             long source = FpOperands.readScalar(cpu, insn, 8);
             both = singlePairToInteger(f.beginSse(), source, truncate);
         }
-        FpExecutor.completeSse(cpu);
+        // The processor switches to MMX state even if #XM follows.
         f.enterMmx();
+        FpExecutor.completeSse(cpu);
         f.setMmx(insn.reg & 7, both);
     }
 }

@@ -248,6 +248,11 @@ final class SseFloat {
         if (isInfinity(a, dbl) && isInfinity(b, dbl) || isZero(a, dbl) && isZero(b, dbl)) {
             return invalid(c, dbl);
         }
+        if (isZero(b, dbl) && !isInfinity(a, dbl)) {
+            // A denormal divided by zero is not reported as a denormal.
+            c.flags |= ZE;
+            return infinity(sign, dbl);
+        }
         noteDenormal(c, a, dbl);
         noteDenormal(c, b, dbl);
         if (isInfinity(a, dbl)) {
@@ -255,10 +260,6 @@ final class SseFloat {
         }
         if (isInfinity(b, dbl) || isZero(a, dbl)) {
             return zero(sign, dbl);
-        }
-        if (isZero(b, dbl)) {
-            c.flags |= ZE;
-            return infinity(sign, dbl);
         }
         Significands.divide(c, sign, exponent(a, dbl) - exponent(b, dbl), significand(a, dbl), significand(b, dbl));
         return round(c, dbl);

@@ -72,8 +72,12 @@ final class X87Executor {
                 f.top = f.top - 1 & 7;
                 f.setC1(false);
             }
-            case FFREE -> f.free(i);
+            case FFREE -> {
+                f.setC1(false);
+                f.free(i);
+            }
             case FFREEP -> {
+                f.setC1(false);
                 f.free(i);
                 f.pop();
             }
@@ -143,9 +147,9 @@ final class X87Executor {
         }
     }
 
-    /** A denormal memory operand counts unless ST(0) forbids the computation anyway. */
+    /** A denormal memory operand counts unless ST(0) is a NaN or a zero divisor, or invalid anyway. */
     private static void noteDenormal(FpuState f, FloatContext c) {
-        if ((c.flags & FloatContext.IE) == 0 && !Float80.isNaN(f.sig(0), f.se(0))) {
+        if ((c.flags & (FloatContext.IE | FloatContext.ZE)) == 0 && !Float80.isNaN(f.sig(0), f.se(0))) {
             c.flags |= FloatContext.DE;
         }
     }
@@ -203,45 +207,40 @@ final class X87Executor {
 
     private static void finishCompare(FpuState f, int order, int pops) {
         boolean proceeds = f.complete();
-        if (!proceeds) {
-            return;
-        }
+        // The condition codes are written even if an unmasked exception holds back the pop.
         f.setConditions(
                 order == Float80.LESS
                         ? FpuState.C0
                         : order == Float80.EQUAL
                                 ? FpuState.C3
                                 : order == Float80.GREATER ? 0 : FpuState.C0 | FpuState.C2 | FpuState.C3);
-        for (int i = 0; i < pops; i++) {
+        for (int i = 0; proceeds && i < pops; i++) {
             f.pop();
         }
     }
 
     private static void finishUnordered(FpuState f, boolean masked, int pops) {
-        if (masked) {
-            f.setConditions(FpuState.C0 | FpuState.C2 | FpuState.C3);
-            for (int i = 0; i < pops; i++) {
-                f.pop();
-            }
+        f.setConditions(FpuState.C0 | FpuState.C2 | FpuState.C3);
+        for (int i = 0; masked && i < pops; i++) {
+            f.pop();
         }
     }
 
     private static void compareToFlags(Cpu cpu, int i, boolean quiet, boolean pop) {
         FpuState f = cpu.fpu;
         int order = Float80.UNORDERED;
+        boolean proceeds;
         if (f.isEmpty(0) || f.isEmpty(i)) {
-            if (!f.stackUnderflow()) {
-                return;
-            }
+            proceeds = f.stackUnderflow();
         } else {
             FloatContext c = f.begin();
             order = Float80.compare(c, f.sig(0), f.se(0), f.sig(i), f.se(i), quiet);
-            if (!f.complete()) {
-                return;
-            }
+            int c1 = f.status & FpuState.C1;
+            proceeds = f.complete();
+            f.status |= c1;
         }
         cpu.setArithmeticFlags(comparisonFlags(order));
-        if (pop) {
+        if (pop && proceeds) {
             f.pop();
         }
     }
@@ -338,6 +337,11 @@ final class X87Executor {
     }
 
     private static void binary(FpuState f, Insn insn) {
+        boolean scale = insn.modrm == 0xFD;
+        if (!scale) {
+            // Without a division C0 and C3 keep their values.
+            f.status &= ~(FpuState.C1 | FpuState.C2);
+        }
         if (f.isEmpty(0) || f.isEmpty(1)) {
             if (f.stackUnderflow()) {
                 f.set(0, INDEFINITE_SIG, INDEFINITE_SE);
@@ -345,18 +349,14 @@ final class X87Executor {
             return;
         }
         FloatContext c = f.begin();
-        boolean scale = false;
-        switch (insn.row.operation) {
-            case FSCALE -> {
-                Float80.scale(c, f.sig(0), f.se(0), f.sig(1), f.se(1));
-                scale = true;
-            }
-            case FPREM -> Float80.remainder(c, f.sig(0), f.se(0), f.sig(1), f.se(1), false);
-            default -> Float80.remainder(c, f.sig(0), f.se(0), f.sig(1), f.se(1), true);
+        if (scale) {
+            Float80.scale(c, f.sig(0), f.se(0), f.sig(1), f.se(1));
+        } else {
+            Float80.remainder(c, f.sig(0), f.se(0), f.sig(1), f.se(1), insn.modrm == 0xF5);
         }
         if (f.complete()) {
             f.set(0, c.sig, c.se);
-            if (!scale) {
+            if (!scale && c.conditions != Float80.NO_QUOTIENT) {
                 f.setConditions(c.conditions);
             }
         }
@@ -449,7 +449,6 @@ final class X87Executor {
             }
             return;
         }
-        f.setC1(false);
         if (condition) {
             f.set(0, f.sig(i), f.se(i));
         }

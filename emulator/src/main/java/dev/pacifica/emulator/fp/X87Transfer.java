@@ -119,7 +119,13 @@ final class X87Transfer {
             default -> pop = true;
         }
         if (!insn.memory) {
-            storeRegister(f, insn.rm & 7, pop);
+            if (insn.opcode == 0xD9 && f.isEmpty(0)) {
+                // The undocumented D9 D8+i does not check for an empty register; it only pops then.
+                f.setC1(false);
+                f.top = f.top + 1 & 7;
+            } else {
+                storeRegister(f, insn.rm & 7, pop);
+            }
             return;
         }
         boolean done =
@@ -180,6 +186,11 @@ final class X87Transfer {
             return f.stackUnderflow();
         }
         boolean written = writes(f, c.flags);
+        if (!written) {
+            // No result, hence nothing inexact.
+            c.flags &= ~FloatContext.PE;
+            c.roundedUp = false;
+        }
         f.complete();
         return written;
     }
