@@ -314,6 +314,10 @@ final class X87Executor {
     }
 
     private static void unary(FpuState f, Insn insn) {
+        boolean trigonometric = insn.modrm >= 0xFE;
+        if (trigonometric) {
+            f.status &= ~FpuState.C2;
+        }
         if (underflowed(f)) {
             return;
         }
@@ -327,12 +331,9 @@ final class X87Executor {
             case FSIN -> Transcendental80.sine(c, sig, se);
             default -> Transcendental80.cosine(c, sig, se);
         }
-        boolean trigonometric = insn.modrm >= 0xFE;
         if (f.complete()) {
             f.set(0, c.sig, c.se);
-            if (trigonometric) {
-                f.status = f.status & ~FpuState.C2 | c.conditions;
-            }
+            f.status |= c.conditions;
         }
     }
 
@@ -385,6 +386,7 @@ final class X87Executor {
     /** FPTAN and FSINCOS: the first result replaces ST(0), the second is pushed. */
     private static void pushing(FpuState f, Insn insn) {
         boolean tangent = insn.modrm == 0xF2;
+        f.status &= ~FpuState.C2;
         if (f.isEmpty(0) || !f.isEmpty(-1)) {
             boolean masked = f.isEmpty(0) ? f.stackUnderflow() : f.stackOverflow();
             if (masked) {
@@ -414,7 +416,7 @@ final class X87Executor {
             return;
         }
         f.set(0, c.sig, c.se);
-        f.status = f.status & ~FpuState.C2 | c.conditions;
+        f.status |= c.conditions;
         if (c.conditions == 0) {
             f.push(secondSig, secondSe);
         }
