@@ -1,0 +1,35 @@
+package dev.pacifica.emulator.boot;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.device.MemoryMap;
+import dev.pacifica.emulator.memory.PhysicalMemory;
+
+/**
+ * A flat binary at the address that {@code --load} gives, entered at its first byte: below 1 MiB in real mode (CS 0 below 10000h, else
+ * the address' paragraph; SS:SP 0000:7C00), above in 32-bit protected mode with flat segments.
+ */
+final class FlatLoader {
+    private FlatLoader() {}
+
+    static long load(BootRequest request, BootFile kernel, Placement placement, Cpu cpu) {
+        long address = request.loadAddress().getAsLong();
+        if (address < 0 || address >= PhysicalMemory.HOLE_END) {
+            throw new BootException(kernel, "--load 0x%x: a flat binary must be loaded below 4 GiB".formatted(address));
+        }
+        if (kernel.size() == 0) {
+            throw new BootException(kernel, "is empty");
+        }
+        placement.occupy(kernel, "the binary", address, kernel.size());
+        kernel.copyTo(placement.memory(), address, 0, kernel.size());
+        if (address < MemoryMap.ONE_MIB) {
+            int segment = address < 0x1_0000 ? 0 : (int) (address >> 4);
+            EntryState.realMode(cpu, segment, (int) (address - ((long) segment << 4)));
+        } else {
+            long descriptors = placement.conventional(kernel, "the descriptor table", EntryState.DESCRIPTORS);
+            EntryState.writeDescriptors(placement.memory(), descriptors, false);
+            EntryState.protectedMode(cpu, address, descriptors);
+            cpu.r[Cpu.RSP] = 0x7c00;
+        }
+        return address;
+    }
+}
