@@ -85,9 +85,6 @@ public final class Svm implements Stateful {
     /** Clears V_IRQ: the virtual interrupt is about to be delivered. */
     public void acknowledgeVirtualInterrupt() {
         interrupts.pending = false;
-        if (cpu.observer != null) {
-            cpu.observer.virtualInterrupt(cpu.id, interrupts.vector);
-        }
     }
 
     /** VMCB TSC_OFFSET of the running guest; 0 in the host. */
