@@ -81,6 +81,7 @@ public final class PcDevices implements Stateful {
         fwCfg = add(new FwCfg(memory, cpus.size()));
         fwCfg.putFile("etc/e820", memoryMap.toE820());
         claim(ports, fwCfg, FwCfg.PORT, FwCfg.PORTS);
+        BiosArea.install(memory);
         rootPointer = AcpiTables.install(memory, cpus.size());
     }
 
