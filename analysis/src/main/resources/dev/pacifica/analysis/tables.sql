@@ -1,0 +1,271 @@
+-- The tables and views for people. Schema raw has one table for each kind of event, made from the event schema; what is here
+-- gives them names, joins them and counts. Each statement ends with a semicolon at the end of a line.
+
+CREATE VIEW vmruns AS
+SELECT * FROM raw.vmrun;
+COMMENT ON VIEW vmruns IS 'VMRUN: one row for each entry into a guest';
+
+CREATE TABLE exits AS
+SELECT
+    row_number() OVER (ORDER BY x.sequence) - 1 AS exit_number,
+    x.sequence,
+    x.vcpu_id,
+    x.insn_count,
+    x.time_ns,
+    coalesce(n.name, '0x' || lower(to_hex(x.exit_code))) AS exit_reason,
+    x.exit_code,
+    x.guest_rip,
+    x.info1,
+    x.info2,
+    x.intr_info,
+    x.error_code,
+    x.nrip,
+    x.cpl,
+    x.guest_instructions,
+    x.guest_ns,
+    r.host_instructions,
+    r.host_ns,
+    lead(r.host_instructions) OVER next_exit AS handling_instructions,
+    lead(r.host_ns) OVER next_exit AS handling_ns,
+    x.vmrun_sequence,
+    r.insn_count AS vmrun_insn_count,
+    r.guest_rip AS entry_rip,
+    x.vmcb,
+    r.asid,
+    x.rax,
+    x.rsp,
+    x.rflags,
+    x.cr3
+FROM raw.vmexit x
+LEFT JOIN raw.vmrun r ON r.sequence = x.vmrun_sequence
+LEFT JOIN raw.exit_reason n ON n.exit_code = x.exit_code
+WINDOW next_exit AS (PARTITION BY x.vcpu_id ORDER BY x.sequence)
+ORDER BY x.sequence;
+COMMENT ON TABLE exits IS 'One row for each VMRUN/#VMEXIT pair';
+COMMENT ON COLUMN exits.exit_number IS 'Number of the exit in the trace, from 0';
+COMMENT ON COLUMN exits.sequence IS 'Number of the vmexit event in the trace, from 0';
+COMMENT ON COLUMN exits.vcpu_id IS 'Virtual processor of the recorded machine, from 0';
+COMMENT ON COLUMN exits.insn_count IS 'Instructions retired by the machine since power-on, at the exit';
+COMMENT ON COLUMN exits.time_ns IS 'Virtual time in nanoseconds since power-on, at the exit';
+COMMENT ON COLUMN exits.exit_reason IS 'EXITCODE by the name that KVM gives it';
+COMMENT ON COLUMN exits.exit_code IS 'EXITCODE (appendix C)';
+COMMENT ON COLUMN exits.guest_rip IS 'RIP of the guest at the exit';
+COMMENT ON COLUMN exits.info1 IS 'EXITINFO1';
+COMMENT ON COLUMN exits.info2 IS 'EXITINFO2';
+COMMENT ON COLUMN exits.intr_info IS 'EXITINTINFO bits 31:0, the event whose delivery was interrupted (§15.7.2)';
+COMMENT ON COLUMN exits.error_code IS 'EXITINTINFO bits 63:32, the error code of that event';
+COMMENT ON COLUMN exits.nrip IS 'nRIP, the address of the next instruction, where the exit saves it (§15.7.1)';
+COMMENT ON COLUMN exits.cpl IS 'Privilege level of the guest';
+COMMENT ON COLUMN exits.guest_instructions IS 'Instructions that the guest retired between VMRUN and the exit';
+COMMENT ON COLUMN exits.guest_ns IS 'Virtual time between VMRUN and the exit';
+COMMENT ON COLUMN exits.host_instructions IS 'Instructions that the host retired between the exit before and this VMRUN';
+COMMENT ON COLUMN exits.host_ns IS 'Virtual time between the exit before and this VMRUN';
+COMMENT ON COLUMN exits.handling_instructions IS 'Instructions that the host retired between this exit and the next VMRUN; null for the last';
+COMMENT ON COLUMN exits.handling_ns IS 'Virtual time between this exit and the next VMRUN; null for the last';
+COMMENT ON COLUMN exits.vmrun_sequence IS 'Sequence of the vmrun event that the exit ends; -1 where VMRUN itself was refused';
+COMMENT ON COLUMN exits.vmrun_insn_count IS 'Instructions retired by the machine at that VMRUN';
+COMMENT ON COLUMN exits.entry_rip IS 'RIP at which the guest was entered';
+COMMENT ON COLUMN exits.vmcb IS 'Physical address of the VMCB';
+COMMENT ON COLUMN exits.asid IS 'ASID of the guest';
+COMMENT ON COLUMN exits.rax IS 'RAX of the guest';
+COMMENT ON COLUMN exits.rsp IS 'RSP of the guest';
+COMMENT ON COLUMN exits.rflags IS 'RFLAGS of the guest';
+COMMENT ON COLUMN exits.cr3 IS 'CR3 of the guest';
+
+CREATE VIEW npf AS
+SELECT
+    sequence,
+    vcpu_id,
+    insn_count,
+    time_ns,
+    gpa,
+    error_code,
+    (error_code & 1) <> 0 AS present,
+    (error_code & 2) <> 0 AS is_write,
+    (error_code & 4) <> 0 AS is_user,
+    (error_code & 8) <> 0 AS reserved_bit,
+    (error_code & 16) <> 0 AS is_fetch,
+    (error_code & 4294967296) <> 0 AS final_address,
+    (error_code & 8589934592) <> 0 AS table_walk,
+    guest_rip
+FROM raw.npf;
+COMMENT ON VIEW npf IS 'Nested page faults that left the guest (§15.25.6); error_code is EXITINFO1, taken apart in the columns after it';
+
+CREATE VIEW io AS
+SELECT
+    sequence,
+    vcpu_id,
+    insn_count,
+    time_ns,
+    port,
+    size,
+    CASE WHEN is_in THEN 'in' ELSE 'out' END AS direction,
+    value,
+    string,
+    rep,
+    guest_rip,
+    next_rip
+FROM raw.ioio;
+COMMENT ON VIEW io IS 'Intercepted IN, OUT, INS and OUTS (§15.10.2); value is what OUT writes';
+
+CREATE VIEW msr AS
+SELECT
+    sequence,
+    vcpu_id,
+    insn_count,
+    time_ns,
+    msr,
+    CASE WHEN is_write THEN 'write' ELSE 'read' END AS access,
+    value,
+    guest_rip
+FROM raw.msr;
+COMMENT ON VIEW msr IS 'Intercepted RDMSR and WRMSR (§15.11); value is what WRMSR writes';
+
+CREATE VIEW cpuid AS
+SELECT * FROM raw.cpuid;
+COMMENT ON VIEW cpuid IS 'Intercepted CPUID';
+
+CREATE VIEW injections AS
+SELECT
+    sequence,
+    vcpu_id,
+    insn_count,
+    time_ns,
+    CASE type WHEN 0 THEN 'interrupt' WHEN 2 THEN 'nmi' WHEN 3 THEN 'exception' WHEN 4 THEN 'software' ELSE 'reserved' END AS type,
+    vector,
+    has_error_code,
+    error_code,
+    event_inj,
+    vmcb
+FROM raw.injection;
+COMMENT ON VIEW injections IS 'Events that the hypervisor injected through EVENTINJ (§15.20)';
+
+CREATE VIEW virtual_interrupts AS
+SELECT * FROM raw.virtual_interrupt;
+COMMENT ON VIEW virtual_interrupts IS 'Virtual interrupts that the guest took through its IDT (§15.21.4)';
+
+CREATE VIEW hypercalls AS
+SELECT * FROM raw.vmmcall;
+COMMENT ON VIEW hypercalls IS 'Intercepted VMMCALL with the registers that carry its arguments by convention';
+
+CREATE VIEW vmcb_changes AS
+SELECT
+    c.sequence,
+    c.vcpu_id,
+    c.insn_count,
+    c.time_ns,
+    c.vmcb,
+    coalesce(f.name, printf('offset_%03x', c.field_offset)) AS field,
+    c.field_offset,
+    c.field_size,
+    c.old_value,
+    c.new_value
+FROM raw.vmcb_change c
+LEFT JOIN raw.vmcb_field f
+    ON f.field_offset = c.field_offset AND f.field_size = c.field_size
+ORDER BY c.sequence;
+COMMENT ON VIEW vmcb_changes IS 'VMCB fields that the hypervisor changed between a #VMEXIT and the next VMRUN';
+
+CREATE VIEW consistency_failures AS
+SELECT * FROM raw.consistency_failure;
+COMMENT ON VIEW consistency_failures IS 'VMRUNs that refused the state of the guest, each with the rule that failed (§15.5.1)';
+
+CREATE VIEW deliveries AS
+SELECT * FROM raw.delivery;
+COMMENT ON VIEW deliveries IS 'Interrupts and exceptions that were delivered through an IDT, in host or guest';
+
+CREATE VIEW console AS
+SELECT * FROM raw.console_line;
+COMMENT ON VIEW console IS 'What the machine wrote to its serial ports, by line; the moment is that of the first byte';
+
+COMMENT ON TABLE inputs IS 'What reached the machine from outside';
+COMMENT ON COLUMN inputs.input IS 'Number of the input in the input log, from 0';
+COMMENT ON COLUMN inputs.insn_count IS 'Instructions retired by the machine when it arrived';
+COMMENT ON COLUMN inputs.time_ns IS 'Virtual time when it arrived';
+COMMENT ON COLUMN inputs.kind IS '1 bytes received by a serial port';
+COMMENT ON COLUMN inputs.device IS '0 COM1, 1 COM2';
+COMMENT ON COLUMN inputs.bytes IS 'Number of bytes';
+COMMENT ON COLUMN inputs.data IS 'The bytes';
+COMMENT ON COLUMN inputs.text IS 'The bytes as text';
+
+COMMENT ON TABLE checkpoints IS 'The checkpoints of the trace: where a replay can begin';
+COMMENT ON COLUMN checkpoints.checkpoint IS 'Number, from 0; pacifica replay --from-checkpoint takes it';
+COMMENT ON COLUMN checkpoints.insn_count IS 'Instructions retired by the machine then';
+COMMENT ON COLUMN checkpoints.time_ns IS 'Virtual time then';
+COMMENT ON COLUMN checkpoints.events IS 'Sequence of the first event after it';
+COMMENT ON COLUMN checkpoints.inputs IS 'Number of the first input after it';
+COMMENT ON COLUMN checkpoints.pages IS 'RAM pages written since the checkpoint before';
+COMMENT ON COLUMN checkpoints.new_pages IS 'Those of them with contents that no earlier checkpoint has';
+COMMENT ON COLUMN checkpoints.bytes IS 'Size of its file';
+COMMENT ON COLUMN checkpoints.file IS 'Its file in the trace';
+
+COMMENT ON VIEW events IS 'Every event of the trace: when, where and what kind; details are in the tables of its kind (schema raw)';
+
+CREATE VIEW exit_stats AS
+SELECT
+    exit_reason,
+    count(*) AS exits,
+    round(100.0 * count(*) / sum(count(*)) OVER (), 2) AS exits_percent,
+    sum(guest_instructions)::BIGINT AS guest_instructions,
+    sum(guest_ns)::BIGINT AS guest_ns,
+    sum(handling_ns)::BIGINT AS handling_ns,
+    round(100.0 * sum(handling_ns) / sum(sum(handling_ns)) OVER (), 2) AS handling_percent,
+    min(handling_ns) AS handling_min_ns,
+    max(handling_ns) AS handling_max_ns,
+    round(avg(handling_ns), 1) AS handling_avg_ns
+FROM exits
+GROUP BY exit_reason
+ORDER BY exits DESC, exit_reason;
+COMMENT ON VIEW exit_stats IS 'Exits by reason, as perf kvm stat shows them: how many, and the virtual time until the hypervisor came back to the guest';
+
+CREATE VIEW io_ports AS
+SELECT
+    port,
+    printf('0x%x', port) AS port_hex,
+    direction,
+    size,
+    count(*) AS accesses,
+    count(DISTINCT guest_rip) AS places,
+    min(insn_count) AS first_insn_count,
+    max(insn_count) AS last_insn_count
+FROM io
+GROUP BY port, direction, size
+ORDER BY accesses DESC, port, direction;
+COMMENT ON VIEW io_ports IS 'Intercepted port accesses by port, direction and width';
+
+CREATE VIEW npf_pages AS
+SELECT
+    gpa & ~(4095::UBIGINT) AS page,
+    count(*) AS faults,
+    count(*) FILTER (is_write) AS writes,
+    count(*) FILTER (is_fetch) AS fetches,
+    count(*) FILTER (table_walk) AS table_walks,
+    count(DISTINCT guest_rip) AS places,
+    min(insn_count) AS first_insn_count,
+    max(insn_count) AS last_insn_count
+FROM npf
+GROUP BY page
+ORDER BY faults DESC, page;
+COMMENT ON VIEW npf_pages IS 'Nested page faults by guest physical page';
+
+CREATE VIEW msr_stats AS
+SELECT
+    msr,
+    access,
+    count(*) AS accesses,
+    count(DISTINCT guest_rip) AS places
+FROM msr
+GROUP BY msr, access
+ORDER BY accesses DESC, msr, access;
+COMMENT ON VIEW msr_stats IS 'Intercepted MSR accesses by MSR and direction';
+
+CREATE VIEW vmcb_change_stats AS
+SELECT
+    field,
+    count(*) AS changes,
+    count(DISTINCT vmcb) AS vmcbs,
+    count(DISTINCT new_value) AS different_values
+FROM vmcb_changes
+GROUP BY field
+ORDER BY changes DESC, field;
+COMMENT ON VIEW vmcb_change_stats IS 'VMCB fields by how often the hypervisor changed them between an exit and the next VMRUN';

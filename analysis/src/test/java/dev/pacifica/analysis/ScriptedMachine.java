@@ -1,0 +1,91 @@
+package dev.pacifica.analysis;
+
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.machine.Stop;
+import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.recorder.RecordedMachine;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+
+/** A machine without a processor: a test says what its observer sees, and when. */
+final class ScriptedMachine implements RecordedMachine {
+    private final VirtualClock clock = new VirtualClock();
+    private final PhysicalMemory memory = new PhysicalMemory(1 << 20);
+    private final ByteBuffer vmcb = ByteBuffer.allocate(4096).order(ByteOrder.LITTLE_ENDIAN);
+    final long[] registers = new long[16];
+    MachineObserver observer = new MachineObserver() {};
+
+    private long get(int offset, int size) {
+        long value = 0;
+        for (int i = 0; i < size; i++) {
+            value |= (vmcb.get(offset + i) & 0xffL) << 8 * i;
+        }
+        return value;
+    }
+
+    /** A guest that runs for the given number of instructions and then exits; the host took {@code hostInstructions} before. */
+    void enterAndExit(
+            int hostInstructions, int guestInstructions, long entryRip, long exitCode, long info1, long info2, long rip) {
+        clock.retired += hostInstructions;
+        vmcb.putInt(0x058, 1);
+        vmcb.putLong(0x578, entryRip);
+        observer.vmrun(0, 0x5000, this::get);
+        clock.retired += guestInstructions;
+        vmcb.putLong(0x070, exitCode);
+        vmcb.putLong(0x078, info1);
+        vmcb.putLong(0x080, info2);
+        vmcb.putLong(0x578, rip);
+        vmcb.putLong(0x5f8, registers[0]);
+        observer.vmexit(0, 0x5000, this::get, guestInstructions);
+    }
+
+    @Override
+    public Stop run(long untilInsnCount) {
+        throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public VirtualClock clock() {
+        return clock;
+    }
+
+    @Override
+    public PhysicalMemory memory() {
+        return memory;
+    }
+
+    @Override
+    public int vcpus() {
+        return 1;
+    }
+
+    @Override
+    public long register(int vcpu, int index) {
+        return registers[index];
+    }
+
+    @Override
+    public long digest(int vcpu) {
+        return 0;
+    }
+
+    @Override
+    public void observe(MachineObserver newObserver) {
+        if (newObserver != null) {
+            observer = newObserver;
+        }
+    }
+
+    @Override
+    public void save(StateWriter out) {
+        clock.save(out);
+    }
+
+    @Override
+    public void load(StateReader in) {
+        clock.load(in);
+    }
+}

@@ -1,0 +1,225 @@
+package dev.pacifica.analysis;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import dev.pacifica.emulator.machine.InputSource;
+import dev.pacifica.recorder.TraceException;
+import dev.pacifica.recorder.TraceReader;
+import dev.pacifica.recorder.TraceRecorder;
+import dev.pacifica.schemas.EventKind;
+import dev.pacifica.schemas.Events;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class TraceDatabaseTest {
+    @TempDir
+    Path folder;
+
+    private TraceReader trace(Consumer<ScriptedMachine> script) {
+        Path path = folder.resolve("run.pacifica");
+        try (TraceRecorder recorder = new TraceRecorder(
+                path, "test", "2026-01-01T00:00:00Z", JsonNodeFactory.instance.objectNode(), List.of(), InputSource.NONE)) {
+            ScriptedMachine machine = new ScriptedMachine();
+            recorder.start(machine, (_, _) -> {});
+            script.accept(machine);
+            recorder.finish(null, "the script is over");
+        }
+        return TraceReader.open(path);
+    }
+
+    private static List<String> query(TraceReader trace, String sql) {
+        try (TraceDatabase database = TraceDatabase.open(trace);
+                ResultSet rows = database.query(sql)) {
+            List<String> lines = new ArrayList<>();
+            while (rows.next()) {
+                StringBuilder line = new StringBuilder();
+                for (int i = 1; i <= rows.getMetaData().getColumnCount(); i++) {
+                    line.append(i > 1 ? "|" : "").append(rows.getString(i));
+                }
+                lines.add(line.toString());
+            }
+            return lines;
+        } catch (SQLException e) {
+            throw new AssertionError(sql, e);
+        }
+    }
+
+    private static void threeExits(ScriptedMachine machine) {
+        machine.registers[0] = 0x1234_5678_9abc_de41L;
+        machine.enterAndExit(100, 10, 0x1000, 0x400, 0x1_0000_0006L, 0x20_3abcL, 0x1010);
+        machine.enterAndExit(50, 20, 0x1010, 0x7b, 0x03f8_0010L, 0x1018, 0x1017);
+        machine.registers[1] = 0xc000_0080L;
+        machine.registers[2] = 0xffff_ffff_0000_0001L;
+        machine.enterAndExit(70, 30, 0x1018, 0x7c, 1, 0, 0xffff_ffff_8100_0000L);
+    }
+
+    @Test
+    void exitsPairsVmrunWithItsExitAndCountsBothSides() {
+        TraceReader trace = trace(TraceDatabaseTest::threeExits);
+        assertThat(query(
+                        trace,
+                        "SELECT exit_number, exit_reason, to_hex(guest_rip), to_hex(entry_rip), to_hex(info1), "
+                                + "to_hex(info2), guest_instructions, host_instructions, handling_instructions, "
+                                + "insn_count FROM exits ORDER BY sequence"))
+                .containsExactly(
+                        "0|npf|1010|1000|100000006|203ABC|10|100|50|110",
+                        "1|io|1017|1010|3F80010|1018|20|50|70|180",
+                        "2|msr|FFFFFFFF81000000|1018|1|0|30|70|null|280");
+    }
+
+    @Test
+    void exitInformationIsTakenApart() {
+        TraceReader trace = trace(TraceDatabaseTest::threeExits);
+        assertThat(query(
+                        trace,
+                        "SELECT to_hex(gpa), present, is_write, is_user, reserved_bit, is_fetch, final_address, "
+                                + "table_walk FROM npf"))
+                .containsExactly("203ABC|false|true|true|false|false|true|false");
+        assertThat(query(trace, "SELECT port, size, direction, value, string, rep FROM io"))
+                .containsExactly("1016|1|out|65|false|false");
+        assertThat(query(trace, "SELECT to_hex(msr), access, to_hex(value) FROM msr"))
+                .containsExactly("C0000080|write|19ABCDE41");
+    }
+
+    @Test
+    void viewsCount() {
+        TraceReader trace = trace(machine -> {
+            threeExits(machine);
+            threeExits(machine);
+            machine.observer.vmcbChange(0, 0x5000, 0x0a8, 8, 0, 0x8000_0020L);
+            machine.observer.vmcbChange(0, 0x5000, 0x0a8, 8, 0, 0x8000_0021L);
+            machine.observer.vmcbChange(0, 0x5000, 0x578, 8, 1, 2);
+            machine.observer.vmcbChange(0, 0x5000, 0x300, 8, 1, 2);
+        });
+        assertThat(query(trace, "SELECT exit_reason, exits, exits_percent, guest_instructions, handling_ns FROM exit_stats"))
+                .containsExactly("io|2|33.33|40|140", "msr|2|33.33|60|100", "npf|2|33.33|20|100");
+        assertThat(query(trace, "SELECT port_hex, direction, size, accesses FROM io_ports"))
+                .containsExactly("0x3f8|out|1|2");
+        assertThat(query(trace, "SELECT to_hex(page), faults, writes, fetches FROM npf_pages"))
+                .containsExactly("203000|2|2|0");
+        assertThat(query(trace, "SELECT field, changes, different_values FROM vmcb_change_stats"))
+                .containsExactly("eventinj|2|2", "offset_300|1|1", "rip|1|1");
+    }
+
+    @Test
+    void theConsoleIsThereByLine() {
+        TraceReader trace = trace(machine -> {
+            byte[] text = "first\r\nsecönd\n\nlast".getBytes(StandardCharsets.UTF_8);
+            for (byte each : text) {
+                machine.clock().retired += 10;
+                machine.observer.serialOutput(0, each & 0xff);
+                machine.observer.serialOutput(1, '!');
+            }
+        });
+        assertThat(query(trace, "SELECT insn_count, line FROM console WHERE device = 'COM1' ORDER BY sequence"))
+                .containsExactly("10|first", "80|secönd", "160|", "170|last");
+        assertThat(query(trace, "SELECT length(line) FROM console WHERE device = 'COM2'")).containsExactly("20");
+    }
+
+    /** The way from an event through Arrow to SQL, for each kind and field of the schema. */
+    @Test
+    void everyKindHasATableWithACommentOnEachColumn() {
+        TraceReader trace = trace(TraceDatabaseTest::threeExits);
+        for (EventKind kind : Events.kinds()) {
+            List<String> columns = new ArrayList<>(List.of("sequence", "vcpu_id", "insn_count", "time_ns"));
+            kind.fields().forEach(f -> columns.add(f.name()));
+            assertThat(query(
+                            trace,
+                            "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'raw' AND table_name = '"
+                                    + kind.name() + "' AND comment IS NOT NULL ORDER BY column_index"))
+                    .containsExactlyElementsOf(columns);
+        }
+        assertThat(query(
+                        trace,
+                        "SELECT table_name || '.' || column_name FROM duckdb_columns() WHERE schema_name = 'main' "
+                                + "AND table_name IN ('exits', 'inputs', 'checkpoints') AND comment IS NULL"))
+                .isEmpty();
+        assertThat(query(trace, "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal "
+                        + "AND comment IS NULL"))
+                .isEmpty();
+    }
+
+    @Test
+    void moreEventsThanABatchHoldsAllArrive() {
+        int count = EventBatch.CAPACITY * 2 + 17;
+        TraceReader trace = trace(machine -> {
+            for (int i = 0; i < count; i++) {
+                machine.clock().retired++;
+                machine.observer.invlpga(0, 0xffff_8000_0000_0000L + i, i & 7);
+            }
+        });
+        assertThat(query(
+                        trace,
+                        "SELECT count(*), count(DISTINCT sequence), min(address) = '0xffff800000000000', "
+                                + "sum(asid), sum(insn_count) FROM raw.invlpga"))
+                .containsExactly("%d|%d|true|%d|%d"
+                        .formatted(
+                                count,
+                                count,
+                                java.util.stream.IntStream.range(0, count).map(i -> i & 7).asLongStream().sum(),
+                                (long) count * (count + 1) / 2));
+        assertThat(query(trace, "SELECT count(*) FROM events")).containsExactly(Integer.toString(count + 3));
+    }
+
+    @Test
+    void theCacheIsUsedAgainAndNeverForAnotherTrace() throws IOException {
+        TraceReader trace = trace(TraceDatabaseTest::threeExits);
+        assertThat(query(trace, "SELECT count(*) FROM exits")).containsExactly("3");
+        Path cache = trace.path().resolve(".cache/events.duckdb");
+        Object first = Files.getAttribute(cache, "unix:ino");
+        assertThat(query(trace, "SELECT count(*) FROM exits")).containsExactly("3");
+        assertThat(Files.getAttribute(cache, "unix:ino")).isEqualTo(first);
+
+        // The same folder, another run; the stale cache stays where it is.
+        Path keep = folder.resolve("keep.duckdb");
+        Files.copy(cache, keep);
+        try (Stream<Path> files = Files.walk(trace.path())) {
+            for (Path file : files.sorted((a, b) -> b.compareTo(a)).toList()) {
+                Files.delete(file);
+            }
+        }
+        TraceReader other = trace(machine -> machine.enterAndExit(1, 1, 0, 0x72, 0, 0, 0));
+        Files.createDirectories(cache.getParent());
+        Files.copy(keep, cache);
+        assertThat(query(other, "SELECT exit_reason FROM exits")).containsExactly("cpuid");
+    }
+
+    @Test
+    void aDamagedTraceIsNotLoadedAndNotTakenFromTheCache() throws IOException {
+        TraceReader trace = trace(TraceDatabaseTest::threeExits);
+        assertThat(query(trace, "SELECT count(*) FROM exits")).containsExactly("3");
+        Path log;
+        try (Stream<Path> files = Files.list(trace.path().resolve("events"))) {
+            log = files.filter(f -> f.toString().endsWith(".cq4")).findFirst().orElseThrow();
+        }
+        try (RandomAccessFile file = new RandomAccessFile(log.toFile(), "rw")) {
+            // In the last records: 8 KiB before the end are zeros kept for Chronicle.
+            long at = file.length() - 8192;
+            byte[] bytes = new byte[8192];
+            file.seek(at);
+            file.readFully(bytes);
+            int last = bytes.length - 1;
+            while (bytes[last] == 0) {
+                last--;
+            }
+            file.seek(at + last);
+            file.write(bytes[last] ^ 1);
+        }
+        assertThatThrownBy(() -> query(TraceReader.open(trace.path()), "SELECT count(*) FROM exits"))
+                .isInstanceOf(TraceException.class)
+                .hasMessageStartingWith("damaged trace: ");
+    }
+}
