@@ -192,6 +192,16 @@ public final class Alu {
         return cpu.flagResult = result << shift >> shift;
     }
 
+    /** The signed product of the operand size; CF and OF tell that it was cut, the other flags stay. */
+    public static long imul(Cpu cpu, int size, long a, long b) {
+        long x = extend(size, a);
+        long y = extend(size, b);
+        long product = x * y;
+        boolean cut = size == 8 ? Math.multiplyHigh(x, y) != product >> 63 : product != extend(size, product);
+        cpu.setCfOf(cut, cut);
+        return product;
+    }
+
     /** The low {@code size} bytes, zero-extended. */
     public static long truncate(int size, long value) {
         int shift = 64 - 8 * size;

@@ -107,12 +107,9 @@ final class ArithmeticInstructions {
     static void multiplyInto(Cpu cpu, Insn insn) {
         int size = insn.operandSize;
         int operands = insn.row.operands.size();
-        long a = Alu.extend(size, operands == 3 ? Operands.read(cpu, insn, 2, size) : Operands.read(cpu, insn, 0, size));
-        long b = Alu.extend(size, Operands.read(cpu, insn, 1, size));
-        long product = a * b;
-        boolean big = size == 8 ? Math.multiplyHigh(a, b) != product >> 63 : product != Alu.extend(size, product);
-        Operands.write(cpu, insn, 0, size, product);
-        cpu.setCfOf(big, big);
+        long a = operands == 3 ? Operands.read(cpu, insn, 2, size) : Operands.read(cpu, insn, 0, size);
+        long b = Operands.read(cpu, insn, 1, size);
+        Operands.write(cpu, insn, 0, size, Alu.imul(cpu, size, a, b));
     }
 
     static void divide(Cpu cpu, Insn insn) {

@@ -4,20 +4,29 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.WorldSwitched;
 import dev.pacifica.emulator.decode.Decoder;
-import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.machine.VirtualClock;
 
 /** Runs a processor: executes instructions, delivers what they raise, keeps the count of retired instructions exact. */
 public final class Interpreter {
     private final Cpu cpu;
     private final VirtualClock clock;
-    private final InstructionFetch fetch;
-    private final Insn insn = new Insn();
+    private final HotLoop hotLoop;
+    private boolean cached = true;
 
     public Interpreter(Cpu cpu, Decoder decoder) {
+        this(cpu, new CodeCache(cpu.memory, decoder));
+    }
+
+    /** An interpreter that shares decoded code with others of the same machine. */
+    public Interpreter(Cpu cpu, CodeCache cache) {
         this.cpu = cpu;
         clock = cpu.clock;
-        fetch = new InstructionFetch(cpu, decoder);
+        hotLoop = new HotLoop(cpu, cache);
+    }
+
+    /** Whether to keep decoded code (the default) or to fetch and decode each instruction anew, slowly and with the same results. */
+    public void setCached(boolean cached) {
+        this.cached = cached;
     }
 
     /**
@@ -26,7 +35,12 @@ public final class Interpreter {
      * a guest that does nothing but fault makes progress in time.
      */
     public void run(long untilRetired) {
-        while (clock.retired < untilRetired && clock.now() < clock.nextDeadline() && (cpu.attention & Cpu.ATTENTION_STOP) == 0) {
+        while (clock.retired < untilRetired && (cpu.attention & Cpu.ATTENTION_STOP) == 0) {
+            long deadline = clock.nextDeadline();
+            long limit = Math.min(untilRetired, deadline - clock.idleTicks());
+            if (clock.retired >= limit) {
+                return;
+            }
             try {
                 if (cpu.attention != 0 && attend()) {
                     clock.retired++;
@@ -35,7 +49,13 @@ public final class Interpreter {
                 if (cpu.activity != Cpu.RUNNING) {
                     return;
                 }
-                step();
+                if (cpu.events.stepNeeded()) {
+                    step();
+                } else if (cached) {
+                    hotLoop.run(limit, deadline);
+                } else {
+                    hotLoop.executeFetched();
+                }
             } catch (GuestException e) {
                 deliver(e);
             } catch (WorldSwitched e) {
@@ -51,28 +71,21 @@ public final class Interpreter {
     }
 
     private void deliver(GuestException e) {
+        boolean guest = cpu.guestMode;
         try {
             cpu.events.deliverException(e);
-            clock.retired++;
         } catch (WorldSwitched switched) {
             // Intercepted: the host goes on.
         }
+        if (!guest || cpu.guestMode) {
+            clock.retired++;
+        }
     }
 
-    /** Executes one instruction without any cache, with everything that may have to happen around it. */
+    /** Executes one instruction with everything that may have to happen around it. */
     private void step() {
-        boolean single = cpu.events.stepNeeded();
-        if (single) {
-            cpu.events.beforeInstruction();
-        }
-        fetch.decode(insn);
-        cpu.insnLength = insn.length;
-        if (IntegerInstructions.execute(cpu, insn) == IntegerInstructions.NEXT) {
-            cpu.rip = cpu.mode64 ? cpu.rip + insn.length : cpu.rip + insn.length & 0xffff_ffffL;
-        }
-        clock.retired++;
-        if (single) {
-            cpu.events.afterInstruction();
-        }
+        cpu.events.beforeInstruction();
+        hotLoop.executeFetched();
+        cpu.events.afterInstruction();
     }
 }

@@ -1,0 +1,156 @@
+package dev.pacifica.emulator.execute;
+
+import dev.pacifica.emulator.decode.Decoder;
+import dev.pacifica.emulator.decode.Insn;
+import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.memory.RawMemory;
+import dev.pacifica.emulator.paging.Mmu;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Decoded code by physical page, shared by all processors of a machine. Nothing in here is state of the machine: dropping any of it
+ * changes nothing but time.
+ */
+public final class CodeCache implements PhysicalMemory.CodeListener {
+    private static final int CHUNK = 1024;
+
+    /** Instructions decoded ahead at a time. */
+    private static final int RUN = 48;
+
+    /** Writes beside instructions after which a page is taken for data again. */
+    private static final int MOST_STRAY_WRITES = 256;
+
+    private final PhysicalMemory memory;
+    private final Decoder decoder;
+    private final List<Mmu> mmus = new ArrayList<>();
+    private final CodePage[][] pages;
+    private final byte[] window = new byte[Decoder.MAX_LENGTH + 1];
+    private final Insn scratch = new Insn();
+
+    public CodeCache(PhysicalMemory memory, Decoder decoder) {
+        this.memory = memory;
+        this.decoder = decoder;
+        pages = new CodePage[memory.pageCount() / CHUNK + 1][];
+        memory.setCodeListener(this);
+    }
+
+    Decoder decoder() {
+        return decoder;
+    }
+
+    void attach(Mmu mmu) {
+        mmus.add(mmu);
+    }
+
+    /** The decoded page of {@code pa}, which is RAM, made if need be. */
+    CodePage page(long pa, int codeBits) {
+        int number = memory.pageOf(pa);
+        CodePage[] chunk = pages[number / CHUNK];
+        if (chunk == null) {
+            chunk = new CodePage[CHUNK];
+            pages[number / CHUNK] = chunk;
+        }
+        CodePage first = chunk[number % CHUNK];
+        for (CodePage page = first; page != null; page = page.next) {
+            if (page.codeBits == codeBits) {
+                if (!page.full()) {
+                    return page;
+                }
+                drop(number);
+                first = null;
+                break;
+            }
+        }
+        CodePage page = new CodePage(pa & -4096L, codeBits);
+        page.next = first;
+        chunk[number % CHUNK] = page;
+        memory.markCode(pa);
+        for (Mmu mmu : mmus) {
+            mmu.revokeWrites(pa);
+        }
+        return page;
+    }
+
+    private void drop(int number) {
+        CodePage[] chunk = pages[number / CHUNK];
+        if (chunk == null) {
+            return;
+        }
+        for (CodePage page = chunk[number % CHUNK]; page != null; page = page.next) {
+            page.kill();
+        }
+        chunk[number % CHUNK] = null;
+    }
+
+    @Override
+    public void codeWritten(long pa, int size) {
+        int number = memory.pageOf(pa);
+        CodePage[] chunk = pages[number / CHUNK];
+        CodePage first = chunk == null ? null : chunk[number % CHUNK];
+        int from = (int) pa & 0xfff;
+        int to = from + size;
+        long granules = -1L << (from >> 6) & -1L >>> 63 - (to - 1 >> 6);
+        boolean drop = first == null;
+        for (CodePage page = first; page != null; page = page.next) {
+            if ((page.granules & granules) == 0 || !page.invalidate(from, to)) {
+                drop |= ++page.strayWrites > MOST_STRAY_WRITES;
+            }
+        }
+        if (drop || size > 512) {
+            drop(number);
+            memory.unmarkCode(pa);
+        }
+    }
+
+    /** Decodes instructions from {@code offset} on, where none is decoded yet. */
+    void decode(CodePage page, int offset) {
+        int at = offset;
+        for (int i = 0; i < RUN; i++) {
+            if (at >= 4096) {
+                page.append(marker(FastOp.PAGE_END, 4096), 0);
+                return;
+            }
+            if (page.index[at] >= 0) {
+                page.append(marker(FastOp.GOTO, at), 2L * page.index[at]);
+                return;
+            }
+            int available = Math.min(Decoder.MAX_LENGTH, 4096 - at);
+            Decoder.Status status = decodeBytes(page, at, available, scratch);
+            if (status != Decoder.Status.OK) {
+                // Crosses the page's end, or is too long: fetched anew each time.
+                page.cover(at, available);
+                page.index[at] = (short) (page.append(word(FastOp.CROSSING, at, available), 0) / 2);
+                return;
+            }
+            int length = scratch.length;
+            page.cover(at, length);
+            int n = page.used;
+            if (page.codeBits != 64 || !Specializer.append(page, scratch, at)) {
+                Insn insn = new Insn();
+                decodeBytes(page, at, available, insn);
+                page.append(word(FastOp.GENERIC, at, length), page.append(insn));
+            }
+            page.index[at] = (short) (n / 2);
+            if (Specializer.endsRun(scratch)) {
+                return;
+            }
+            at += length;
+        }
+        page.append(marker(at >= 4096 ? FastOp.PAGE_END : FastOp.STALE, at), 0);
+    }
+
+    /** Decodes the bytes as they are now. */
+    Decoder.Status decodeBytes(CodePage page, int offset, int available, Insn out) {
+        RawMemory.get(memory.host(page.pa) + offset, window, 0, available);
+        return decoder.decode(window, 0, available, page.codeBits, out);
+    }
+
+    private static long marker(int op, int offset) {
+        return word(op, offset, 0);
+    }
+
+    static long word(int op, int offset, int length) {
+        return op | (long) offset << CodeRecord.OFFSET_SHIFT | (long) length << CodeRecord.LENGTH_SHIFT;
+    }
+}
