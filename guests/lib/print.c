@@ -1,7 +1,7 @@
 /* A small formatted print: %s %c %d %u %x %%, with 'l' and a field width (zero-padded when it starts with 0). */
 #include "guest.h"
 
-static void put_number(u64 value, unsigned base, bool negative, unsigned width, char pad)
+static void put_number(unsigned long value, unsigned base, bool negative, unsigned width, char pad)
 {
     char digits[24];
     unsigned count = 0;
@@ -51,12 +51,12 @@ void print_list(const char *format, va_list arguments)
         case 's': put_text(va_arg(arguments, const char *), width); break;
         case 'c': put_char((char)va_arg(arguments, int)); break;
         case 'd': {
-            int64_t value = wide ? va_arg(arguments, int64_t) : va_arg(arguments, int32_t);
-            put_number(value < 0 ? -(u64)value : (u64)value, 10, value < 0, width, pad);
+            long value = wide ? va_arg(arguments, long) : va_arg(arguments, int);
+            put_number(value < 0 ? -(unsigned long)value : (unsigned long)value, 10, value < 0, width, pad);
             break;
         }
-        case 'u': put_number(wide ? va_arg(arguments, u64) : va_arg(arguments, u32), 10, false, width, pad); break;
-        case 'x': put_number(wide ? va_arg(arguments, u64) : va_arg(arguments, u32), 16, false, width, pad); break;
+        case 'u': put_number(wide ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned), 10, false, width, pad); break;
+        case 'x': put_number(wide ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned), 16, false, width, pad); break;
         default: put_char(*format);
         }
     }

@@ -1,6 +1,9 @@
 package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.fp.FpuState;
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.machine.Stateful;
 import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
@@ -15,7 +18,7 @@ import dev.pacifica.emulator.svm.Svm;
  * <p>While an instruction executes, {@link #rip} still is its own address; whoever executes it advances {@code rip} when it has
  * completed, so that a fault restarts it by itself.
  */
-public final class Cpu {
+public final class Cpu implements Stateful {
     public static final int RAX = 0;
     public static final int RCX = 1;
     public static final int RDX = 2;
@@ -143,6 +146,19 @@ public final class Cpu {
     /** What CPUID offers. Set by the machine before the first instruction. */
     public CpuModel model = CpuModel.DEFAULT;
 
+    /** Processors in the machine. Set by the machine before the first instruction. */
+    public int processors = 1;
+
+    /** The stack that gates and far calls push on. */
+    final GateStack gateStack = new GateStack(this);
+
+    /** MONITOR's line: whether armed, its physical address, what was there, and whether a masked interrupt ends MWAIT. */
+    boolean monitorArmed;
+
+    long monitorAddress;
+    final byte[] monitoredLine = new byte[SystemIdle.MONITOR_LINE];
+    boolean waitEndsMasked;
+
     /** Null when nobody observes. */
     public MachineObserver observer;
 
@@ -221,9 +237,6 @@ public final class Cpu {
     /** As {@link #interruptShadow}, but of MOV SS/POP SS, which also holds back debug traps. */
     public boolean stackShadow;
 
-    /** DR7 enables a data or I/O breakpoint: each memory access must be shown to {@link EventDelivery#memoryAccessed}. */
-    public boolean dataBreakpointsArmed;
-
     public boolean nmiPending;
     /** Set while an NMI handler runs, until IRET. */
     public boolean nmiBlocked;
@@ -264,6 +277,7 @@ public final class Cpu {
         codeBits = mode64 ? 64 : big && !vm86 ? 32 : 16;
         stackSize = mode64 ? 8 : (segAttr[SS] & ATTR_DB) != 0 && !vm86 ? 4 : 2;
         attention |= ATTENTION_CONTEXT;
+        events.breakpointsChanged();
         mmu.contextChanged();
     }
 
@@ -288,6 +302,11 @@ public final class Cpu {
         if ((system & (TF | RF)) != 0) {
             attention |= ATTENTION_DEBUG;
         }
+    }
+
+    /** An instruction completed: instruction breakpoints count again. */
+    void clearResumeFlag() {
+        systemFlags &= ~RF;
     }
 
     /** The flags but the arithmetic ones, cheaply. */
@@ -481,5 +500,16 @@ public final class Cpu {
         hash = Long.rotateLeft((hash ^ cr0) * 0x9e37_79b9_7f4a_7c15L, 29);
         hash = Long.rotateLeft((hash ^ cr3) * 0x9e37_79b9_7f4a_7c15L, 29);
         return (hash ^ cr4 ^ efer) * 0x9e37_79b9_7f4a_7c15L;
+    }
+
+    /** The registers, MSRs and pending events; the FPU, the MMU and SVM save themselves. */
+    @Override
+    public void save(StateWriter out) {
+        CpuStateFormat.save(this, out);
+    }
+
+    @Override
+    public void load(StateReader in) {
+        CpuStateFormat.load(this, in);
     }
 }

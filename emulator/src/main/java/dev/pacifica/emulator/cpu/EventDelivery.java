@@ -1,13 +1,18 @@
 package dev.pacifica.emulator.cpu;
 
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.machine.Stateful;
+
 /**
- * Delivers exceptions and interrupts through the IVT or IDT, and decides at instruction boundaries what is to be delivered.
+ * Raises exceptions and interrupts: SVM exception intercepts, double and triple faults (APM Vol 2 §8.2), and at instruction boundaries
+ * the choice of what is to be delivered (§8.5). The way through the IDT is {@link Gates}; breakpoints are {@link Breakpoints}.
  *
  * <p>The run loop's part, for each instruction boundary:
  *
  * <pre>
- *   if (cpu.attention != 0 &amp;&amp; events.poll()) continue;           // something was delivered, or the processor halts
- *   if (events.stepNeeded()) {                                     // TF, RF, shadow, breakpoints: rare
+ *   if (cpu.attention != 0 &amp;&amp; events.poll()) continue;           // something was delivered: look up everything anew
+ *   if (events.stepNeeded()) {                                     // TF, RF, shadow, instruction breakpoints: rare
  *       try { events.beforeInstruction(); execute one instruction, rip advanced; events.afterInstruction(); }
  *       catch (GuestException e) { events.deliverException(e); }
  *   } else run freely until attention != 0 or a fault
@@ -15,41 +20,456 @@ package dev.pacifica.emulator.cpu;
  *
  * A fault (GuestException) is given to {@link #deliverException}, rip still at the instruction. {@link WorldSwitched} needs nothing more.
  */
-public final class EventDelivery {
+public final class EventDelivery implements Stateful {
+    /** Event types of EXITINTINFO and EVENTINJ (§15.7.2). */
+    static final int EXTERNAL = 0;
+
+    static final int NMI = 2;
+    static final int EXCEPTION = 3;
+    static final int SOFTWARE = 4;
+
+    private static final int EXIT_EXCEPTION = 0x40;
+    private static final int EXIT_INTR = 0x60;
+    private static final int EXIT_NMI = 0x61;
+    private static final int EXIT_SMI = 0x62;
+    private static final int EXIT_INIT = 0x63;
+    private static final int EXIT_VINTR = 0x64;
+    private static final int EXIT_SHUTDOWN = 0x7f;
+
+    /** VM_CR.R_INIT (§15.30.1). */
+    private static final long VM_CR_R_INIT = 2;
+
+    private final Cpu cpu;
+    private final Gates gates;
+    private final Breakpoints breakpoints;
+
     /** Whether an event is being delivered now; {@link #deliveringInfo} tells which. */
     public boolean delivering;
 
     /** The event being delivered, as EXITINTINFO has it (§15.7.2), 0 if none. */
     public long deliveringInfo;
 
-    EventDelivery(Cpu cpu) {}
+    /**
+     * Set by whoever suspends a repeated string instruction between iterations (RIP still at it): an interrupt taken now pushes RF = 1.
+     */
+    public boolean repInterrupted;
+
+    /** Error codes carry EXT: the event is none that an INT instruction asked for. */
+    private boolean external;
+
+    private boolean trapFlagAtStart;
+    private boolean shadowAtStart;
+    private boolean guestAtStart;
+    private boolean shadowSet;
+    private boolean resumeFlagLoaded;
+    private boolean stepSuppressed;
+
+    EventDelivery(Cpu cpu) {
+        this.cpu = cpu;
+        gates = new Gates(cpu);
+        breakpoints = new Breakpoints(cpu);
+    }
+
+    /** Bit 0 of error codes while an external event or an exception is delivered. */
+    int externalBit() {
+        return delivering && external ? 1 : 0;
+    }
 
     /** Delivers an exception that the instruction at rip raised; handles double and triple faults and exception intercepts. */
-    public void deliverException(GuestException e) {}
+    public void deliverException(GuestException e) {
+        breakpoints.discard();
+        try {
+            raise(e.vector, e.hasErrorCode, e.errorCode, e.address);
+        } catch (WorldSwitched w) {
+            // The #VMEXIT is complete.
+        } finally {
+            endDelivery();
+        }
+    }
+
+    /** INT n, INT3, INTO (DPL checked) and INT1: RIP still at the instruction, {@link Cpu#insnLength} set. */
+    void softwareInterrupt(int vector, int type, boolean dplChecked) {
+        stepSuppressed = true;
+        try {
+            if (vector == GuestException.DB && type == EXCEPTION) {
+                cpu.dr[7] &= ~Breakpoints.GENERAL_DETECT;
+            }
+            if (type == EXCEPTION && vector != GuestException.DB && intercepted(vector)) {
+                cpu.svm.exit(EXIT_EXCEPTION + vector, 0, 0);
+                return;
+            }
+            deliver(type, vector, false, 0, nextRip(), cpu.rflags() & ~Cpu.RF, dplChecked);
+        } catch (WorldSwitched w) {
+            // The #VMEXIT is complete.
+        } finally {
+            endDelivery();
+        }
+    }
+
+    private long nextRip() {
+        long next = cpu.rip + cpu.insnLength;
+        return cpu.mode64 ? next : next & 0xffff_ffffL;
+    }
+
+    /**
+     * Delivers the event of a VMCB's EVENTINJ field (§15.20), valid as checked before; it is not subject to intercepts. Software interrupts,
+     * #BP and #OF push the VMCB's nRIP.
+     */
+    public void inject(long eventInjection) {
+        int type = (int) (eventInjection >>> 8) & 7;
+        int vector = type == NMI ? GuestException.NMI : (int) eventInjection & 0xff;
+        boolean hasCode = (eventInjection & 1 << 11) != 0;
+        boolean software =
+                type == SOFTWARE || type == EXCEPTION && (vector == GuestException.BP || vector == GuestException.OF);
+        boolean fault = type == EXCEPTION && !software && vector != GuestException.DB;
+        long image = cpu.rflags() | (fault ? Cpu.RF : 0);
+        wake();
+        try {
+            deliver(type, vector, hasCode, (int) (eventInjection >>> 32), software ? cpu.svm.injectedNextRip() : cpu.rip, image, software);
+        } catch (WorldSwitched w) {
+            // The #VMEXIT is complete.
+        } finally {
+            endDelivery();
+        }
+    }
+
+    private void endDelivery() {
+        delivering = false;
+        deliveringInfo = 0;
+        external = false;
+    }
+
+    private boolean intercepted(int vector) {
+        return cpu.guestMode && vector < 32 && cpu.svm.intercepted(EXIT_EXCEPTION + vector);
+    }
+
+    /** An exception, possibly during the delivery of another event. Order as in §15.7.3. */
+    private void raise(int vector, boolean hasCode, int code, long address) {
+        if (vector == GuestException.DB) {
+            cpu.dr[7] &= ~Breakpoints.GENERAL_DETECT;
+        }
+        if (intercepted(vector)) {
+            cpu.svm.exit(EXIT_EXCEPTION + vector, hasCode ? code & 0xffff_ffffL : 0, vector == GuestException.PF ? address : 0);
+            return;
+        }
+        if (vector == GuestException.PF) {
+            cpu.cr2 = address;
+        }
+        if (delivering) {
+            boolean severe = contributory(vector) || vector == GuestException.PF;
+            int prior = (int) deliveringInfo & 0xff;
+            boolean priorException = (deliveringInfo >>> 8 & 7) == EXCEPTION;
+            if (priorException && prior == GuestException.DF && severe) {
+                shutdown();
+                return;
+            }
+            boolean doubled = priorException
+                    && (contributory(prior) && contributory(vector) || prior == GuestException.PF && severe);
+            if (doubled) {
+                if (intercepted(GuestException.DF)) {
+                    cpu.svm.exit(EXIT_EXCEPTION + GuestException.DF, 0, 0);
+                    return;
+                }
+                deliver(EXCEPTION, GuestException.DF, true, 0, cpu.rip, cpu.rflags() | Cpu.RF, false);
+                return;
+            }
+        }
+        boolean resume = vector != GuestException.DB || breakpoints.generalDetectRaised();
+        deliver(EXCEPTION, vector, hasCode, code, cpu.rip, resume ? cpu.rflags() | Cpu.RF : cpu.rflags(), false);
+    }
+
+    private static boolean contributory(int vector) {
+        return switch (vector) {
+            case GuestException.DE, GuestException.TS, GuestException.NP, GuestException.SS, GuestException.GP -> true;
+            default -> false;
+        };
+    }
+
+    private void deliver(int type, int vector, boolean hasCode, int code, long returnRip, long image, boolean dplChecked) {
+        delivering = true;
+        external = !dplChecked && type != SOFTWARE;
+        boolean codeSeen = hasCode && cpu.protectedMode;
+        deliveringInfo = 1L << 31 | (codeSeen ? 1 << 11 | (long) code << 32 : 0) | type << 8 | vector;
+        long from = cpu.rip;
+        try {
+            gates.enter(vector, codeSeen, code, returnRip, image, dplChecked);
+        } catch (GuestException e) {
+            raise(e.vector, e.hasErrorCode, e.errorCode, e.address);
+            return;
+        }
+        cpu.interruptShadow = false;
+        cpu.stackShadow = false;
+        repInterrupted = false;
+        cpu.attention |= Cpu.ATTENTION_CONTEXT;
+        if (cpu.observer != null) {
+            cpu.observer.delivery(cpu.id, vector, type == EXTERNAL, codeSeen ? code : 0, from);
+        }
+    }
+
+    private void shutdown() {
+        if (cpu.guestMode && cpu.svm.intercepted(EXIT_SHUTDOWN)) {
+            cpu.svm.exit(EXIT_SHUTDOWN, 0, 0);
+            return;
+        }
+        enterShutdown();
+    }
+
+    /** Shutdown after a triple fault or a failed #VMEXIT: only INIT or a reset ends it. */
+    public void enterShutdown() {
+        cpu.activity = Cpu.SHUTDOWN;
+        cpu.attention |= Cpu.ATTENTION_STOP;
+        if (cpu.observer != null) {
+            cpu.observer.halt(cpu.id, Cpu.SHUTDOWN);
+        }
+    }
+
+    private void wake() {
+        if (cpu.activity != Cpu.RUNNING) {
+            cpu.activity = Cpu.RUNNING;
+            cpu.attention &= ~Cpu.ATTENTION_STOP;
+        }
+    }
 
     /**
      * At an instruction boundary, also of a halted processor: takes the one event of the highest priority that is due (INIT, SMI, debug
-     * trap, NMI, interrupt, virtual interrupt). True if something was taken: RIP, mode or world changed. Clears the attention bits that
-     * need no more attention.
+     * trap, NMI, interrupt, virtual interrupt; §8.5). True if something was taken: RIP, mode or world changed. Clears
+     * ATTENTION_INTERRUPT and ATTENTION_DEBUG unless they are needed again.
      */
     public boolean poll() {
+        cpu.attention &= ~(Cpu.ATTENTION_INTERRUPT | Cpu.ATTENTION_DEBUG);
+        boolean taken;
+        try {
+            taken = take();
+        } catch (WorldSwitched w) {
+            taken = true;
+        } finally {
+            endDelivery();
+        }
+        if (stepNeeded() || breakpoints.pending()) {
+            cpu.attention |= Cpu.ATTENTION_DEBUG;
+        }
+        return taken;
+    }
+
+    private boolean take() {
+        boolean waiting = cpu.activity == Cpu.SHUTDOWN || cpu.activity == Cpu.WAIT_FOR_SIPI;
+        if (cpu.initPending && cpu.gif) {
+            return takeInit();
+        }
+        if (waiting) {
+            return false;
+        }
+        if (cpu.smiPending && cpu.gif) {
+            if (cpu.guestMode && cpu.svm.intercepted(EXIT_SMI)) {
+                wake();
+                cpu.svm.exit(EXIT_SMI, 1, 0);
+                return true;
+            }
+            cpu.smiPending = false; // No SMM handler exists on this machine.
+        }
+        if (breakpoints.pending() && !cpu.stackShadow) {
+            breakpoints.report();
+            raiseTrap();
+            return true;
+        }
+        if (cpu.nmiPending && cpu.gif && takeNmi()) {
+            return true;
+        }
+        if (cpu.gif && takeInterrupt()) {
+            return true;
+        }
+        if (cpu.activity == Cpu.MWAITING && SystemIdle.monitoredLineChanged(cpu)) {
+            wake();
+        }
         return false;
+    }
+
+    private void raiseTrap() {
+        cpu.dr[7] &= ~Breakpoints.GENERAL_DETECT;
+        wake();
+        if (intercepted(GuestException.DB)) {
+            cpu.svm.exit(EXIT_EXCEPTION + GuestException.DB, 0, 0);
+            return;
+        }
+        deliver(EXCEPTION, GuestException.DB, false, 0, cpu.rip, cpu.rflags(), false);
+    }
+
+    /** §15.21.8. */
+    private boolean takeInit() {
+        wake();
+        if (cpu.guestMode && cpu.svm.intercepted(EXIT_INIT)) {
+            cpu.svm.exit(EXIT_INIT, 0, 0);
+            return true;
+        }
+        cpu.initPending = false;
+        if ((cpu.msrs.vmCr & VM_CR_R_INIT) != 0) {
+            raise(GuestException.SX, true, 1, 0);
+        } else {
+            Reset.init(cpu);
+        }
+        return true;
+    }
+
+    /** §15.21.9: an intercepted NMI exits whatever masks it in the guest. */
+    private boolean takeNmi() {
+        if (cpu.guestMode && cpu.svm.intercepted(EXIT_NMI)) {
+            wake();
+            cpu.svm.exit(EXIT_NMI, 0, 0);
+            return true;
+        }
+        if (cpu.nmiBlocked || cpu.interruptShadow || cpu.stackShadow) {
+            return false;
+        }
+        wake();
+        cpu.nmiPending = false;
+        cpu.nmiBlocked = true;
+        deliver(NMI, GuestException.NMI, false, 0, cpu.rip, interruptedFlags(), false);
+        return true;
+    }
+
+    private boolean takeInterrupt() {
+        boolean shadow = cpu.interruptShadow || cpu.stackShadow;
+        boolean flag = (cpu.systemFlags() & Cpu.IF) != 0;
+        boolean physical = cpu.guestMode && cpu.svm.virtualInterruptMasking() ? cpu.svm.hostInterruptFlag() : flag;
+        boolean pending = cpu.apic != null && cpu.apic.pendingVector() >= 0;
+        if (pending && cpu.activity == Cpu.MWAITING && cpu.waitEndsMasked) {
+            wake();
+        }
+        if (physical && pending) {
+            if (cpu.guestMode && cpu.svm.intercepted(EXIT_INTR)) {
+                wake();
+                cpu.svm.exit(EXIT_INTR, 0, 0);
+                return true;
+            }
+            if (!shadow) {
+                wake();
+                int vector = cpu.apic.acknowledge();
+                deliver(EXTERNAL, vector, false, 0, cpu.rip, interruptedFlags(), false);
+                return true;
+            }
+        }
+        if (!cpu.guestMode || shadow || !flag) {
+            return false;
+        }
+        int virtual = cpu.svm.pendingVirtualInterrupt();
+        if (virtual < 0) {
+            return false;
+        }
+        wake();
+        if (cpu.svm.intercepted(EXIT_VINTR)) {
+            cpu.svm.exit(EXIT_VINTR, 0, 0);
+            return true;
+        }
+        cpu.svm.acknowledgeVirtualInterrupt();
+        deliver(EXTERNAL, virtual, false, 0, cpu.rip, interruptedFlags(), false);
+        return true;
+    }
+
+    private long interruptedFlags() {
+        return repInterrupted ? cpu.rflags() | Cpu.RF : cpu.rflags();
     }
 
     /** Whether the next instruction must be executed singly, between {@link #beforeInstruction} and {@link #afterInstruction}. */
     public boolean stepNeeded() {
-        return false;
+        return (cpu.systemFlags() & (Cpu.TF | Cpu.RF)) != 0
+                || cpu.interruptShadow
+                || cpu.stackShadow
+                || breakpoints.instructionsArmed();
     }
 
     /** Before an instruction that is executed singly: instruction breakpoints (raises #DB). */
-    public void beforeInstruction() {}
+    public void beforeInstruction() {
+        int flags = cpu.systemFlags();
+        trapFlagAtStart = (flags & Cpu.TF) != 0;
+        shadowAtStart = cpu.interruptShadow || cpu.stackShadow;
+        guestAtStart = cpu.guestMode;
+        shadowSet = false;
+        resumeFlagLoaded = false;
+        stepSuppressed = false;
+        if ((flags & Cpu.RF) == 0 && !cpu.stackShadow && cpu.gif) {
+            breakpoints.checkInstruction();
+        }
+    }
 
     /** After it completed, rip advanced: ends RF and the interrupt shadow, notes the single-step trap for {@link #poll}. */
-    public void afterInstruction() {}
+    public void afterInstruction() {
+        if (guestAtStart == cpu.guestMode) {
+            if (!resumeFlagLoaded) {
+                cpu.clearResumeFlag();
+            }
+            if (shadowAtStart && !shadowSet) {
+                cpu.interruptShadow = false;
+                cpu.stackShadow = false;
+                cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+            }
+            if (trapFlagAtStart && !stepSuppressed && !(shadowSet && cpu.stackShadow)) {
+                breakpoints.singleStepped();
+            }
+        }
+        if (stepNeeded() || breakpoints.pending()) {
+            cpu.attention |= Cpu.ATTENTION_DEBUG;
+        }
+    }
 
-    /** A data access or I/O access (port as address) while {@link Cpu#dataBreakpointsArmed}: notes matching breakpoints. */
-    public void memoryAccessed(long va, int size, boolean write) {}
+    /** STI (false) or MOV SS, POP SS (true): holds back events at the next boundary (§15.21.5). */
+    void beginShadow(boolean stack) {
+        shadowSet = true;
+        if (stack) {
+            cpu.stackShadow = true;
+        } else {
+            cpu.interruptShadow = true;
+        }
+        cpu.attention |= Cpu.ATTENTION_DEBUG;
+    }
 
-    /** Delivers the event of a VMCB's EVENTINJ field (§15.20), its validity already checked. */
-    public void inject(long eventInjection) {}
+    /** The instruction (IRET) loads RF itself. */
+    void resumeFlagLoaded() {
+        resumeFlagLoaded = true;
+    }
+
+    /** The instruction (SYSCALL, INT) ends without its single-step trap if it cleared TF. */
+    void suppressStep() {
+        stepSuppressed = true;
+    }
+
+    /** A new task's T bit is set: #DB after the task switch. */
+    void taskTrap() {
+        breakpoints.taskSwitched();
+        cpu.attention |= Cpu.ATTENTION_DEBUG;
+    }
+
+    /** The instruction accesses debug registers while DR7.GD is set: the #DB to throw. */
+    GuestException generalDetect() {
+        return breakpoints.generalDetect();
+    }
+
+    /** DR7, CR4.DE or the world changed: arms what is enabled. */
+    void breakpointsChanged() {
+        breakpoints.changed();
+    }
+
+    /** An I/O access: notes matching I/O breakpoints. */
+    void portAccessed(int port, int size) {
+        breakpoints.portAccessed(port, size);
+    }
+
+    /** RESET and INIT: nothing is pending or under way. */
+    void reset() {
+        endDelivery();
+        repInterrupted = false;
+        breakpoints.discard();
+    }
+
+    @Override
+    public void save(StateWriter out) {
+        out.flag("repInterrupted", repInterrupted);
+        out.u32("pendingDebug", breakpoints.pendingBits());
+    }
+
+    @Override
+    public void load(StateReader in) {
+        endDelivery();
+        repInterrupted = in.flag("repInterrupted");
+        breakpoints.loadPendingBits(in.u32("pendingDebug"));
+    }
 }

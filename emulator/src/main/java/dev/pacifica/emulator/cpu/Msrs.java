@@ -1,7 +1,79 @@
 package dev.pacifica.emulator.cpu;
 
-/** The model-specific registers of one processor. */
-public final class Msrs {
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.machine.Stateful;
+
+/**
+ * The model-specific registers of one processor (APM Vol 2 appendix A). What has no effect on this machine but that software for family
+ * 19h reads or writes is stored; everything else is unknown and raises #GP.
+ */
+public final class Msrs implements Stateful {
+    private static final int TSC = 0x10;
+    private static final int APIC_BASE = 0x1b;
+    private static final int TSC_ADJUST = 0x3b;
+    private static final int PATCH_LEVEL = 0x8b;
+    private static final int MTRR_CAP = 0xfe;
+    private static final int SYSENTER_CS = 0x174;
+    private static final int SYSENTER_ESP = 0x175;
+    private static final int SYSENTER_EIP = 0x176;
+    private static final int MCG_CAP = 0x179;
+    private static final int MCG_STATUS = 0x17a;
+    private static final int MCG_CTL = 0x17b;
+    private static final int DEBUG_CTL = 0x1d9;
+    private static final int LAST_BRANCH_FROM = 0x1db;
+    private static final int LAST_EXCEPTION_TO = 0x1de;
+    private static final int PAT = 0x277;
+    private static final int MC_BANKS = 0x400;
+    private static final int TSC_DEADLINE = 0x6e0;
+    private static final int X2APIC = 0x800;
+    private static final int EFER = 0xc000_0080;
+    private static final int STAR = 0xc000_0081;
+    private static final int LSTAR = 0xc000_0082;
+    private static final int CSTAR = 0xc000_0083;
+    private static final int SFMASK = 0xc000_0084;
+    private static final int FS_BASE = 0xc000_0100;
+    private static final int GS_BASE = 0xc000_0101;
+    private static final int KERNEL_GS_BASE = 0xc000_0102;
+    private static final int TSC_AUX = 0xc000_0103;
+    private static final int PERFORMANCE = 0xc001_0000;
+    private static final int SYSCFG = 0xc001_0010;
+    private static final int HWCR = 0xc001_0015;
+    private static final int IORR = 0xc001_0016;
+    private static final int TOP_MEM = 0xc001_001a;
+    private static final int TOP_MEM2 = 0xc001_001d;
+    private static final int NB_CFG = 0xc001_001f;
+    private static final int NAME = 0xc001_0030;
+    private static final int MMIO_CONF_BASE = 0xc001_0058;
+    private static final int SMM_BASE = 0xc001_0111;
+    private static final int SMM_MASK = 0xc001_0113;
+    private static final int VM_CR = 0xc001_0114;
+    private static final int IGNNE = 0xc001_0115;
+    private static final int SMM_CTL = 0xc001_0116;
+    private static final int VM_HSAVE_PA = 0xc001_0117;
+    private static final int SVM_KEY = 0xc001_0118;
+    private static final int LS_CFG = 0xc001_1020;
+    private static final int DE_CFG = 0xc001_1029;
+
+    /** Microcode level of a family 19h model 1 stepping 1. */
+    private static final long MICROCODE = 0x0a00_11d1L;
+
+    private static final int BANKS = 6;
+
+    /** MCG_CAP: six banks, MCG_CTL present. */
+    private static final long MCG_CAPABILITIES = 0x100 | BANKS;
+
+    private static final int SYSCFG_TOM2 = 1 << 21 | 1 << 22;
+    private static final int SYSCFG_MTRR_DRAM = 1 << 18 | 1 << 20;
+
+    /** HWCR.McStatusWrEn: MCi_STATUS may be written with something else than zero. */
+    private static final long HWCR_STATUS_WRITABLE = 1 << 18;
+
+    /** HWCR reset value of Zen: TscFreqSel, which software checks. */
+    private static final long HWCR_RESET = 1 << 24;
+
+    private static final long PAT_RESET = 0x0007_0406_0007_0406L;
+
     public long star;
     public long lstar;
     public long cstar;
@@ -10,7 +82,7 @@ public final class Msrs {
     public long sysenterCs;
     public long sysenterEsp;
     public long sysenterEip;
-    public long pat = 0x0007_0406_0007_0406L;
+    public long pat = PAT_RESET;
     /** VM_CR (C001_0114h). */
     public long vmCr;
     /** VM_HSAVE_PA (C001_0117h). */
@@ -22,5 +94,351 @@ public final class Msrs {
     public long lastExceptionFrom;
     public long lastExceptionTo;
 
-    Msrs(Cpu cpu) {}
+    private final Cpu cpu;
+    private final MemoryTypeRegisters memoryTypes = new MemoryTypeRegisters();
+    private long mcgStatus;
+    private long mcgCtl;
+
+    /** CTL, STATUS, ADDR, MISC of each bank. */
+    private final long[] banks = new long[4 * BANKS];
+
+    /** PERF_CTL0..3, PERF_CTR0..3. */
+    private final long[] performance = new long[8];
+
+    /** IORR base and mask, two pairs. */
+    private final long[] iorr = new long[4];
+
+    private long syscfg;
+    private long hwcr = HWCR_RESET;
+    private long topMem;
+    private long topMem2;
+    private long nbCfg;
+    private long mmioConfBase;
+    private long ignne;
+    private final long[] smm = new long[3];
+
+    /** LS_CFG (1020h) to DE_CFG (1029h) and its neighbours to 102Fh: configuration without effect here. */
+    private final long[] core = new long[16];
+
+    Msrs(Cpu cpu) {
+        this.cpu = cpu;
+        smm[0] = 0x30000;
+        core[DE_CFG - LS_CFG] = 2; // LFENCE is dispatch serialising
+    }
+
+    /** Power-on values of everything (§14.1.3). */
+    void reset() {
+        star = lstar = cstar = sfmask = kernelGsBase = 0;
+        sysenterCs = sysenterEsp = sysenterEip = 0;
+        pat = PAT_RESET;
+        vmCr = vmHsavePa = tscAux = 0;
+        debugCtl = lastBranchFrom = lastBranchTo = lastExceptionFrom = lastExceptionTo = 0;
+        memoryTypes.reset();
+        mcgStatus = mcgCtl = 0;
+        java.util.Arrays.fill(banks, 0);
+        java.util.Arrays.fill(performance, 0);
+        java.util.Arrays.fill(iorr, 0);
+        syscfg = topMem = topMem2 = nbCfg = mmioConfBase = ignne = 0;
+        hwcr = HWCR_RESET;
+        java.util.Arrays.fill(core, 0);
+        core[DE_CFG - LS_CFG] = 2;
+    }
+
+    /** Sets what firmware would have set before it starts a loader or kernel: TOP_MEM, TOP_MEM2, MTRRs, SYSCFG. */
+    public void asFirmwareLeavesThem() {
+        topMem = cpu.memory.lowSize() & -0x80_0000L;
+        long high = cpu.memory.highSize();
+        topMem2 = high == 0 ? 0 : 0x1_0000_0000L + high & -0x80_0000L;
+        syscfg = SYSCFG_MTRR_DRAM | (high == 0 ? 0 : SYSCFG_TOM2);
+        memoryTypes.asFirmwareLeavesThem(dev.pacifica.emulator.memory.PhysicalMemory.HOLE_START);
+        nbCfg = 1L << 46;
+    }
+
+    private GuestException unknown() {
+        return cpu.fault(GuestException.GP, 0);
+    }
+
+    private void require(boolean good) {
+        if (!good) {
+            throw unknown();
+        }
+    }
+
+    /** RDMSR; raises #GP(0) for what does not exist. */
+    public long read(int msr) {
+        if (MemoryTypeRegisters.owns(msr)) {
+            return memoryTypes.read(msr);
+        }
+        if (msr >= X2APIC && msr < X2APIC + 0x100) {
+            return readX2apic(msr - X2APIC);
+        }
+        if (msr >= MC_BANKS && msr < MC_BANKS + banks.length) {
+            return banks[msr - MC_BANKS];
+        }
+        if ((msr & 0xffff_fff8) == PERFORMANCE) {
+            return performance[msr & 7];
+        }
+        if (msr >= NAME && msr < NAME + 6) {
+            return cpu.model.namePart(msr - NAME);
+        }
+        if ((msr & 0xffff_fff0) == LS_CFG) {
+            return core[msr & 15];
+        }
+        return switch (msr) {
+            case TSC -> cpu.tsc() + cpu.svm.tscOffset();
+            case APIC_BASE -> cpu.apic.base();
+            case TSC_ADJUST -> {
+                require(cpu.model.has(CpuFeature.TSC_ADJUST));
+                yield cpu.tscOffset;
+            }
+            case PATCH_LEVEL -> MICROCODE;
+            case MTRR_CAP -> MemoryTypeRegisters.CAPABILITIES;
+            case SYSENTER_CS -> sysenterCs;
+            case SYSENTER_ESP -> sysenterEsp;
+            case SYSENTER_EIP -> sysenterEip;
+            case MCG_CAP -> MCG_CAPABILITIES;
+            case MCG_STATUS -> mcgStatus;
+            case MCG_CTL -> mcgCtl;
+            case DEBUG_CTL -> debugCtl;
+            case LAST_BRANCH_FROM -> lastBranchFrom;
+            case LAST_BRANCH_FROM + 1 -> lastBranchTo;
+            case LAST_BRANCH_FROM + 2 -> lastExceptionFrom;
+            case LAST_EXCEPTION_TO -> lastExceptionTo;
+            case PAT -> pat;
+            case TSC_DEADLINE -> {
+                require(cpu.model.has(CpuFeature.TSC_DEADLINE));
+                yield cpu.apic.tscDeadline();
+            }
+            case EFER -> cpu.efer;
+            case STAR -> star;
+            case LSTAR -> lstar;
+            case CSTAR -> cstar;
+            case SFMASK -> sfmask;
+            case FS_BASE -> cpu.segBase[Cpu.FS];
+            case GS_BASE -> cpu.segBase[Cpu.GS];
+            case KERNEL_GS_BASE -> kernelGsBase;
+            case TSC_AUX -> {
+                require(cpu.model.has(CpuFeature.RDTSCP));
+                yield tscAux;
+            }
+            case SYSCFG -> syscfg;
+            case HWCR -> hwcr;
+            case IORR, IORR + 1, IORR + 2, IORR + 3 -> iorr[msr - IORR];
+            case TOP_MEM -> topMem;
+            case TOP_MEM2 -> topMem2;
+            case NB_CFG -> nbCfg;
+            case MMIO_CONF_BASE -> mmioConfBase;
+            case SMM_BASE, SMM_BASE + 1, SMM_MASK -> smm[msr - SMM_BASE];
+            case VM_CR -> {
+                require(cpu.model.has(CpuFeature.SVM));
+                yield vmCr;
+            }
+            case IGNNE -> ignne;
+            case VM_HSAVE_PA -> {
+                require(cpu.model.has(CpuFeature.SVM));
+                yield vmHsavePa;
+            }
+            case SVM_KEY -> 0; // write-only, reads as zero (§15.31)
+            default -> throw unknown();
+        };
+    }
+
+    private long readX2apic(int register) {
+        require(cpu.apic.x2apic());
+        long value = cpu.apic.readX2apic(register);
+        require(value != LocalInterruptController.BAD_REGISTER);
+        return value;
+    }
+
+    /** WRMSR; raises #GP(0) for what does not exist or a value it cannot have. */
+    public void write(int msr, long value) {
+        if (MemoryTypeRegisters.owns(msr)) {
+            require(memoryTypes.write(msr, value));
+            return;
+        }
+        if (msr >= X2APIC && msr < X2APIC + 0x100) {
+            require(cpu.apic.x2apic() && cpu.apic.writeX2apic(msr - X2APIC, value));
+            return;
+        }
+        if (msr >= MC_BANKS && msr < MC_BANKS + banks.length) {
+            boolean status = (msr & 3) == 1;
+            require(!status || value == 0 || (hwcr & HWCR_STATUS_WRITABLE) != 0);
+            banks[msr - MC_BANKS] = value;
+            return;
+        }
+        if ((msr & 0xffff_fff8) == PERFORMANCE) {
+            performance[msr & 7] = (msr & 4) != 0 ? value & 0xffff_ffff_ffffL : value;
+            return;
+        }
+        if (msr >= NAME && msr < NAME + 6) {
+            return; // firmware's to set; the name is the model's
+        }
+        if ((msr & 0xffff_fff0) == LS_CFG) {
+            core[msr & 15] = value;
+            return;
+        }
+        switch (msr) {
+            case TSC -> writeTsc(value - cpu.clock.now());
+            case APIC_BASE -> {
+                require(cpu.apic.setBase(value));
+                cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+            }
+            case TSC_ADJUST -> {
+                require(cpu.model.has(CpuFeature.TSC_ADJUST));
+                writeTsc(value);
+            }
+            case SYSENTER_CS -> sysenterCs = value & 0xffff_ffffL;
+            case SYSENTER_ESP -> sysenterEsp = canonical(value);
+            case SYSENTER_EIP -> sysenterEip = canonical(value);
+            case MCG_STATUS -> mcgStatus = value & 7;
+            case MCG_CTL -> mcgCtl = value;
+            case DEBUG_CTL -> {
+                require((value & ~0x3fL) == 0);
+                debugCtl = value;
+            }
+            case LAST_BRANCH_FROM -> lastBranchFrom = value;
+            case LAST_BRANCH_FROM + 1 -> lastBranchTo = value;
+            case LAST_BRANCH_FROM + 2 -> lastExceptionFrom = value;
+            case LAST_EXCEPTION_TO -> lastExceptionTo = value;
+            case PAT -> {
+                require(MemoryTypeRegisters.validPat(value));
+                pat = value;
+            }
+            case TSC_DEADLINE -> {
+                require(cpu.model.has(CpuFeature.TSC_DEADLINE));
+                cpu.apic.setTscDeadline(value);
+            }
+            case EFER -> writeEfer(value);
+            case STAR -> star = value;
+            case LSTAR -> lstar = canonical(value);
+            case CSTAR -> cstar = canonical(value);
+            case SFMASK -> sfmask = value & 0xffff_ffffL;
+            case FS_BASE -> setBase(Cpu.FS, value);
+            case GS_BASE -> setBase(Cpu.GS, value);
+            case KERNEL_GS_BASE -> kernelGsBase = canonical(value);
+            case TSC_AUX -> {
+                require(cpu.model.has(CpuFeature.RDTSCP) && value >>> 32 == 0);
+                tscAux = value;
+            }
+            case SYSCFG -> syscfg = value;
+            case HWCR -> hwcr = value;
+            case IORR, IORR + 1, IORR + 2, IORR + 3 -> iorr[msr - IORR] = value;
+            case TOP_MEM -> topMem = value & 0xffff_ff80_0000L;
+            case TOP_MEM2 -> topMem2 = value & 0xffff_ff80_0000L;
+            case NB_CFG -> nbCfg = value;
+            case MMIO_CONF_BASE -> mmioConfBase = value;
+            case SMM_BASE, SMM_BASE + 1, SMM_MASK -> smm[msr - SMM_BASE] = value;
+            case VM_CR -> require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeVmCr(value));
+            case IGNNE -> ignne = value & 1;
+            case SMM_CTL -> {} // no SMM here
+            case VM_HSAVE_PA -> require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeHostSaveArea(value));
+            case SVM_KEY -> cpu.svm.lock.writeKey(value);
+            default -> throw unknown();
+        }
+    }
+
+    private long canonical(long value) {
+        require(Cpu.canonical(value));
+        return value;
+    }
+
+    private void setBase(int segment, long value) {
+        cpu.segBase[segment] = canonical(value);
+        cpu.attention |= Cpu.ATTENTION_CONTEXT;
+    }
+
+    private void writeTsc(long offset) {
+        cpu.tscOffset = offset;
+        if (cpu.apic != null) {
+            cpu.apic.tscChanged();
+        }
+    }
+
+    /** §3.1.7: LMA is read-only, LME cannot change while paging, SVME cannot be set while VM_CR.SVMDIS is. */
+    private void writeEfer(long value) {
+        long allowed = cpu.model.eferMask() | Cpu.EFER_LMA;
+        if (cpu.svm.lock.svmDisabled()) {
+            allowed &= ~Cpu.EFER_SVME;
+        }
+        long changed = value ^ cpu.efer;
+        boolean paging = (cpu.cr0 & Cpu.CR0_PG) != 0;
+        require((value & ~allowed) == 0 && !(paging && (changed & Cpu.EFER_LME) != 0));
+        cpu.efer = value & ~Cpu.EFER_LMA | cpu.efer & Cpu.EFER_LMA;
+        if ((changed & Cpu.EFER_NXE) != 0) {
+            cpu.mmu.flush(true);
+        }
+        cpu.updateMode();
+    }
+
+    @Override
+    public void save(StateWriter out) {
+        out.u64("star", star);
+        out.u64("lstar", lstar);
+        out.u64("cstar", cstar);
+        out.u64("sfmask", sfmask);
+        out.u64("kernelGsBase", kernelGsBase);
+        out.u64("sysenterCs", sysenterCs);
+        out.u64("sysenterEsp", sysenterEsp);
+        out.u64("sysenterEip", sysenterEip);
+        out.u64("pat", pat);
+        out.u64("vmCr", vmCr);
+        out.u64("vmHsavePa", vmHsavePa);
+        out.u64("tscAux", tscAux);
+        out.u64("debugCtl", debugCtl);
+        out.u64("lastBranchFrom", lastBranchFrom);
+        out.u64("lastBranchTo", lastBranchTo);
+        out.u64("lastExceptionFrom", lastExceptionFrom);
+        out.u64("lastExceptionTo", lastExceptionTo);
+        memoryTypes.save(out);
+        out.u64("mcgStatus", mcgStatus);
+        out.u64("mcgCtl", mcgCtl);
+        out.longs("mcBanks", banks);
+        out.longs("performance", performance);
+        out.longs("iorr", iorr);
+        out.u64("syscfg", syscfg);
+        out.u64("hwcr", hwcr);
+        out.u64("topMem", topMem);
+        out.u64("topMem2", topMem2);
+        out.u64("nbCfg", nbCfg);
+        out.u64("mmioConfBase", mmioConfBase);
+        out.u64("ignne", ignne);
+        out.longs("smm", smm);
+        out.longs("coreConfiguration", core);
+    }
+
+    @Override
+    public void load(StateReader in) {
+        star = in.u64("star");
+        lstar = in.u64("lstar");
+        cstar = in.u64("cstar");
+        sfmask = in.u64("sfmask");
+        kernelGsBase = in.u64("kernelGsBase");
+        sysenterCs = in.u64("sysenterCs");
+        sysenterEsp = in.u64("sysenterEsp");
+        sysenterEip = in.u64("sysenterEip");
+        pat = in.u64("pat");
+        vmCr = in.u64("vmCr");
+        vmHsavePa = in.u64("vmHsavePa");
+        tscAux = in.u64("tscAux");
+        debugCtl = in.u64("debugCtl");
+        lastBranchFrom = in.u64("lastBranchFrom");
+        lastBranchTo = in.u64("lastBranchTo");
+        lastExceptionFrom = in.u64("lastExceptionFrom");
+        lastExceptionTo = in.u64("lastExceptionTo");
+        memoryTypes.load(in);
+        mcgStatus = in.u64("mcgStatus");
+        mcgCtl = in.u64("mcgCtl");
+        in.longs("mcBanks", banks);
+        in.longs("performance", performance);
+        in.longs("iorr", iorr);
+        syscfg = in.u64("syscfg");
+        hwcr = in.u64("hwcr");
+        topMem = in.u64("topMem");
+        topMem2 = in.u64("topMem2");
+        nbCfg = in.u64("nbCfg");
+        mmioConfBase = in.u64("mmioConfBase");
+        ignne = in.u64("ignne");
+        in.longs("smm", smm);
+        in.longs("coreConfiguration", core);
+    }
 }

@@ -371,6 +371,11 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         }
     }
 
+    /** Whether the current world's physical addresses are themselves translated: a guest with nested paging. */
+    public boolean nested() {
+        return walk.nested;
+    }
+
     /** Reads 8 bytes of the current world's physical memory, through nested paging in a guest that has it (PDPTEs). */
     public long readPhysical64(long gpa) {
         return memory.read64(walk.physical(gpa, PageWalk.READ));

@@ -1,0 +1,120 @@
+package dev.pacifica.emulator.cpu;
+
+import dev.pacifica.emulator.decode.CpuidFeature;
+import java.util.Locale;
+
+/**
+ * A feature by the name that {@code --cpu} knows it by, and where CPUID tells it. The bits of those that decide whether an instruction
+ * exists are declared in {@link CpuidFeature}, all others here.
+ */
+public enum CpuFeature {
+    FPU(CpuidFeature.FPU, Use.STANDARD),
+    VME(1, Register.EDX, 1, Use.STANDARD),
+    DE(1, Register.EDX, 2, Use.STANDARD),
+    PSE(1, Register.EDX, 3, Use.STANDARD),
+    TSC(CpuidFeature.TSC, Use.STANDARD),
+    MSR(CpuidFeature.MSR, Use.STANDARD),
+    PAE(1, Register.EDX, 6, Use.STANDARD),
+    MCE(1, Register.EDX, 7, Use.STANDARD),
+    CX8(CpuidFeature.CX8, Use.STANDARD),
+    APIC(1, Register.EDX, 9, Use.STANDARD),
+    SEP(CpuidFeature.SEP, Use.STANDARD),
+    MTRR(1, Register.EDX, 12, Use.STANDARD),
+    PGE(1, Register.EDX, 13, Use.STANDARD),
+    MCA(1, Register.EDX, 14, Use.STANDARD),
+    CMOV(CpuidFeature.CMOV, Use.STANDARD),
+    PAT(1, Register.EDX, 16, Use.STANDARD),
+    PSE36(1, Register.EDX, 17, Use.STANDARD),
+    CLFLUSH(CpuidFeature.CLFSH, Use.STANDARD),
+    MMX(CpuidFeature.MMX, Use.STANDARD),
+    FXSR(CpuidFeature.FXSR, Use.STANDARD),
+    SSE(CpuidFeature.SSE, Use.STANDARD),
+    SSE2(CpuidFeature.SSE2, Use.STANDARD),
+    SSE3(CpuidFeature.SSE3, Use.OPTIONAL),
+    MONITOR(CpuidFeature.MONITOR, Use.OPTIONAL),
+    SSSE3(CpuidFeature.SSSE3, Use.OPTIONAL),
+    CX16(CpuidFeature.CX16, Use.STANDARD),
+    SSE4_1(CpuidFeature.SSE41, Use.OPTIONAL),
+    SSE4_2(CpuidFeature.SSE42, Use.OPTIONAL),
+    X2APIC(1, Register.ECX, 21, Use.STANDARD),
+    MOVBE(CpuidFeature.MOVBE, Use.OPTIONAL),
+    POPCNT(CpuidFeature.POPCNT, Use.OPTIONAL),
+    TSC_DEADLINE(1, Register.ECX, 24, Use.STANDARD),
+    /** Set by hypervisors for their guests; hardware never has it. */
+    HYPERVISOR(1, Register.ECX, 31, Use.OPTIONAL),
+    FSGSBASE(CpuidFeature.FSGSBASE, Use.STANDARD),
+    TSC_ADJUST(7, Register.EBX, 1, Use.OPTIONAL),
+    BMI1(CpuidFeature.BMI1, Use.ABSENT),
+    SMEP(7, Register.EBX, 7, Use.STANDARD),
+    INVPCID(CpuidFeature.INVPCID, Use.OPTIONAL),
+    SMAP(CpuidFeature.SMAP, Use.STANDARD),
+    CLFLUSHOPT(CpuidFeature.CLFLUSHOPT, Use.OPTIONAL),
+    CLWB(CpuidFeature.CLWB, Use.OPTIONAL),
+    UMIP(7, Register.ECX, 2, Use.STANDARD),
+    PCID(1, Register.ECX, 17, Use.OPTIONAL),
+    LAHF_LM(0x8000_0001, Register.ECX, 0, Use.STANDARD),
+    SVM(CpuidFeature.SVM, Use.STANDARD),
+    EXT_APIC(0x8000_0001, Register.ECX, 3, Use.ABSENT),
+    CR8_LEGACY(CpuidFeature.ALTMOVCR8, Use.STANDARD),
+    ABM(CpuidFeature.ABM, Use.OPTIONAL),
+    TOPOEXT(0x8000_0001, Register.ECX, 22, Use.STANDARD),
+    SYSCALL(CpuidFeature.SYSCALL, Use.STANDARD),
+    NX(0x8000_0001, Register.EDX, 20, Use.STANDARD),
+    MMXEXT(0x8000_0001, Register.EDX, 22, Use.STANDARD),
+    FXSR_OPT(0x8000_0001, Register.EDX, 25, Use.ABSENT),
+    PDPE1GB(0x8000_0001, Register.EDX, 26, Use.STANDARD),
+    RDTSCP(CpuidFeature.RDTSCP, Use.STANDARD),
+    LM(0x8000_0001, Register.EDX, 29, Use.STANDARD),
+    INVTSC(0x8000_0007, Register.EDX, 8, Use.STANDARD),
+    CLZERO(CpuidFeature.CLZERO, Use.OPTIONAL),
+    WBNOINVD(CpuidFeature.WBNOINVD, Use.OPTIONAL),
+    LFENCE_RDTSC(0x8000_0021, Register.EAX, 2, Use.STANDARD),
+    NULL_SEL_CLR_BASE(0x8000_0021, Register.EAX, 6, Use.STANDARD);
+
+    /** Where CPUID returns a bit. */
+    enum Register {
+        EAX,
+        EBX,
+        ECX,
+        EDX
+    }
+
+    /** Whether a model has a feature. */
+    enum Use {
+        /** In every model. */
+        STANDARD,
+        /** Complete, but only on request. */
+        OPTIONAL,
+        /** Not implemented: cannot be asked for. */
+        ABSENT
+    }
+
+    final int leaf;
+    final Register register;
+    final int bit;
+    final Use use;
+
+    /** The instruction forms that depend on it, or null. */
+    final CpuidFeature instructions;
+
+    CpuFeature(int leaf, Register register, int bit, Use use) {
+        this.leaf = leaf;
+        this.register = register;
+        this.bit = bit;
+        this.use = use;
+        instructions = null;
+    }
+
+    CpuFeature(CpuidFeature feature, Use use) {
+        leaf = feature.leaf;
+        register = Register.values()[feature.register];
+        bit = feature.bit;
+        this.use = use;
+        instructions = feature;
+    }
+
+    /** As written in {@code --cpu}: lower case, with hyphens. */
+    public String label() {
+        return name().toLowerCase(Locale.ROOT).replace('_', '-');
+    }
+}

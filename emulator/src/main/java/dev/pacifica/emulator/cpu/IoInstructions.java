@@ -1,0 +1,116 @@
+package dev.pacifica.emulator.cpu;
+
+import dev.pacifica.emulator.decode.Insn;
+import dev.pacifica.emulator.decode.Operation;
+
+/** IN, OUT, INS, OUTS: IOPL and the TSS's permission map (APM Vol 2 §12.2.4), then the SVM intercept (§15.10.2), then the access. */
+final class IoInstructions {
+    private static final int EXIT_IOIO = 0x7b;
+
+    /** Iterations of a repeated form between two points where it can be interrupted. */
+    private static final int CHUNK = 1024;
+
+    private IoInstructions() {}
+
+    /** #GP(0) unless the port may be accessed. */
+    private static void checkPermission(Cpu cpu, int port, int size) {
+        boolean free = !cpu.protectedMode || !cpu.vm86 && cpu.cpl <= (cpu.systemFlags() & Cpu.IOPL) >> 12;
+        if (free) {
+            return;
+        }
+        boolean task32 = (cpu.segAttr[Cpu.TR] & (Cpu.ATTR_P | 9)) == (Cpu.ATTR_P | 9);
+        if (task32 && cpu.segLimit[Cpu.TR] >= 0x67) {
+            long tss = cpu.segBase[Cpu.TR];
+            int map = cpu.mmu.readSystem16(SegmentLoader.wrap(cpu, tss + 0x66)) & 0xffff;
+            long at = map + (port >> 3);
+            if (at + 1 <= cpu.segLimit[Cpu.TR]) {
+                int bits = cpu.mmu.readSystem16(SegmentLoader.wrap(cpu, tss + at)) & 0xffff;
+                if ((bits >> (port & 7) & (1 << size) - 1) == 0) {
+                    return;
+                }
+            }
+        }
+        throw cpu.fault(GuestException.GP, 0);
+    }
+
+    private static boolean exits(Cpu cpu, Insn insn, int port, int size, boolean in, boolean string) {
+        if (!cpu.guestMode || !cpu.svm.ioIntercepted(port, size)) {
+            return false;
+        }
+        boolean repeated = string && insn.rep != 0;
+        long info = (long) port << 16
+                | (string ? (long) (in ? Cpu.ES : insn.segment) << 10 : 0)
+                | (insn.addressSize == 8 ? 1 << 9 : insn.addressSize == 4 ? 1 << 8 : 1 << 7)
+                | (size == 4 ? 1 << 6 : size == 2 ? 1 << 5 : 1 << 4)
+                | (repeated ? 1 << 3 : 0)
+                | (string ? 1 << 2 : 0)
+                | (in ? 1 : 0);
+        long next = cpu.rip + insn.length;
+        cpu.svm.exit(EXIT_IOIO, info, cpu.mode64 ? next : next & 0xffff_ffffL);
+        return true;
+    }
+
+    /** IN and OUT. */
+    static int single(Cpu cpu, Insn insn) {
+        boolean in = insn.row.operation == Operation.IN;
+        int size = insn.operandSize;
+        boolean immediate = (insn.opcode & 8) == 0;
+        int port = (int) (immediate ? insn.imm & 0xff : cpu.r[Cpu.RDX] & 0xffff);
+        checkPermission(cpu, port, size);
+        if (exits(cpu, insn, port, size, in, false)) {
+            return SystemInstructions.JUMPED;
+        }
+        if (in) {
+            int value = cpu.ports.in(port, size);
+            Operands.writeRegister(cpu, Cpu.RAX, size, value & 0xffff_ffffL);
+        } else {
+            cpu.ports.out(port, size, (int) Operands.truncate(cpu.r[Cpu.RAX], size));
+        }
+        cpu.events.portAccessed(port, size);
+        return SystemInstructions.NEXT;
+    }
+
+    /** INS and OUTS, repeated or not. */
+    static int string(Cpu cpu, Insn insn) {
+        boolean in = insn.row.operation == Operation.INS;
+        int size = insn.operandSize;
+        int width = insn.addressSize;
+        boolean repeated = insn.rep != 0;
+        int port = (int) cpu.r[Cpu.RDX] & 0xffff;
+        if (repeated && Operands.truncate(cpu.r[Cpu.RCX], width) == 0) {
+            return SystemInstructions.NEXT;
+        }
+        checkPermission(cpu, port, size);
+        if (exits(cpu, insn, port, size, in, true)) {
+            return SystemInstructions.JUMPED;
+        }
+        int index = in ? Cpu.RDI : Cpu.RSI;
+        int step = (cpu.systemFlags() & Cpu.DF) != 0 ? -size : size;
+        for (int i = 0; i < CHUNK; i++) {
+            long offset = Operands.truncate(cpu.r[index], width);
+            if (in) {
+                cpu.mmu.probeWrite(cpu.linear(Cpu.ES, offset, size, true), size);
+                Operands.write(cpu, Cpu.ES, offset, size, cpu.ports.in(port, size));
+            } else {
+                cpu.ports.out(port, size, (int) Operands.read(cpu, insn.segment, offset, size));
+            }
+            cpu.events.portAccessed(port, size);
+            Operands.writeRegister(cpu, index, width, offset + step);
+            if (!repeated) {
+                return SystemInstructions.NEXT;
+            }
+            long left = Operands.truncate(cpu.r[Cpu.RCX] - 1, width);
+            Operands.writeRegister(cpu, Cpu.RCX, width, left);
+            if (left == 0) {
+                cpu.events.repInterrupted = false;
+                return SystemInstructions.NEXT;
+            }
+            boolean due = (cpu.attention & (Cpu.ATTENTION_INTERRUPT | Cpu.ATTENTION_DEBUG)) != 0;
+            if (due || (cpu.systemFlags() & Cpu.TF) != 0) {
+                break;
+            }
+        }
+        cpu.events.repInterrupted = true;
+        return SystemInstructions.JUMPED;
+    }
+}

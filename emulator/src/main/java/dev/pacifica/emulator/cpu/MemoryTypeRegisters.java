@@ -1,0 +1,121 @@
+package dev.pacifica.emulator.cpu;
+
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+
+/** MTRRs and PAT (APM Vol 2 §7.7, §7.8): stored and checked; memory types have no effect on this machine. */
+final class MemoryTypeRegisters {
+    private static final int VARIABLE = 8;
+    private static final long PHYSICAL_MASK = (1L << CpuModel.PHYSICAL_BITS) - 1;
+    private static final int DEF_TYPE = 0x2ff;
+
+    private final long[] base = new long[VARIABLE];
+    private final long[] mask = new long[VARIABLE];
+
+    /** 250h, 258h, 259h, 268h..26Fh. */
+    private final long[] fixed = new long[11];
+
+    private long defType;
+
+    /** MTRRcap: eight variable ranges, fixed ranges, write-combining. */
+    static final long CAPABILITIES = 0x508;
+
+    void reset() {
+        java.util.Arrays.fill(base, 0);
+        java.util.Arrays.fill(mask, 0);
+        java.util.Arrays.fill(fixed, 0);
+        defType = 0;
+    }
+
+    /** What firmware leaves: write-back by default, uncacheable from {@code holeStart} to 4 GiB and in the legacy video range. */
+    void asFirmwareLeavesThem(long holeStart) {
+        java.util.Arrays.fill(fixed, 0x0606_0606_0606_0606L);
+        fixed[2] = 0; // A0000h..BFFFFh
+        base[0] = holeStart;
+        mask[0] = PHYSICAL_MASK & -(0x1_0000_0000L - holeStart) | 0x800;
+        defType = 0xc06;
+    }
+
+    static boolean owns(int msr) {
+        return msr >= 0x200 && msr < 0x200 + 2 * VARIABLE || fixedIndex(msr) >= 0 || msr == DEF_TYPE;
+    }
+
+    private static int fixedIndex(int msr) {
+        return switch (msr) {
+            case 0x250 -> 0;
+            case 0x258, 0x259 -> msr - 0x257;
+            default -> msr >= 0x268 && msr <= 0x26f ? msr - 0x268 + 3 : -1;
+        };
+    }
+
+    long read(int msr) {
+        if (msr == DEF_TYPE) {
+            return defType;
+        }
+        int index = fixedIndex(msr);
+        if (index >= 0) {
+            return fixed[index];
+        }
+        long[] half = (msr & 1) == 0 ? base : mask;
+        return half[msr - 0x200 >> 1];
+    }
+
+    /** False means #GP. */
+    boolean write(int msr, long value) {
+        if (msr == DEF_TYPE) {
+            if ((value & ~0xcffL) != 0 || !validType((int) value & 0xff)) {
+                return false;
+            }
+            defType = value;
+            return true;
+        }
+        int index = fixedIndex(msr);
+        if (index >= 0) {
+            for (int i = 0; i < 64; i += 8) {
+                // bits 4:3 of a type are RdMem and WrMem, which software sees while SYSCFG lets it
+                if (!validType((int) (value >>> i) & 0xe7)) {
+                    return false;
+                }
+            }
+            fixed[index] = value;
+            return true;
+        }
+        boolean isBase = (msr & 1) == 0;
+        long reserved = ~PHYSICAL_MASK | (isBase ? 0xf00 : 0x7ff);
+        if ((value & reserved) != 0 || isBase && !validType((int) value & 0xff)) {
+            return false;
+        }
+        long[] half = isBase ? base : mask;
+        half[msr - 0x200 >> 1] = value;
+        return true;
+    }
+
+    private static boolean validType(int type) {
+        return type == 0 || type == 1 || type >= 4 && type <= 6;
+    }
+
+    /** Whether each byte is a PAT type. */
+    static boolean validPat(long value) {
+        for (int i = 0; i < 64; i += 8) {
+            int type = (int) (value >>> i) & 0xff;
+            if (!validType(type) && type != 7) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    void save(StateWriter out) {
+        out.longs("mtrrBase", base);
+        out.longs("mtrrMask", mask);
+        out.longs("mtrrFixed", fixed);
+        out.u64("mtrrDefType", defType);
+    }
+
+    void load(StateReader in) {
+        in.longs("mtrrBase", base);
+        in.longs("mtrrMask", mask);
+        in.longs("mtrrFixed", fixed);
+        defType = in.u64("mtrrDefType");
+    }
+}

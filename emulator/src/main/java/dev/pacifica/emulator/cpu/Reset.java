@@ -1,0 +1,96 @@
+package dev.pacifica.emulator.cpu;
+
+/** The processor's state after power-on or RESET, and after INIT (APM Vol 2 §14.1, table 14-1). */
+public final class Reset {
+    private static final int LDT_ATTR = 0x82;
+    private static final int TSS_ATTR = 0x8b;
+    private static final int DATA_ATTR = 0x93;
+    private static final int CODE_ATTR = 0x9b;
+
+    private Reset() {}
+
+    /** Power-on and RESET. */
+    public static void powerOn(Cpu cpu) {
+        common(cpu);
+        cpu.cr0 = Cpu.CR0_CD | Cpu.CR0_NW | Cpu.CR0_ET;
+        cpu.msrs.reset();
+        cpu.fpu.reset();
+        cpu.svm.reset();
+        cpu.tscOffset = -cpu.clock.now();
+        cpu.nmiPending = false;
+        cpu.smiPending = false;
+        cpu.gif = true;
+        cpu.guestMode = false;
+        cpu.mmu.flushAll();
+        cpu.updateMode();
+    }
+
+    /** INIT: caches, most MSRs and the floating-point state stay (§15.21.8). Application processors then wait for SIPI. */
+    public static void init(Cpu cpu) {
+        long caching = cpu.cr0 & (Cpu.CR0_CD | Cpu.CR0_NW);
+        common(cpu);
+        cpu.cr0 = caching | Cpu.CR0_ET;
+        cpu.svm.lock.init();
+        if (cpu.apic != null) {
+            cpu.apic.init();
+        }
+        cpu.mmu.flush(true);
+        boolean bootProcessor = cpu.apic == null || (cpu.apic.base() & 1 << 8) != 0;
+        if (!bootProcessor) {
+            cpu.activity = Cpu.WAIT_FOR_SIPI;
+            cpu.attention |= Cpu.ATTENTION_STOP;
+        }
+        cpu.updateMode();
+    }
+
+    /** Startup IPI: a processor that waits for it begins at vector × 4 KiB in real mode; others ignore it. */
+    public static void startup(Cpu cpu, int vector) {
+        if (cpu.activity != Cpu.WAIT_FOR_SIPI) {
+            return;
+        }
+        cpu.segSelector[Cpu.CS] = vector << 8;
+        cpu.segBase[Cpu.CS] = (long) vector << 12;
+        cpu.rip = 0;
+        cpu.activity = Cpu.RUNNING;
+        cpu.attention &= ~Cpu.ATTENTION_STOP;
+        cpu.updateMode();
+    }
+
+    private static void common(Cpu cpu) {
+        java.util.Arrays.fill(cpu.r, 0);
+        cpu.r[Cpu.RDX] = cpu.model.signature();
+        for (int i = Cpu.ES; i <= Cpu.TR; i++) {
+            cpu.segSelector[i] = 0;
+            cpu.segBase[i] = 0;
+            cpu.segLimit[i] = 0xffff;
+            cpu.segAttr[i] = DATA_ATTR;
+        }
+        cpu.segSelector[Cpu.CS] = 0xf000;
+        cpu.segBase[Cpu.CS] = 0xffff_0000L;
+        cpu.segAttr[Cpu.CS] = CODE_ATTR;
+        cpu.segAttr[Cpu.LDTR] = LDT_ATTR;
+        cpu.segAttr[Cpu.TR] = TSS_ATTR;
+        cpu.rip = 0xfff0;
+        cpu.gdtrBase = 0;
+        cpu.gdtrLimit = 0xffff;
+        cpu.idtrBase = 0;
+        cpu.idtrLimit = 0xffff;
+        cpu.cr2 = 0;
+        cpu.cr3 = 0;
+        cpu.cr4 = 0;
+        cpu.efer = 0;
+        java.util.Arrays.fill(cpu.dr, 0);
+        cpu.dr[6] = 0xffff_0ff0L;
+        cpu.dr[7] = 0x400;
+        cpu.cpl = 0;
+        cpu.setRflags(2);
+        cpu.activity = Cpu.RUNNING;
+        cpu.attention &= ~Cpu.ATTENTION_STOP;
+        cpu.interruptShadow = false;
+        cpu.stackShadow = false;
+        cpu.nmiBlocked = false;
+        cpu.initPending = false;
+        cpu.monitorArmed = false;
+        cpu.events.reset();
+    }
+}
