@@ -2,8 +2,8 @@
  * Runs x87, MMX and SSE instructions on this processor and writes what they did, as expected values for the emulator.
  * usage: fpvectors FAMILY COUNT SEED > vectors        FAMILY: x87 x87mem x87env transcendental mmx sse sse2 ... (see families[])
  *
- * A record (1344 bytes, little-endian): u8 length, u8 fault (0 none, 1 SIGFPE, 2 SIGSEGV, 3 SIGILL), u8 code[14], u64 rax, u64 rax',
- * u64 rflags, u64 rflags', u8 memory[128], u8 memory'[128], u8 fxsave[512], u8 fxsave'[512] (' = afterwards).
+ * A record (1344 bytes, little-endian): u8 length, u8 fault (0 none, 1 SIGFPE, 2 SIGSEGV, 3 SIGILL), u8 code[14], u64 rax, rax',
+ * rflags, rflags', rcx' (0 before), rdx, u8 memory[128], memory'[128], u8 fxsave[512], fxsave'[512]; ' = afterwards, xor before.
  * RSI and RDI point to the memory, which lies at 0x30000000; the code is run at 0x20000000.
  */
 #define _GNU_SOURCE
@@ -18,7 +18,7 @@
 
 typedef struct __attribute__((packed)) {
     uint8_t length, fault, code[14];
-    uint64_t rax, raxAfter, flags, flagsAfter;
+    uint64_t rax, raxAfter, flags, flagsAfter, rcxAfter, rdx;
     uint8_t memory[128], memoryAfter[128];
     uint8_t image[512], imageAfter[512];
 } Record;
@@ -186,7 +186,8 @@ int main(int argc, char **argv) {
         memcpy(in + 24, &mxcsr, 4);
         int kind = form->memoryKind;
         for (int i = 0; i < 4; i++) fill(in + 160 + 16 * i, 16, kind);
-        fill(memory, 128, kind);
+        memset(memory, 0, 128);
+        fill(memory, 32, kind);
         if (kind == 2 || kind == 1) { /* special operands in one element only, often enough */
             if (!pick(3)) memcpy(in + 160, in + 176, 16);
         }
@@ -200,31 +201,35 @@ int main(int argc, char **argv) {
             }
         }
         r.rax = bits();
+        r.rdx = pick(2) ? pick(40) - 20 : bits();
+        if (form->flags & 32) r.rax = pick(2) ? pick(40) - 20 : bits();
         r.flags = 0x202 | (rnd() & 0x8D5);
         memcpy(r.memory, memory, 128);
         memcpy(r.image, in, 512);
         memcpy(code, r.code, form->length);
         code[form->length] = 0xC3;
         fault = 0;
-        uint64_t rax = r.rax, flags = r.flags;
+        uint64_t rax = r.rax, flags = r.flags, rcx = 0, rdx = r.rdx;
         if (!sigsetjmp(escape, 1)) {
             asm volatile(
                 "sub $128, %%rsp\n fxrstor %[in]\n push %[flags]\n popf\n call *%[code]\n pushf\n pop %[flags]\n fxsave %[out]\n add $128, %%rsp\n cld\n"
-                : "+a"(rax), [flags] "+r"(flags), [out] "=m"(out)
+                : "+a"(rax), "+c"(rcx), "+d"(rdx), [flags] "+r"(flags), [out] "=m"(out)
                 : [in] "m"(in), [code] "r"(code), "S"(memory), "D"(memory)
-                : "memory", "cc", "rcx", "rdx");
+                : "memory", "cc");
         } else {
             rax = r.rax;
             flags = r.flags;
+            rcx = 0;
         }
         asm volatile("fninit");
         uint32_t plain = 0x1F80;
         asm volatile("ldmxcsr %0" ::"m"(plain));
         r.fault = (uint8_t)fault;
-        r.raxAfter = rax;
-        r.flagsAfter = flags;
-        memcpy(r.memoryAfter, memory, 128);
-        memcpy(r.imageAfter, out, 512);
+        r.raxAfter = rax ^ r.rax;
+        r.flagsAfter = flags ^ r.flags;
+        r.rcxAfter = rcx;
+        for (int i = 0; i < 128; i++) r.memoryAfter[i] = memory[i] ^ r.memory[i];
+        for (int i = 0; i < 512; i++) r.imageAfter[i] = out[i] ^ r.image[i];
         fwrite(&r, sizeof r, 1, stdout);
     }
     return 0;

@@ -46,9 +46,16 @@ public final class FpExecutor {
             case X87 -> {
                 checkX87(cpu);
                 X87Executor.execute(cpu, insn);
+                reportOutside(cpu);
             }
-            case X87_CONTROL -> X87Control.execute(cpu, insn);
-            case STATE -> FpStateTransfer.execute(cpu, insn);
+            case X87_CONTROL -> {
+                X87Control.execute(cpu, insn);
+                reportOutside(cpu);
+            }
+            case STATE -> {
+                FpStateTransfer.execute(cpu, insn);
+                reportOutside(cpu);
+            }
             case NONE -> throw cpu.fault(GuestException.UD);
             default -> {
                 checkSimd(cpu, kind);
@@ -80,6 +87,12 @@ public final class FpExecutor {
     static void checkPending(Cpu cpu) {
         if (cpu.fpu.pending() && (cpu.cr0 & Cpu.CR0_NE) != 0) {
             throw cpu.fault(GuestException.MF);
+        }
+    }
+
+    private static void reportOutside(Cpu cpu) {
+        if (cpu.fpu.pending() && (cpu.cr0 & Cpu.CR0_NE) == 0) {
+            cpu.fpu.raiseErrorLine();
         }
     }
 

@@ -64,8 +64,19 @@ public final class FpuState implements Stateful {
 
     long sourceHigh;
 
+    private Runnable errorLine = () -> {};
+
     public FpuState() {
         reset();
+    }
+
+    /** Sets what happens when the processor reports an x87 exception by its FERR line (IRQ 13 of a PC), which it does with CR0.NE clear. */
+    public void setErrorLine(Runnable line) {
+        errorLine = line;
+    }
+
+    void raiseErrorLine() {
+        errorLine.run();
     }
 
     /** Power-on state. */

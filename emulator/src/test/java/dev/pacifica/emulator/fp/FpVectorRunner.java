@@ -16,7 +16,7 @@ import java.util.HexFormat;
  * tells the first difference from what the processor did.
  */
 final class FpVectorRunner implements AutoCloseable {
-    static final int RECORD = 1328;
+    static final int RECORD = 1344;
 
     private static final int DATA = 0x3000_0000;
     private static final int IMAGE = 0x1000;
@@ -26,6 +26,7 @@ final class FpVectorRunner implements AutoCloseable {
     private final Cpu cpu = new Cpu(0, new VirtualClock(), memory, new PortBus());
     private final Decoder decoder = new Decoder();
     private final Insn insn = new Insn();
+    private byte[] lastImage = new byte[512];
 
     FpVectorRunner() {
         cpu.cr0 = Cpu.CR0_PE | Cpu.CR0_NE | Cpu.CR0_MP;
@@ -39,6 +40,11 @@ final class FpVectorRunner implements AutoCloseable {
 
     Cpu cpu() {
         return cpu;
+    }
+
+    /** The FXSAVE image after the last record. */
+    byte[] lastImage() {
+        return lastImage;
     }
 
     PhysicalMemory memory() {
@@ -74,9 +80,12 @@ final class FpVectorRunner implements AutoCloseable {
         ByteBuffer b = ByteBuffer.wrap(record).order(ByteOrder.LITTLE_ENDIAN);
         byte[] code = part(record, 2, record[0]);
         int expectedFault = record[1];
-        byte[] before = part(record, 304, 512);
-        byte[] expected = part(record, 816, 512);
-        memory.write(DATA, record, 48, 128);
+        byte[] before = part(record, 320, 512);
+        byte[] expected = part(record, 832, 512);
+        for (int i = 0; i < 512; i++) {
+            expected[i] ^= before[i];
+        }
+        memory.write(DATA, record, 64, 128);
         memory.write(IMAGE, before, 0, 512);
         cpu.r[Cpu.RSI] = IMAGE;
         int restored = run(new byte[] {0x0F, (byte) 0xAE, 0x0E}, CODE);
@@ -86,6 +95,8 @@ final class FpVectorRunner implements AutoCloseable {
         cpu.r[Cpu.RSI] = DATA;
         cpu.r[Cpu.RDI] = DATA;
         cpu.r[Cpu.RAX] = b.getLong(16);
+        cpu.r[Cpu.RCX] = 0;
+        cpu.r[Cpu.RDX] = b.getLong(56);
         cpu.setRflags(b.getLong(32));
         int fault = run(code, CODE);
         int kind =
@@ -103,18 +114,25 @@ final class FpVectorRunner implements AutoCloseable {
         run(new byte[] {0x0F, (byte) 0xAE, 0x06}, CODE);
         byte[] after = new byte[512];
         memory.read(IMAGE, after, 0, 512);
+        lastImage = after;
         String what = null;
         if (kind != expectedFault) {
             what = "fault " + fault + " expected kind " + expectedFault;
-        } else if (rax != b.getLong(24)) {
-            what = "rax %016x expected %016x".formatted(rax, b.getLong(24));
-        } else if (((flags ^ b.getLong(40)) & 0x8D5) != 0) {
-            what = "flags %x expected %x".formatted(flags, b.getLong(40));
+        } else if (rax != (b.getLong(16) ^ b.getLong(24))) {
+            what = "rax %016x expected %016x".formatted(rax, b.getLong(16) ^ b.getLong(24));
+        } else if (cpu.r[Cpu.RCX] != b.getLong(48)) {
+            what = "rcx %016x expected %016x".formatted(cpu.r[Cpu.RCX], b.getLong(48));
+        } else if (((flags ^ b.getLong(32) ^ b.getLong(40)) & 0x8D5) != 0) {
+            what = "flags %x expected %x".formatted(flags, b.getLong(32) ^ b.getLong(40));
+        }
+        byte[] expectedMemory = part(record, 64, 128);
+        for (int i = 0; i < 128; i++) {
+            expectedMemory[i] ^= record[192 + i];
         }
         for (int i = 0; i < 128 && what == null; i++) {
-            if (memoryAfter[i] != record[176 + i]) {
-                what = "memory[%d] %s expected %s".formatted(
-                        i, hex(memoryAfter, i & ~15, 16), hex(record, 176 + (i & ~15), 16));
+            if (memoryAfter[i] != expectedMemory[i]) {
+                what = "memory[%d] %s expected %s"
+                        .formatted(i, hex(memoryAfter, i & ~15, 16), hex(expectedMemory, i & ~15, 16));
             }
         }
         for (int i = 0; i < 416 && what == null; i++) {
@@ -136,7 +154,7 @@ final class FpVectorRunner implements AutoCloseable {
                         f80(before, 32) + " " + f80(before, 48) + " -> " + f80(after, 32) + " " + f80(after, 48) + " exp "
                                 + f80(expected, 32) + " " + f80(expected, 48),
                         hex(before, 160, 32),
-                        hex(record, 48, 16));
+                        hex(record, 64, 16));
     }
 
     private static String f80(byte[] b, int at) {

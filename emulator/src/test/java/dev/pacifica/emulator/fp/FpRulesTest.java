@@ -1,0 +1,205 @@
+package dev.pacifica.emulator.fp;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.GuestException;
+import java.util.HexFormat;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+/** When the units may be used, which exception comes first, and the image formats that user mode on silicon cannot show. */
+class FpRulesTest {
+    private static final int NO_FAULT = -1;
+    private static final long DATA = 0x5000;
+
+    private final FpVectorRunner runner = new FpVectorRunner();
+    private final Cpu cpu = runner.cpu();
+
+    @AfterEach
+    void close() {
+        runner.close();
+    }
+
+    private int run(String code) {
+        return runner.run(HexFormat.of().parseHex(code.replace(" ", "")), 0x1_2345);
+    }
+
+    private static final String FADD = "D8 C1";
+    private static final String FWAIT = "9B";
+    private static final String PADDB_MMX = "0F FC C1";
+    private static final String PSHUFW = "0F 70 C1 00";
+    private static final String ADDPS = "0F 58 C1";
+    private static final String ADDPS_RSI = "0F 58 06";
+    private static final String LDMXCSR_RSI = "0F AE 16";
+    private static final String FXSAVE_RSI = "0F AE 06";
+    private static final String FXRSTOR_RSI = "0F AE 0E";
+
+    /** APM Vol 2 §3.1.1 (EM, TS, MP) and §3.1.3 (OSFXSR). */
+    @Test
+    void controlRegistersForbidTheUnits() {
+        long cr0 = Cpu.CR0_PE | Cpu.CR0_NE;
+        cpu.cr0 = cr0 | Cpu.CR0_EM;
+        assertThat(run(FADD)).isEqualTo(GuestException.NM);
+        assertThat(run(FWAIT)).isEqualTo(NO_FAULT);
+        assertThat(run(PADDB_MMX)).isEqualTo(GuestException.UD);
+        assertThat(run(ADDPS)).isEqualTo(GuestException.UD);
+        assertThat(run(FXSAVE_RSI)).isEqualTo(GuestException.NM);
+        cpu.cr0 = cr0 | Cpu.CR0_TS;
+        assertThat(run(FADD)).isEqualTo(GuestException.NM);
+        assertThat(run(FWAIT)).isEqualTo(NO_FAULT);
+        assertThat(run(PADDB_MMX)).isEqualTo(GuestException.NM);
+        assertThat(run(ADDPS)).isEqualTo(GuestException.NM);
+        assertThat(run(LDMXCSR_RSI)).isEqualTo(GuestException.NM);
+        cpu.cr0 = cr0 | Cpu.CR0_TS | Cpu.CR0_MP;
+        assertThat(run(FWAIT)).isEqualTo(GuestException.NM);
+        cpu.cr0 = cr0 | Cpu.CR0_MP;
+        assertThat(run(FWAIT)).isEqualTo(NO_FAULT);
+        cpu.cr4 = 0;
+        assertThat(run(ADDPS)).isEqualTo(GuestException.UD);
+        assertThat(run(LDMXCSR_RSI)).isEqualTo(GuestException.UD);
+        assertThat(run(PADDB_MMX)).isEqualTo(NO_FAULT);
+        assertThat(run(PSHUFW)).isEqualTo(NO_FAULT);
+    }
+
+    @Test
+    void unmaskedSimdExceptionWithoutOsxmmexcptIsInvalidOpcode() {
+        cpu.fpu.setMxcsr(0x1F80 & ~0x80);
+        cpu.fpu.xmm[0] = 0x7F800001_00000000L;
+        cpu.fpu.xmm[2] = 0x3F800000_3F800000L;
+        assertThat(run(ADDPS)).isEqualTo(GuestException.XM);
+        assertThat(cpu.fpu.mxcsr()).isEqualTo(0x1F01);
+        assertThat(cpu.fpu.xmm[0]).isEqualTo(0x7F800001_00000000L);
+        cpu.cr4 = Cpu.CR4_OSFXSR;
+        assertThat(run(ADDPS)).isEqualTo(GuestException.UD);
+    }
+
+    @Test
+    void pendingExceptionIsRaisedByTheNextWaitingInstruction() {
+        cpu.fpu.initialise();
+        cpu.fpu.setControl(0x37E);
+        assertThat(run("D9 EE")).isEqualTo(NO_FAULT); // FLDZ
+        assertThat(run("D8 F0")).isEqualTo(NO_FAULT); // FDIV ST0,ST0: invalid
+        assertThat(cpu.fpu.statusWord()).isEqualTo(0xB881);
+        assertThat(run("DF E0")).isEqualTo(NO_FAULT); // FNSTSW AX
+        assertThat(cpu.r[Cpu.RAX] & 0xFFFF).isEqualTo(0xB881);
+        assertThat(run(ADDPS)).isEqualTo(NO_FAULT);
+        assertThat(run(FXSAVE_RSI)).isEqualTo(NO_FAULT);
+        assertThat(run(FADD)).isEqualTo(GuestException.MF);
+        assertThat(run(FWAIT)).isEqualTo(GuestException.MF);
+        assertThat(run(PADDB_MMX)).isEqualTo(GuestException.MF);
+        assertThat(run("DB E2")).isEqualTo(NO_FAULT); // FNCLEX
+        assertThat(run(FWAIT)).isEqualTo(NO_FAULT);
+    }
+
+    /** With CR0.NE clear the exception leaves by the FERR line instead (APM Vol 2 §3.1.1). */
+    @Test
+    void withoutNumericErrorBitTheLineIsRaised() {
+        int[] raised = {0};
+        cpu.fpu.setErrorLine(() -> raised[0]++);
+        cpu.cr0 = Cpu.CR0_PE;
+        cpu.fpu.initialise();
+        cpu.fpu.setControl(0x37E);
+        run("D9 EE");
+        assertThat(raised[0]).isZero();
+        assertThat(run("D8 F0")).isEqualTo(NO_FAULT);
+        assertThat(raised[0]).isEqualTo(1);
+    }
+
+    @Test
+    void misalignedOperandsFaultUnlessAllowed() {
+        cpu.r[Cpu.RSI] = DATA + 4;
+        assertThat(run(ADDPS_RSI)).isEqualTo(GuestException.GP);
+        assertThat(run("66 0F 6F 06")).isEqualTo(GuestException.GP); // MOVDQA
+        assertThat(run("F3 0F 6F 06")).isEqualTo(NO_FAULT); // MOVDQU
+        assertThat(run(FXSAVE_RSI)).isEqualTo(GuestException.GP);
+        cpu.fpu.setMxcsr(0x1F80 | FpuState.MXCSR_MM);
+        assertThat(run(ADDPS_RSI)).isEqualTo(NO_FAULT);
+        assertThat(run("66 0F 6F 06")).isEqualTo(GuestException.GP);
+    }
+
+    @Test
+    void reservedMxcsrBitsFaultAndLeaveEverything() {
+        cpu.r[Cpu.RSI] = DATA;
+        runner.memory().write(DATA, 4, 0x41F80);
+        assertThat(run(LDMXCSR_RSI)).isEqualTo(GuestException.GP);
+        cpu.fpu.initialise();
+        run("D9 E8");
+        runner.memory().write(DATA + 24, 4, 0x8000_0000L);
+        assertThat(run(FXRSTOR_RSI)).isEqualTo(GuestException.GP);
+        assertThat(cpu.fpu.statusWord()).isEqualTo(0x3800);
+        assertThat(cpu.fpu.mxcsr()).isEqualTo(0x1F80);
+    }
+
+    /** The 14 and 28 byte formats of real mode hold linear addresses (APM Vol 2 §11.4.3). */
+    @Test
+    void realModeEnvironmentHoldsLinearAddresses() {
+        FpuState f = cpu.fpu;
+        f.initialise();
+        f.instructionPointer = 0x1234;
+        f.instructionSelector = 0xF000;
+        f.dataPointer = 0x9ABC;
+        f.dataSelector = 0x4000;
+        f.opcode = 0x5D1;
+        cpu.cr0 = Cpu.CR0_NE;
+        cpu.updateMode();
+        cpu.mode64 = true;
+        cpu.protectedMode = false;
+        cpu.r[Cpu.RSI] = DATA;
+        assertThat(run("66 D9 36")).isEqualTo(NO_FAULT);
+        assertThat(words(7)).containsExactly(0x37F, 0, 0xFFFF, 0x1234, 0xF5D1, 0x9ABC, 0x4000);
+        assertThat(run("D9 36")).isEqualTo(NO_FAULT);
+        assertThat(words(14))
+                .containsExactly(
+                        0x37F, 0xFFFF, 0, 0xFFFF, 0xFFFF, 0xFFFF, 0x1234, 0xFFFF, 0xF5D1, 0, 0x9ABC, 0xFFFF, 0x4000, 0);
+    }
+
+    private int[] words(int count) {
+        int[] words = new int[count];
+        for (int i = 0; i < count; i++) {
+            words[i] = (int) runner.memory().read(DATA + 2L * i, 2);
+        }
+        return words;
+    }
+
+    @Test
+    void lastInstructionAndOperandAreRecorded() {
+        cpu.fpu.initialise();
+        cpu.r[Cpu.RSI] = DATA;
+        cpu.segSelector[Cpu.DS] = 0x18;
+        assertThat(run("D9 46 10")).isEqualTo(NO_FAULT); // FLD dword [rsi+16]
+        assertThat(cpu.fpu.instructionPointer).isEqualTo(0x1_2345);
+        assertThat(cpu.fpu.instructionSelector).isEqualTo(0x33);
+        assertThat(cpu.fpu.dataPointer).isEqualTo(DATA + 16);
+        assertThat(cpu.fpu.dataSelector).isEqualTo(0x18);
+        assertThat(cpu.fpu.opcode).isEqualTo(0x146);
+        run("DB E2");
+        run("D9 7E 20"); // FNSTCW: a control instruction leaves the pointers alone
+        assertThat(cpu.fpu.opcode).isEqualTo(0x146);
+    }
+
+    @Test
+    void fxsave64KeepsWholePointersOfAPendingException() {
+        cpu.fpu.initialise();
+        cpu.fpu.setControl(0x37E);
+        runner.run(HexFormat.of().parseHex("D9EE"), 0x7FFF_1234_5678L);
+        runner.run(HexFormat.of().parseHex("D8F0"), 0x7FFF_1234_5678L);
+        cpu.r[Cpu.RSI] = DATA;
+        assertThat(run("48 0F AE 06")).isEqualTo(NO_FAULT);
+        assertThat(runner.memory().read64(DATA + 8)).isEqualTo(0x7FFF_1234_5678L);
+        assertThat(run("0F AE 06")).isEqualTo(NO_FAULT);
+        assertThat(runner.memory().read64(DATA + 8)).isEqualTo(0x33_1234_5678L);
+    }
+
+    @Test
+    void higherXmmRegistersAreSavedIn64BitModeOnly() {
+        cpu.r[Cpu.RSI] = DATA;
+        cpu.fpu.xmm[30] = 0x1122334455667788L;
+        run(FXSAVE_RSI);
+        assertThat(runner.memory().read64(DATA + 160 + 15 * 16)).isEqualTo(0x1122334455667788L);
+        runner.memory().write64(DATA + 160 + 15 * 16, 7);
+        cpu.mode64 = false;
+        run(FXSAVE_RSI);
+        assertThat(runner.memory().read64(DATA + 160 + 15 * 16)).isEqualTo(7);
+    }
+}
