@@ -235,9 +235,13 @@ final class Transcendental80 {
             return;
         }
         if (exp == 0) {
-            // Exact, but reported as inexact all the same.
-            c.flags |= FloatContext.PE;
-            c.result(INTEGER_BIT, sign == 0 ? BIAS : 0x8000 | BIAS - 1);
+            if (sign == 0) {
+                // The processor's answer to 1 lies a hair below 1; its answer to -1 is exact, but reported as inexact.
+                nearlyEqual(c, 0, 0, INTEGER_BIT, false);
+            } else {
+                c.flags |= FloatContext.PE;
+                c.result(INTEGER_BIT, 0x8000 | BIAS - 1);
+            }
             return;
         }
         if (exp < TINY) {
@@ -279,13 +283,14 @@ final class Transcendental80 {
             Float80.invalid(c);
             return;
         }
-        noteDenormal(c, xSig, xSe);
-        noteDenormal(c, ySig, ySe);
         if (xZero) {
+            // As with division a denormal y is not reported beside the zero.
             c.flags |= yInfinite ? 0 : ZE;
             c.result(INTEGER_BIT, (ySign ^ 1) << 15 | 0x7FFF);
             return;
         }
+        noteDenormal(c, xSig, xSe);
+        noteDenormal(c, ySig, ySe);
         boolean below = (xSe & 0x7FFF) < BIAS;
         if (xInfinite || yInfinite) {
             c.result(INTEGER_BIT, (below ? ySign ^ 1 : ySign) << 15 | 0x7FFF);
@@ -389,7 +394,9 @@ final class Transcendental80 {
         return product(sum, INVERSE_LN2).shiftLeft(1);
     }
 
+    /** y times the logarithm; always reported as inexact. */
     private static void scaled(FloatContext c, int sign, BigInteger log, long ySig, int ySe) {
+        c.flags |= FloatContext.PE;
         round(c, sign, log.multiply(unsigned(Float80.normalised(ySig))), Float80.exponent(ySig, ySe) - 63);
     }
 
