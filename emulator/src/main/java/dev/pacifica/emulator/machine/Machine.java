@@ -1,0 +1,204 @@
+package dev.pacifica.emulator.machine;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
+import dev.pacifica.emulator.decode.Decoder;
+import dev.pacifica.emulator.device.Pc;
+import dev.pacifica.emulator.device.SerialSink;
+import dev.pacifica.emulator.device.StopRequest;
+import dev.pacifica.emulator.execute.Interpreter;
+import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.observe.MachineObserver;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A whole PC. A pure function of its configuration, the images loaded into it and what its {@link InputSource} delivers: the same
+ * three give the same run, to the bit.
+ */
+public final class Machine implements Stateful, AutoCloseable {
+    /** The longest stretch, in instructions, between two looks at requests from outside (a pause, live input). */
+    private static final long SLICE = 1 << 20;
+
+    private final MachineConfig config;
+    private final VirtualClock clock = new VirtualClock();
+    private final PhysicalMemory memory;
+    private final List<Cpu> cpus = new ArrayList<>();
+    private final List<Interpreter> interpreters = new ArrayList<>();
+    private final Pc pc;
+    private InputSource inputs = InputSource.NONE;
+    private MachineObserver observer;
+    private Stop stop;
+    private volatile boolean pauseRequested;
+
+    /** Powers a machine on, with empty memory. */
+    public Machine(MachineConfig config, SerialSink console) {
+        this.config = config;
+        memory = new PhysicalMemory(config.memoryBytes());
+        PortBus ports = new PortBus();
+        CpuModel model = CpuModel.parse(config.cpu());
+        Decoder decoder = new Decoder(model);
+        for (int id = 0; id < config.cpus(); id++) {
+            Cpu cpu = new Cpu(id, clock, memory, ports);
+            cpu.model = model;
+            cpus.add(cpu);
+            interpreters.add(new Interpreter(cpu, decoder));
+        }
+        pc = new Pc(config, clock, memory, ports, cpus, console, this::end);
+    }
+
+    public MachineConfig config() {
+        return config;
+    }
+
+    public VirtualClock clock() {
+        return clock;
+    }
+
+    public PhysicalMemory memory() {
+        return memory;
+    }
+
+    public Pc devices() {
+        return pc;
+    }
+
+    /** The processor, from 0. */
+    public Cpu cpu(int vcpu) {
+        return cpus.get(vcpu);
+    }
+
+    /** Number of processors. */
+    public int vcpus() {
+        return cpus.size();
+    }
+
+    /** Who sees the machine from now on; null for nobody. */
+    public void observe(MachineObserver observer) {
+        this.observer = observer;
+        for (Cpu cpu : cpus) {
+            cpu.observer = observer;
+        }
+    }
+
+    /** Where everything from outside comes from, from now on. */
+    public void setInputs(InputSource inputs) {
+        this.inputs = inputs;
+    }
+
+    /** Makes {@link #run} return soon, from any thread. Where exactly does not matter to the run itself. */
+    public void requestPause() {
+        pauseRequested = true;
+    }
+
+    /** Why the machine ended, or null while it has not. */
+    public Stop stopped() {
+        return stop;
+    }
+
+    /**
+     * Runs until exactly {@code untilRetired} instructions are retired, the machine ends, or a pause was requested.
+     *
+     * @return why the machine ended, or null
+     */
+    public Stop run(long untilRetired) {
+        pauseRequested = false;
+        while (stop == null && !pauseRequested) {
+            clock.fireDue();
+            deliverInputs();
+            if (stop != null || clock.retired >= untilRetired) {
+                break;
+            }
+            long now = clock.now();
+            long end = Math.min(untilRetired, clock.retired + Math.min(SLICE, inputs.nextPoll(now) - now));
+            boolean idle = true;
+            for (int i = 0; i < cpus.size(); i++) {
+                Cpu cpu = cpus.get(i);
+                long before = clock.retired;
+                interpreters.get(i).run(end);
+                idle &= clock.retired == before && cpu.activity != Cpu.RUNNING;
+            }
+            if (idle && stop == null) {
+                skipIdleTime();
+            }
+        }
+        return stop;
+    }
+
+    private void deliverInputs() {
+        long now = clock.now();
+        for (InputSource.Input input = inputs.poll(now); input != null; input = inputs.poll(now)) {
+            if (observer != null) {
+                observer.input(input.kind(), input.device(), input.data());
+            }
+            if (input.kind() == InputSource.SERIAL_RECEIVE) {
+                pc.receive(input.device(), input.data());
+            }
+        }
+    }
+
+    /** No processor runs: time jumps to whatever comes next, or the machine waits for input, or it is dead. */
+    private void skipIdleTime() {
+        long now = clock.now();
+        long next = Math.min(clock.nextDeadline(), inputs.nextPoll(now));
+        if (next != VirtualClock.NEVER) {
+            clock.skipTo(next);
+        } else if (!inputs.await(now)) {
+            end(deadHalt(), 3);
+        }
+    }
+
+    private String deadHalt() {
+        for (Cpu cpu : cpus) {
+            if (cpu.activity == Cpu.SHUTDOWN) {
+                return StopRequest.RESET;
+            }
+        }
+        return "halted";
+    }
+
+    private void end(String reason, int status) {
+        if (stop == null) {
+            stop = switch (reason) {
+                case StopRequest.POWER_OFF -> new Stop(Stop.Reason.POWER_OFF, status, "the guest switched the power off");
+                case StopRequest.DEBUG_EXIT ->
+                    new Stop(Stop.Reason.DEBUG_EXIT, status, "the guest left through the debug-exit port");
+                case StopRequest.RESET -> new Stop(Stop.Reason.RESET, status, "the machine was reset");
+                default -> new Stop(Stop.Reason.DEAD_HALT, status, "halted with nothing that could wake it");
+            };
+            for (Cpu cpu : cpus) {
+                cpu.attention |= Cpu.ATTENTION_STOP;
+            }
+            if (observer != null) {
+                observer.stopped(stop.detail(), status);
+            }
+        }
+    }
+
+    /** Saves everything but the contents of RAM. */
+    @Override
+    public void save(StateWriter out) {
+        clock.save(out);
+        for (Cpu cpu : cpus) {
+            cpu.save(out);
+        }
+        pc.save(out);
+    }
+
+    /** Loads what {@link #save} wrote; the contents of RAM are loaded by the caller, before. */
+    @Override
+    public void load(StateReader in) {
+        clock.load(in);
+        for (Cpu cpu : cpus) {
+            cpu.load(in);
+        }
+        pc.load(in);
+        stop = null;
+    }
+
+    @Override
+    public void close() {
+        memory.close();
+    }
+}
