@@ -3,7 +3,9 @@ package dev.pacifica.emulator.machine;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.decode.Decoder;
-import dev.pacifica.emulator.device.Pc;
+import dev.pacifica.emulator.boot.BootRequest;
+import dev.pacifica.emulator.boot.KernelLoader;
+import dev.pacifica.emulator.device.PcDevices;
 import dev.pacifica.emulator.device.SerialSink;
 import dev.pacifica.emulator.device.StopRequest;
 import dev.pacifica.emulator.execute.Interpreter;
@@ -22,11 +24,12 @@ public final class Machine implements Stateful, AutoCloseable {
     private static final long SLICE = 1 << 20;
 
     private final MachineConfig config;
+    private final SerialSink console;
     private final VirtualClock clock = new VirtualClock();
     private final PhysicalMemory memory;
     private final List<Cpu> cpus = new ArrayList<>();
     private final List<Interpreter> interpreters = new ArrayList<>();
-    private final Pc pc;
+    private final PcDevices devices;
     private InputSource inputs = InputSource.NONE;
     private MachineObserver observer;
     private Stop stop;
@@ -35,17 +38,18 @@ public final class Machine implements Stateful, AutoCloseable {
     /** Powers a machine on, with empty memory. */
     public Machine(MachineConfig config, SerialSink console) {
         this.config = config;
+        this.console = console;
         memory = new PhysicalMemory(config.memoryBytes());
         PortBus ports = new PortBus();
-        CpuModel model = CpuModel.parse(config.cpu());
-        Decoder decoder = new Decoder(model);
+        CpuModel model = CpuModel.DEFAULT;
+        Decoder decoder = new Decoder();
         for (int id = 0; id < config.cpus(); id++) {
             Cpu cpu = new Cpu(id, clock, memory, ports);
             cpu.model = model;
             cpus.add(cpu);
             interpreters.add(new Interpreter(cpu, decoder));
         }
-        pc = new Pc(config, clock, memory, ports, cpus, console, this::end);
+        devices = new PcDevices(clock, memory, ports, cpus, config.rtcBase(), this::serialOutput, this::end);
     }
 
     public MachineConfig config() {
@@ -60,8 +64,13 @@ public final class Machine implements Stateful, AutoCloseable {
         return memory;
     }
 
-    public Pc devices() {
-        return pc;
+    public PcDevices devices() {
+        return devices;
+    }
+
+    /** Loads a kernel and readies the boot processor to start it; for a machine that has not run yet. */
+    public KernelLoader.Loaded boot(BootRequest request) {
+        return KernelLoader.load(request, memory, cpus.getFirst(), devices);
     }
 
     /** The processor, from 0. */
@@ -133,9 +142,16 @@ public final class Machine implements Stateful, AutoCloseable {
                 observer.input(input.kind(), input.device(), input.data());
             }
             if (input.kind() == InputSource.SERIAL_RECEIVE) {
-                pc.receive(input.device(), input.data());
+                devices.serialPort(input.device()).receive(input.data());
             }
         }
+    }
+
+    private void serialOutput(int device, int value) {
+        if (observer != null) {
+            observer.serialOutput(device, value);
+        }
+        console.write(device, value);
     }
 
     /** No processor runs: time jumps to whatever comes next, or the machine waits for input, or it is dead. */
@@ -183,7 +199,7 @@ public final class Machine implements Stateful, AutoCloseable {
         for (Cpu cpu : cpus) {
             cpu.save(out);
         }
-        pc.save(out);
+        devices.save(out);
     }
 
     /** Loads what {@link #save} wrote; the contents of RAM are loaded by the caller, before. */
@@ -193,7 +209,7 @@ public final class Machine implements Stateful, AutoCloseable {
         for (Cpu cpu : cpus) {
             cpu.load(in);
         }
-        pc.load(in);
+        devices.load(in);
         stop = null;
     }
 
