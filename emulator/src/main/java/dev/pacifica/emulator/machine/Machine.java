@@ -41,8 +41,8 @@ public final class Machine implements Stateful, AutoCloseable {
         this.console = console;
         memory = new PhysicalMemory(config.memoryBytes());
         PortBus ports = new PortBus();
-        CpuModel model = CpuModel.DEFAULT;
-        Decoder decoder = new Decoder();
+        CpuModel model = CpuModel.parse(config.cpu());
+        Decoder decoder = new Decoder(model.decoderFeatures());
         for (int id = 0; id < config.cpus(); id++) {
             Cpu cpu = new Cpu(id, clock, memory, ports);
             cpu.model = model;
