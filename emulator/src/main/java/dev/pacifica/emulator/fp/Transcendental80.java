@@ -398,6 +398,9 @@ final class Transcendental80 {
     private static void scaled(FloatContext c, int sign, BigInteger log, long ySig, int ySe) {
         c.flags |= FloatContext.PE;
         round(c, sign, log.multiply(unsigned(Float80.normalised(ySig))), Float80.exponent(ySig, ySe) - 63);
+        if ((c.se & 0x7FFF) == 0 && c.sig > 0) {
+            c.flags |= FloatContext.UE;
+        }
     }
 
     private static boolean invalidPair(FloatContext c, long aSig, int aSe, long bSig, int bSe) {
