@@ -8,13 +8,13 @@ import static dev.pacifica.emulator.fp.FloatContext.ZE;
 import java.math.BigInteger;
 
 /**
- * The x87's transcendental functions. Everything is computed in fixed point with 256 fraction bits, then rounded
+ * The x87's transcendental functions. Everything is computed in fixed point with 192 fraction bits, then rounded
  * once as rounding control says (precision control does not apply). Arguments are reduced with π to 66 bits, as the processor does; for
  * that argument results are correctly rounded. Measured on a Zen 4, silicon gives the same bits and flags for 98.5 to 99.9 % of random
  * operands, depending on the function, and differs by one unit in the last place (or in C1 only) for the others.
  */
 final class Transcendental80 {
-    private static final int F = 256;
+    private static final int F = 192;
 
     /** Below this exponent the second term of each series no longer reaches the 128 bits that rounding looks at. */
     private static final int TINY = -70;
@@ -25,11 +25,11 @@ final class Transcendental80 {
     private static final BigInteger REDUCTION_PI = new BigInteger("3243F6A8885A308D3", 16).shiftLeft(F - 64);
 
     private static final BigInteger PI =
-            new BigInteger("3243F6A8885A308D313198A2E03707344A4093822299F31D0082EFA98EC4E6C89", 16);
+            new BigInteger("3243F6A8885A308D313198A2E03707344A4093822299F31D0", 16);
 
-    private static final BigInteger LN2 = new BigInteger("B17217F7D1CF79ABC9E3B39803F2F6AF40F343267298B62D8A0D175B8BAAFA2B", 16);
+    private static final BigInteger LN2 = new BigInteger("B17217F7D1CF79ABC9E3B39803F2F6AF40F343267298B62D", 16);
     private static final BigInteger INVERSE_LN2 =
-            new BigInteger("171547652B82FE1777D0FFDA0D23A7D11D6AEF551BAD2B4B1164A2CD9A342648F", 16);
+            new BigInteger("171547652B82FE1777D0FFDA0D23A7D11D6AEF551BAD2B4B1", 16);
 
     private Transcendental80() {}
 
