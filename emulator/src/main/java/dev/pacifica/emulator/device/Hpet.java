@@ -261,9 +261,9 @@ public final class Hpet implements MmioDevice, Stateful {
         out.u64("base", base);
         out.u64("startTick", startTick);
         for (int i = 0; i < TIMERS; i++) {
-            out.u32("timerConfiguration", timerConfiguration[i]);
-            out.u64("comparator", comparator[i]);
-            out.u64("period", period[i]);
+            out.u32("timerConfiguration" + i, timerConfiguration[i]);
+            out.u64("comparator" + i, comparator[i]);
+            out.u64("period" + i, period[i]);
         }
     }
 
@@ -275,9 +275,9 @@ public final class Hpet implements MmioDevice, Stateful {
         base = in.u64("base");
         startTick = in.u64("startTick");
         for (int i = 0; i < TIMERS; i++) {
-            timerConfiguration[i] = in.u32("timerConfiguration");
-            comparator[i] = in.u64("comparator");
-            period[i] = in.u64("period");
+            timerConfiguration[i] = in.u32("timerConfiguration" + i);
+            comparator[i] = in.u64("comparator" + i);
+            period[i] = in.u64("period" + i);
         }
     }
 }

@@ -215,46 +215,46 @@ public final class Pit8254 implements BytePortDevice, Stateful {
             return (value >> 12 & 15) * 1000 + (value >> 8 & 15) * 100 + (value >> 4 & 15) * 10 + (value & 15);
         }
 
-        void save(StateWriter out) {
-            out.u8("mode", mode);
-            out.flag("bcd", bcd);
-            out.u8("access", access);
-            out.u32("count", count);
-            out.flag("loaded", loaded);
-            out.flag("gate", gate);
-            out.u64("start", start);
-            out.flag("counting", counting);
-            out.u64("counted", counted);
-            out.u64("switchAt", switchAt);
-            out.u32("nextCount", nextCount);
-            out.flag("highByteNext", highByteNext);
-            out.u8("lowByteWritten", lowByteWritten);
-            out.flag("highReadNext", highReadNext);
-            out.flag("countLatched", countLatched);
-            out.u16("latchedCount", latchedCount);
-            out.flag("statusLatched", statusLatched);
-            out.u8("latchedStatus", latchedStatus);
+        void save(StateWriter out, String prefix) {
+            out.u8(prefix + "mode", mode);
+            out.flag(prefix + "bcd", bcd);
+            out.u8(prefix + "access", access);
+            out.u32(prefix + "count", count);
+            out.flag(prefix + "loaded", loaded);
+            out.flag(prefix + "gate", gate);
+            out.u64(prefix + "start", start);
+            out.flag(prefix + "counting", counting);
+            out.u64(prefix + "counted", counted);
+            out.u64(prefix + "switchAt", switchAt);
+            out.u32(prefix + "nextCount", nextCount);
+            out.flag(prefix + "highByteNext", highByteNext);
+            out.u8(prefix + "lowByteWritten", lowByteWritten);
+            out.flag(prefix + "highReadNext", highReadNext);
+            out.flag(prefix + "countLatched", countLatched);
+            out.u16(prefix + "latchedCount", latchedCount);
+            out.flag(prefix + "statusLatched", statusLatched);
+            out.u8(prefix + "latchedStatus", latchedStatus);
         }
 
-        void load(StateReader in) {
-            mode = in.u8("mode");
-            bcd = in.flag("bcd");
-            access = in.u8("access");
-            count = in.u32("count");
-            loaded = in.flag("loaded");
-            gate = in.flag("gate");
-            start = in.u64("start");
-            counting = in.flag("counting");
-            counted = in.u64("counted");
-            switchAt = in.u64("switchAt");
-            nextCount = in.u32("nextCount");
-            highByteNext = in.flag("highByteNext");
-            lowByteWritten = in.u8("lowByteWritten");
-            highReadNext = in.flag("highReadNext");
-            countLatched = in.flag("countLatched");
-            latchedCount = in.u16("latchedCount");
-            statusLatched = in.flag("statusLatched");
-            latchedStatus = in.u8("latchedStatus");
+        void load(StateReader in, String prefix) {
+            mode = in.u8(prefix + "mode");
+            bcd = in.flag(prefix + "bcd");
+            access = in.u8(prefix + "access");
+            count = in.u32(prefix + "count");
+            loaded = in.flag(prefix + "loaded");
+            gate = in.flag(prefix + "gate");
+            start = in.u64(prefix + "start");
+            counting = in.flag(prefix + "counting");
+            counted = in.u64(prefix + "counted");
+            switchAt = in.u64(prefix + "switchAt");
+            nextCount = in.u32(prefix + "nextCount");
+            highByteNext = in.flag(prefix + "highByteNext");
+            lowByteWritten = in.u8(prefix + "lowByteWritten");
+            highReadNext = in.flag(prefix + "highReadNext");
+            countLatched = in.flag(prefix + "countLatched");
+            latchedCount = in.u16(prefix + "latchedCount");
+            statusLatched = in.flag(prefix + "statusLatched");
+            latchedStatus = in.u8(prefix + "latchedStatus");
         }
     }
 
@@ -355,8 +355,8 @@ public final class Pit8254 implements BytePortDevice, Stateful {
     @Override
     public void save(StateWriter out) {
         out.section("pit");
-        for (Channel channel : channels) {
-            channel.save(out);
+        for (int i = 0; i < channels.length; i++) {
+            channels[i].save(out, "channel" + i + ".");
         }
         out.u8("controlB", controlB);
     }
@@ -364,8 +364,8 @@ public final class Pit8254 implements BytePortDevice, Stateful {
     @Override
     public void load(StateReader in) {
         in.section("pit");
-        for (Channel channel : channels) {
-            channel.load(in);
+        for (int i = 0; i < channels.length; i++) {
+            channels[i].load(in, "channel" + i + ".");
         }
         controlB = in.u8("controlB");
     }
