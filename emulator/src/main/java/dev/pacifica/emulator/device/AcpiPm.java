@@ -64,16 +64,15 @@ public final class AcpiPm implements PortDevice, Stateful {
 
     @Override
     public int in(int port, int size) {
-        if (port >= GPE0) {
-            return gpeEnable << 16 >>> 8 * (port - GPE0);
-        }
-        if (port >= PM_TIMER) {
-            return (int) count() >>> 8 * (port - PM_TIMER);
-        }
-        if (port >= PM1_CONTROL) {
-            return control >>> 8 * (port - PM1_CONTROL);
-        }
-        return (enable << 16 | status()) >>> 8 * (port - PM1_EVENT);
+        int first = port >= GPE0 ? GPE0 : port & ~3;
+        int value = switch (first) {
+            case GPE0 -> gpeEnable << 16;
+            case PM_TIMER -> (int) count();
+            case PM1_CONTROL -> control;
+            default -> enable << 16 | status();
+        };
+        int shifted = value >>> 8 * (port - first);
+        return size == 4 ? shifted : shifted & (1 << 8 * size) - 1;
     }
 
     @Override

@@ -64,6 +64,11 @@ public final class PciHost implements PortDevice, Stateful {
 
     @Override
     public int in(int port, int size) {
+        int value = read(port, size);
+        return size == 4 ? value : value & (1 << 8 * size) - 1;
+    }
+
+    private int read(int port, int size) {
         if (port == RESET_PORT && size == 1) {
             return resetControl;
         }
