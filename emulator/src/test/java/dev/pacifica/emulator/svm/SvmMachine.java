@@ -289,6 +289,13 @@ final class SvmMachine implements AutoCloseable {
         return !cpu.guestMode;
     }
 
+    /** Runs so many instruction boundaries in host or guest, events included. */
+    void step(int instructions) {
+        for (int i = 0; i < instructions; i++) {
+            interpreter.run(clock.retired + 1);
+        }
+    }
+
     /** VMRUN, then the guest's code for at most so many instructions. */
     boolean vmrunAndRun(int instructions) {
         vmrun();

@@ -1,0 +1,72 @@
+package dev.pacifica.emulator.svm;
+
+import dev.pacifica.emulator.cpu.LocalInterruptController;
+
+/** A local APIC with one interrupt at most. */
+final class FakeApic implements LocalInterruptController {
+    int pending = -1;
+    int tpr;
+
+    @Override
+    public int taskPriority() {
+        return tpr;
+    }
+
+    @Override
+    public void setTaskPriority(int cr8) {
+        tpr = cr8;
+    }
+
+    @Override
+    public int pendingVector() {
+        return pending >>> 4 > tpr ? pending : -1;
+    }
+
+    @Override
+    public int acknowledge() {
+        int vector = pending;
+        pending = -1;
+        return vector;
+    }
+
+    @Override
+    public long base() {
+        return 0xfee0_0900L;
+    }
+
+    @Override
+    public boolean setBase(long value) {
+        return false;
+    }
+
+    @Override
+    public boolean x2apic() {
+        return false;
+    }
+
+    @Override
+    public long readX2apic(int register) {
+        return BAD_REGISTER;
+    }
+
+    @Override
+    public boolean writeX2apic(int register, long value) {
+        return false;
+    }
+
+    @Override
+    public long tscDeadline() {
+        return 0;
+    }
+
+    @Override
+    public void setTscDeadline(long tsc) {}
+
+    @Override
+    public long read(long offset, int size) {
+        return 0;
+    }
+
+    @Override
+    public void write(long offset, int size, long value) {}
+}
