@@ -27,12 +27,16 @@ public final class CpuModel {
     private final int signature;
     private final String brand;
     private final EnumSet<CpuFeature> features;
+    private final long cr4Mask;
+    private final long eferMask;
 
     private CpuModel(String name, int signature, String brand, EnumSet<CpuFeature> features) {
         this.name = name;
         this.signature = signature;
         this.brand = brand;
         this.features = features;
+        cr4Mask = computeCr4Mask();
+        eferMask = computeEferMask();
     }
 
     private static EnumSet<CpuFeature> standard() {
@@ -156,6 +160,10 @@ public final class CpuModel {
 
     /** The bits of CR4 that may be set. */
     public long cr4Mask() {
+        return cr4Mask;
+    }
+
+    private long computeCr4Mask() {
         long mask = Cpu.CR4_TSD | Cpu.CR4_PCE | Cpu.CR4_OSXMMEXCPT;
         mask |= when(CpuFeature.VME, Cpu.CR4_VME | Cpu.CR4_PVI);
         mask |= when(CpuFeature.DE, Cpu.CR4_DE);
@@ -173,6 +181,10 @@ public final class CpuModel {
 
     /** The bits of EFER that may be set. */
     public long eferMask() {
+        return eferMask;
+    }
+
+    private long computeEferMask() {
         return when(CpuFeature.SYSCALL, Cpu.EFER_SCE)
                 | when(CpuFeature.LM, Cpu.EFER_LME)
                 | when(CpuFeature.NX, Cpu.EFER_NXE)

@@ -422,6 +422,17 @@ public final class EventDelivery implements Stateful {
         cpu.attention |= Cpu.ATTENTION_DEBUG;
     }
 
+    /**
+     * #VMEXIT: traps that the guest's last instruction left pending are gone; VMRUN, as one instruction of the host, traps if the host's TF
+     * was set (§15.5.1).
+     */
+    public void worldLeft(boolean hostTrapFlag) {
+        breakpoints.discard();
+        if (hostTrapFlag) {
+            breakpoints.singleStepped();
+        }
+    }
+
     /** The instruction (IRET) loads RF itself. */
     void resumeFlagLoaded() {
         resumeFlagLoaded = true;

@@ -2,6 +2,7 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.Operation;
+import dev.pacifica.emulator.svm.ExitInformation;
 
 /** IN, OUT, INS, OUTS: IOPL and the TSS's permission map (APM Vol 2 §12.2.4), then the SVM intercept (§15.10.2), then the access. */
 final class IoInstructions {
@@ -38,13 +39,8 @@ final class IoInstructions {
             return false;
         }
         boolean repeated = string && insn.rep != 0;
-        long info = (long) port << 16
-                | (string ? (long) (in ? Cpu.ES : insn.segment) << 10 : 0)
-                | (insn.addressSize == 8 ? 1 << 9 : insn.addressSize == 4 ? 1 << 8 : 1 << 7)
-                | (size == 4 ? 1 << 6 : size == 2 ? 1 << 5 : 1 << 4)
-                | (repeated ? 1 << 3 : 0)
-                | (string ? 1 << 2 : 0)
-                | (in ? 1 : 0);
+        int segment = string && !in ? insn.segment : Cpu.ES;
+        long info = ExitInformation.ioio(port, in, size, string, repeated, insn.addressSize, segment);
         long next = cpu.rip + insn.length;
         cpu.svm.exit(EXIT_IOIO, info, cpu.mode64 ? next : next & 0xffff_ffffL);
         return true;

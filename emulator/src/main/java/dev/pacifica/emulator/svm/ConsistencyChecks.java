@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 
 /**
@@ -9,13 +10,7 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
  */
 final class ConsistencyChecks {
     private static final long HIGH_HALF = 0xffff_ffff_0000_0000L;
-    private static final long BEYOND_PHYSICAL = -1L << SvmFeatures.PHYSICAL_BITS;
-    private static final long EFER_DEFINED = Cpu.EFER_SCE
-            | Cpu.EFER_LME
-            | Cpu.EFER_LMA
-            | Cpu.EFER_NXE
-            | Cpu.EFER_SVME
-            | Cpu.EFER_FFXSR;
+    private static final long BEYOND_PHYSICAL = -1L << CpuModel.PHYSICAL_BITS;
     private static final int IOPM_BYTES = 0x3000;
     private static final int MSRPM_BYTES = 0x2000;
 
@@ -47,7 +42,7 @@ final class ConsistencyChecks {
         if (longMode && (cr3 & BEYOND_PHYSICAL) != 0) {
             return "§15.5.1: an MBZ bit of CR3 is set";
         }
-        if ((cr4 & ~cr4Defined(cpu)) != 0) {
+        if ((cr4 & ~cpu.model.cr4Mask()) != 0) {
             return "§15.5.1: an MBZ bit of CR4 is set";
         }
         if ((vmcb.get64(VmcbLayout.DR6) & HIGH_HALF) != 0) {
@@ -56,7 +51,7 @@ final class ConsistencyChecks {
         if ((vmcb.get64(VmcbLayout.DR7) & HIGH_HALF) != 0) {
             return "§15.5.1: DR7[63:32] are not zero";
         }
-        if ((efer & ~EFER_DEFINED) != 0) {
+        if ((efer & ~(cpu.model.eferMask() | Cpu.EFER_LMA)) != 0) {
             return "§15.5.1: an MBZ bit of EFER is set";
         }
         if (longMode && (cr4 & Cpu.CR4_PAE) == 0) {
@@ -118,12 +113,6 @@ final class ConsistencyChecks {
 
     private static boolean beyond(long base, int bytes) {
         return ((base & ~0xfffL) + bytes - 1 & BEYOND_PHYSICAL) != 0 || (base & BEYOND_PHYSICAL) != 0;
-    }
-
-    private static long cr4Defined(Cpu cpu) {
-        return Cpu.CR4_VME | Cpu.CR4_PVI | Cpu.CR4_TSD | Cpu.CR4_DE | Cpu.CR4_PSE | Cpu.CR4_PAE | Cpu.CR4_MCE
-                | Cpu.CR4_PGE | Cpu.CR4_PCE | Cpu.CR4_OSFXSR | Cpu.CR4_OSXMMEXCPT | Cpu.CR4_UMIP | Cpu.CR4_FSGSBASE
-                | Cpu.CR4_PCIDE | Cpu.CR4_OSXSAVE | Cpu.CR4_SMEP | Cpu.CR4_SMAP;
     }
 
     /** The four page-directory-pointer entries of legacy PAE paging. */

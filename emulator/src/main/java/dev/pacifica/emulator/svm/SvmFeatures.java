@@ -20,8 +20,5 @@ public final class SvmFeatures {
     /** EDX as offered. VMCB clean bits are legitimately ignored: each VMRUN loads everything (§15.15.1). */
     public static final int OFFERED = NP | SVML | NRIPS | VMCB_CLEAN | FLUSH_BY_ASID | DECODE_ASSISTS;
 
-    /** Physical address bits, against which VMCB, permission map and host save area addresses are checked. */
-    static final int PHYSICAL_BITS = 48;
-
     private SvmFeatures() {}
 }

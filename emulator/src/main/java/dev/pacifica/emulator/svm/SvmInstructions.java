@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.SystemInstructions;
 import dev.pacifica.emulator.decode.Insn;
@@ -154,7 +155,7 @@ final class SvmInstructions {
     /** rAX as the effective address size takes it: a page of RAM below the physical address limit, otherwise #GP(0). */
     private long vmcbAddress(int addressSize) {
         long address = truncated(cpu.r[Cpu.RAX], addressSize);
-        if ((address & VmcbLayout.SIZE - 1) != 0 || address >>> SvmFeatures.PHYSICAL_BITS != 0 || !cpu.memory.isRam(address)) {
+        if ((address & VmcbLayout.SIZE - 1) != 0 || address >>> CpuModel.PHYSICAL_BITS != 0 || !cpu.memory.isRam(address)) {
             throw cpu.fault(GuestException.GP, 0);
         }
         return address;

@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.machine.StateReader;
 import dev.pacifica.emulator.machine.StateWriter;
 
@@ -35,7 +36,7 @@ public final class SvmLock {
 
     /** WRMSR VM_HSAVE_PA (C001_0117h); false means #GP(0). */
     public boolean writeHostSaveArea(long value) {
-        if ((value & 0xfff) != 0 || value >>> SvmFeatures.PHYSICAL_BITS != 0) {
+        if ((value & 0xfff) != 0 || value >>> CpuModel.PHYSICAL_BITS != 0) {
             return false;
         }
         cpu.msrs.vmHsavePa = value;

@@ -145,6 +145,7 @@ final class WorldSwitch {
     private void returnToHost() {
         host.restore();
         GuestState.disableBreakpoints(cpu);
+        cpu.events.worldLeft(host.trapFlag());
         cpu.gif = false;
         cpu.activity = Cpu.RUNNING;
         cpu.interruptShadow = false;

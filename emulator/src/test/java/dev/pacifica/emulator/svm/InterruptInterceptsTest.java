@@ -16,11 +16,10 @@ class InterruptInterceptsTest {
 
     private final SvmMachine machine = new SvmMachine();
     private final Cpu cpu = machine.cpu;
-    private final FakeApic apic = new FakeApic();
+    private final FakeApic apic = machine.apic;
 
     @BeforeEach
     void guest() {
-        cpu.apic = apic;
         machine.code(SvmMachine.GUEST_CODE, "90 90 90 90 f4");
         machine.intercept(ExitCode.HLT);
     }

@@ -58,10 +58,12 @@ final class SvmMachine implements AutoCloseable {
     final PortBus ports = new PortBus();
     final Cpu cpu = new Cpu(0, clock, memory, ports);
     final Svm svm = cpu.svm;
+    final FakeApic apic = new FakeApic();
     private final Decoder decoder = new Decoder();
     private final Interpreter interpreter = new Interpreter(cpu, decoder);
 
     SvmMachine() {
+        cpu.apic = apic;
         identity(HOST_PML4, false);
         identity(NESTED_PML4, true);
         identity(GUEST_PML4, true);
