@@ -53,6 +53,7 @@ final class CpuStateFormat {
         out.bytes("monitoredLine", cpu.monitoredLine);
         cpu.events.save(out);
         cpu.msrs.save(out);
+        cpu.fpu.save(out);
     }
 
     static void load(Cpu cpu, StateReader in) {
@@ -96,6 +97,7 @@ final class CpuStateFormat {
         in.bytes("monitoredLine", cpu.monitoredLine);
         cpu.events.load(in);
         cpu.msrs.load(in);
+        cpu.fpu.load(in);
         cpu.setRflags(rflags);
         cpu.updateMode();
         cpu.attention = attention | Cpu.ATTENTION_CONTEXT;

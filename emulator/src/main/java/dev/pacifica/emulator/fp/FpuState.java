@@ -300,37 +300,37 @@ public final class FpuState implements Stateful {
 
     @Override
     public void save(StateWriter out) {
-        out.longs("significand", significand);
+        out.longs("fpu.significand", significand);
         for (int i = 0; i < 8; i++) {
-            out.u16("signExponent", signExponent[i]);
+            out.u16("fpu.signExponent" + i, signExponent[i]);
         }
-        out.u8("valid", valid);
-        out.u16("control", control);
-        out.u16("status", statusWord());
-        out.u64("instructionPointer", instructionPointer);
-        out.u16("instructionSelector", instructionSelector);
-        out.u64("dataPointer", dataPointer);
-        out.u16("dataSelector", dataSelector);
-        out.u16("opcode", opcode);
-        out.longs("xmm", xmm);
-        out.u32("mxcsr", mxcsr);
+        out.u8("fpu.valid", valid);
+        out.u16("fpu.control", control);
+        out.u16("fpu.status", statusWord());
+        out.u64("fpu.instructionPointer", instructionPointer);
+        out.u16("fpu.instructionSelector", instructionSelector);
+        out.u64("fpu.dataPointer", dataPointer);
+        out.u16("fpu.dataSelector", dataSelector);
+        out.u16("fpu.opcode", opcode);
+        out.longs("fpu.xmm", xmm);
+        out.u32("fpu.mxcsr", mxcsr);
     }
 
     @Override
     public void load(StateReader in) {
-        in.longs("significand", significand);
+        in.longs("fpu.significand", significand);
         for (int i = 0; i < 8; i++) {
-            signExponent[i] = in.u16("signExponent");
+            signExponent[i] = in.u16("fpu.signExponent" + i);
         }
-        valid = in.u8("valid");
-        setControl(in.u16("control"));
-        setStatusWord(in.u16("status"));
-        instructionPointer = in.u64("instructionPointer");
-        instructionSelector = in.u16("instructionSelector");
-        dataPointer = in.u64("dataPointer");
-        dataSelector = in.u16("dataSelector");
-        opcode = in.u16("opcode");
-        in.longs("xmm", xmm);
-        setMxcsr(in.u32("mxcsr"));
+        valid = in.u8("fpu.valid");
+        setControl(in.u16("fpu.control"));
+        setStatusWord(in.u16("fpu.status"));
+        instructionPointer = in.u64("fpu.instructionPointer");
+        instructionSelector = in.u16("fpu.instructionSelector");
+        dataPointer = in.u64("fpu.dataPointer");
+        dataSelector = in.u16("fpu.dataSelector");
+        opcode = in.u16("fpu.opcode");
+        in.longs("fpu.xmm", xmm);
+        setMxcsr(in.u32("fpu.mxcsr"));
     }
 }

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
+import dev.pacifica.emulator.machine.BinaryStateReader;
+import dev.pacifica.emulator.machine.BinaryStateWriter;
 import java.util.HexFormat;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -201,5 +203,37 @@ class FpRulesTest {
         cpu.mode64 = false;
         run(FXSAVE_RSI);
         assertThat(runner.memory().read64(DATA + 160 + 15 * 16)).isEqualTo(7);
+    }
+
+    @Test
+    void stateSurvivesSavingAndLoading() {
+        FpuState f = cpu.fpu;
+        f.setControl(0x27E);
+        f.setStatusWord(0x5921);
+        f.valid = 0x5A;
+        f.opcode = 0x123;
+        f.instructionPointer = 0xFFFF_8000_1234_5678L;
+        f.dataSelector = 0x2B;
+        f.setMxcsr(0x9FC0);
+        for (int i = 0; i < 8; i++) {
+            f.significand[i] = i * 0x0123_4567_89AB_CDEFL;
+            f.signExponent[i] = 0xFFF0 + i;
+            f.xmm[4 * i + 3] = ~f.significand[i];
+        }
+        BinaryStateWriter first = new BinaryStateWriter();
+        first.section("fpu");
+        f.save(first);
+        FpuState other = new FpuState();
+        BinaryStateReader in = new BinaryStateReader(first.toByteArray());
+        in.section("fpu");
+        other.load(in);
+        BinaryStateWriter second = new BinaryStateWriter();
+        second.section("fpu");
+        other.save(second);
+        assertThat(second.toByteArray()).isEqualTo(first.toByteArray());
+        assertThat(other.statusWord()).isEqualTo(f.statusWord());
+        assertThat(other.signExponent).isEqualTo(f.signExponent);
+        assertThat(other.xmm).isEqualTo(f.xmm);
+        assertThat(other.mxcsr()).isEqualTo(0x9FC0);
     }
 }
