@@ -231,6 +231,7 @@ static void put_in_order(void)
     load_idt(0xfff);
 
     /* interrupt sources: all quiet */
+    pic_init(0x20, 0xff, 0xff);
     wrmsr(MSR_APIC_BASE, (rdmsr(MSR_APIC_BASE) & ~BIT(10)) | BIT(11));
     apic_on();
     apic_write(APIC_TIMER, 0x10000);
@@ -243,7 +244,6 @@ static void put_in_order(void)
     __asm__ volatile("nop; nop");
     cli();
     memset((void *)interrupts, 0, sizeof interrupts);
-    pic_init(0x20, 0xff, 0xff);
 }
 
 static bool chosen(const char *name)
