@@ -1,0 +1,184 @@
+package dev.pacifica.emulator.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.junit.jupiter.api.Test;
+
+/** Single step, breakpoints, general detect and their interplay with shadows (APM Vol 2 §13.1). */
+class DebugTest {
+    private static final long BS = 1 << 14;
+    private static final long BD = 1 << 13;
+    private static final String NOP = "90";
+
+    private static void arm(TestProcessor p, int number, long address, int kind, int length) {
+        p.cpu.dr[number] = address;
+        p.cpu.dr[7] |= 1L << 2 * number | (long) (length << 2 | kind) << 16 + 4 * number;
+        p.cpu.updateMode();
+    }
+
+    @Test
+    void trapFlagStepsAfterTheNextInstruction() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.cpu.r[Cpu.RSP] = TestProcessor.STACK - 4;
+            p.write(TestProcessor.STACK - 4, 4, Cpu.TF | 2);
+            p.code("9d" /* popf */ + NOP + NOP);
+            p.step(2);
+            assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 2); // popf, nop
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
+            assertThat(p.stack32(0)).isEqualTo(TestProcessor.CODE + 2);
+            assertThat(p.stack32(2)).isEqualTo(Cpu.TF | 2);
+            assertThat(p.cpu.dr[6] & BS).isEqualTo(BS);
+            assertThat(p.cpu.rflags() & Cpu.TF).isZero();
+        }
+    }
+
+    @Test
+    void softwareInterruptIsNotStepped() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.cpu.setRflags(Cpu.TF | 2);
+            p.code("cd 30").code(TestProcessor.HANDLERS + 0x300, NOP);
+            p.step(2);
+            assertThat(p.cpu.rip).isEqualTo(TestProcessor.HANDLERS + 0x301);
+            assertThat(p.cpu.dr[6] & BS).isZero();
+        }
+    }
+
+    @Test
+    void movSsHoldsBackTheStepTrap() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.cpu.setRflags(Cpu.TF | 2);
+            p.cpu.r[Cpu.RAX] = TestProcessor.DATA0;
+            p.code("8e d0" /* mov ss, ax */ + NOP);
+            p.step(2);
+            assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 3);
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
+            assertThat(p.stack32(0)).isEqualTo(TestProcessor.CODE + 3);
+        }
+    }
+
+    @Test
+    void instructionBreakpointIsAFaultThatRfSuppresses() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.code(NOP + NOP + NOP);
+            arm(p, 0, TestProcessor.CODE + 1, 0, 0);
+            p.step(2);
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
+            assertThat(p.stack32(0)).isEqualTo(TestProcessor.CODE + 1);
+            assertThat(p.stack32(2)).isEqualTo(2); // RF is not set for instruction breakpoints
+            assertThat(p.cpu.dr[6] & 15).isEqualTo(1);
+            // the handler sets RF in the image and returns: no second fault, and RF is gone afterwards
+            p.write(p.cpu.r[Cpu.RSP] + 8, 4, Cpu.RF | 2);
+            p.code("cf").step();
+            assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 1);
+            assertThat(p.cpu.rflags() & Cpu.RF).isNotZero();
+            p.step();
+            assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 2);
+            assertThat(p.cpu.rflags() & Cpu.RF).isZero();
+        }
+    }
+
+    @Test
+    void dataWriteBreakpointTrapsAfterTheInstruction() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.code("a0 00 a0 00 00" /* mov al, [a000h] */ + "c6 05 03 a0 00 00 55" /* mov byte [a003h], 55h */ + NOP);
+            arm(p, 2, 0xa000, 1, 3);
+            p.step(2);
+            assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 12);
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
+            assertThat(p.stack32(0)).isEqualTo(TestProcessor.CODE + 12);
+            assertThat(p.read(0xa003, 1)).isEqualTo(0x55);
+            assertThat(p.cpu.dr[6] & 15).isEqualTo(4);
+        }
+    }
+
+    @Test
+    void readWriteBreakpointNoticesReadsAndMissesNeighbours() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.code("a0 04 a0 00 00" + "a0 01 a0 00 00" + NOP);
+            arm(p, 1, 0xa000, 3, 3);
+            p.step(2);
+            assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 10);
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
+            assertThat(p.cpu.dr[6] & 15).isEqualTo(2);
+        }
+    }
+
+    @Test
+    void ioBreakpointNeedsCr4De() {
+        for (boolean enabled : new boolean[] {false, true}) {
+            try (TestProcessor p = TestProcessor.protectedMode()) {
+                p.cpu.cr4 = enabled ? Cpu.CR4_DE : 0;
+                p.code("e4 60" /* in al, 60h */ + NOP);
+                arm(p, 3, 0x60, 2, 0);
+                p.step(2);
+                assertThat(p.handler()).isEqualTo(enabled ? GuestException.DB : -1);
+            }
+        }
+    }
+
+    @Test
+    void generalDetectFaultsAndIsCleared() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.cpu.dr[7] |= 1 << 13;
+            p.code("0f 21 c0" /* mov eax, dr0 */).step();
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
+            assertThat(p.stack32(0)).isEqualTo(TestProcessor.CODE);
+            assertThat(p.cpu.dr[6] & BD).isEqualTo(BD);
+            assertThat(p.cpu.dr[7] & 1 << 13).isZero();
+        }
+    }
+
+    @Test
+    void dr4IsDr6UnlessDebugExtensionsAreOn() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.code("0f 21 e0" /* mov eax, dr4 */ + "0f 21 e0");
+            p.step();
+            assertThat(p.cpu.r[Cpu.RAX]).isEqualTo(0xffff_0ff0L);
+            p.cpu.cr4 = Cpu.CR4_DE;
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.UD);
+        }
+    }
+
+    @Test
+    void upperHalvesOfDr6AndDr7MustBeZeroAndFixedBitsStay() {
+        try (TestProcessor p = TestProcessor.longMode()) {
+            p.cpu.r[Cpu.RAX] = 0xffff_ffffL & ~0xffL; // nothing enabled
+            p.code("0f 23 f8" /* mov dr7, rax */);
+            p.step();
+            assertThat(p.cpu.dr[7]).isEqualTo(0xffff_2700L);
+            p.cpu.dr[7] = 0x400;
+            p.cpu.r[Cpu.RAX] = 1L << 32;
+            p.code("0f 23 f0" /* mov dr6, rax */).step();
+            assertThat(p.handler()).isEqualTo(GuestException.GP);
+        }
+    }
+
+    @Test
+    void icebpRaisesVector1WithoutDr6() {
+        try (TestProcessor p = TestProcessor.protectedMode().user()) {
+            p.code("f1").step(); // the gate's DPL is 0 and is not looked at
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
+            assertThat(p.stack32(0)).isEqualTo(TestProcessor.USER_CODE + 1);
+            assertThat(p.cpu.dr[6]).isEqualTo(0xffff_0ff0L);
+        }
+    }
+
+    @Test
+    void repeatedStringInstructionStepsEachIteration() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.cpu.setRflags(Cpu.TF | 2);
+            p.cpu.r[Cpu.RCX] = 3;
+            p.cpu.r[Cpu.RDI] = 0xa000;
+            p.code("f3 aa" /* rep stosb */);
+            p.step(2);
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
+            assertThat(p.stack32(0)).isEqualTo(TestProcessor.CODE);
+            assertThat(p.cpu.r[Cpu.RCX]).isEqualTo(2);
+        }
+    }
+}
