@@ -4,12 +4,12 @@ import dev.pacifica.recorder.EventLog;
 import dev.pacifica.recorder.InputLog;
 import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.TraceReader;
+import dev.pacifica.recorder.VmcbFieldName;
 import dev.pacifica.schemas.EventField;
 import dev.pacifica.schemas.EventKind;
 import dev.pacifica.schemas.EventReader;
 import dev.pacifica.schemas.Events;
 import dev.pacifica.schemas.ExitReason;
-import dev.pacifica.schemas.VmcbField;
 import java.io.IOException;
 import java.io.InputStream;
 import java.math.BigInteger;
@@ -114,7 +114,7 @@ final class TraceLoader {
         }
         execute("CREATE TABLE raw.vmcb_field (field_offset INTEGER, field_size INTEGER, name VARCHAR)");
         try (PreparedStatement insert = database.prepareStatement("INSERT INTO raw.vmcb_field VALUES (?, ?, ?)")) {
-            for (VmcbField field : VmcbField.all()) {
+            for (VmcbFieldName field : VmcbFieldName.all()) {
                 insert.setInt(1, field.offset());
                 insert.setInt(2, field.size());
                 insert.setString(3, field.name());

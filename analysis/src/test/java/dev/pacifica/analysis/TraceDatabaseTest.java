@@ -33,7 +33,7 @@ class TraceDatabaseTest {
         try (TraceRecorder recorder = new TraceRecorder(
                 path, "test", "2026-01-01T00:00:00Z", JsonNodeFactory.instance.objectNode(), List.of(), InputSource.NONE)) {
             ScriptedMachine machine = new ScriptedMachine();
-            recorder.start(machine, (_, _) -> {});
+            recorder.start(machine);
             script.accept(machine);
             recorder.finish(null, "the script is over");
         }

@@ -1,17 +1,102 @@
 package dev.pacifica.cli;
 
+import dev.pacifica.analysis.TraceDatabase;
+import dev.pacifica.emulator.boot.BootException;
+import dev.pacifica.recorder.TraceException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.sql.SQLException;
+import picocli.AutoComplete;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.ParameterException;
 
 /** The {@code pacifica} command. */
-@Command(name = "pacifica", mixinStandardHelpOptions = true, version = "Pacifica 0.1.0")
-public final class Pacifica implements Runnable {
+@Command(
+        name = "pacifica",
+        mixinStandardHelpOptions = true,
+        version = Pacifica.PROGRAM,
+        description = "The flight recorder for AMD-V hypervisors.",
+        synopsisSubcommandLabel = "COMMAND",
+        subcommands = {
+            DemoCommand.class,
+            RecordCommand.class,
+            RunCommand.class,
+            InfoCommand.class,
+            CheckpointsCommand.class,
+            ReplayCommand.class,
+            QueryCommand.class,
+            AutoComplete.GenerateCompletion.class
+        },
+        exitCodeListHeading = "%nExit status:%n",
+        exitCodeList = {
+            "0:success",
+            "1:a replay diverged from its recording; demo: the demo failed",
+            "2:bad usage or bad input, with one line on standard error that says what",
+            "3:run, record: the guest halted with nothing that could wake it, or was reset",
+            "(v<<1)|1:run, record: the guest wrote v to the debug-exit port f4h",
+            "70:a bug of Pacifica's own",
+            "130:ended by Ctrl-C; a trace is whole up to there"
+        },
+        footerHeading = "%nExamples:%n",
+        footer = {
+            "  pacifica demo",
+            "  pacifica record -o boot.pacifica --kernel vmlinux --initrd boot.cpio --append console=ttyS0",
+            "  pacifica query boot.pacifica \"SELECT * FROM exit_stats\"",
+            "  pacifica replay boot.pacifica --verify --from-checkpoint 3",
+            "  source <(pacifica generate-completion)      completion for bash and zsh"
+        })
+public final class Pacifica {
+    static final String PROGRAM = "Pacifica 0.1.0";
+
+    static final int DIVERGED = 1;
+    static final int BAD_INPUT = 2;
+    static final int BUG = 70;
+    static final int INTERRUPTED = 130;
+
+    /** Runs the command and ends the process with its status. */
     public static void main(String[] args) {
-        System.exit(new CommandLine(new Pacifica()).execute(args));
+        // What guests print is bytes, and tables have their own characters; both want UTF-8 whatever the locale.
+        System.setErr(new PrintStream(System.err, true, StandardCharsets.UTF_8));
+        int status = commandLine().execute(args);
+        System.out.flush();
+        System.exit(status);
     }
 
-    @Override
-    public void run() {
-        CommandLine.usage(this, System.out);
+    static CommandLine commandLine() {
+        return new CommandLine(new Pacifica())
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .setParameterExceptionHandler(Pacifica::badUsage)
+                .setExecutionExceptionHandler((e, command, _) -> failed(e, command));
+    }
+
+    /** One line, and where to read more only if nothing was asked for at all. */
+    private static int badUsage(ParameterException e, String[] args) {
+        CommandLine command = e.getCommandLine();
+        if (args.length == 0 || e instanceof CommandLine.MissingParameterException && args.length == 1 && command.getParent() == null) {
+            command.usage(command.getErr());
+            return BAD_INPUT;
+        }
+        command.getErr().println("pacifica: " + oneLine(e.getMessage()));
+        return BAD_INPUT;
+    }
+
+    private static int failed(Exception e, CommandLine command) {
+        switch (e) {
+            case TraceException _, BootException _, BadInput _ ->
+                    command.getErr().println("pacifica: " + oneLine(e.getMessage()));
+            case SQLException _ ->
+                    command.getErr().println("pacifica: query: " + TraceDatabase.firstLine(e.getMessage()));
+            default -> {
+                command.getErr().println("pacifica: this is a bug of Pacifica's own; please report it with what follows");
+                e.printStackTrace(command.getErr());
+                return BUG;
+            }
+        }
+        return BAD_INPUT;
+    }
+
+    private static String oneLine(String message) {
+        return message == null ? "unknown error" : message.strip().replaceAll("\\s*\\R\\s*", "; ");
     }
 }

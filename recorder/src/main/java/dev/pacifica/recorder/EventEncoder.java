@@ -5,6 +5,7 @@ import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.Stateful;
 import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.svm.VmcbLayout;
 import dev.pacifica.schemas.EventKind;
 import dev.pacifica.schemas.EventWriter;
 import dev.pacifica.schemas.Events;
@@ -21,12 +22,6 @@ public final class EventEncoder implements MachineObserver, Stateful {
     @FunctionalInterface
     public interface Sink {
         void block(byte[] bytes, int from, int to, long firstSequence, int count);
-    }
-
-    /** Also gets what leaves the serial ports, at once. */
-    @FunctionalInterface
-    public interface SerialOutput {
-        void accept(int device, int value);
     }
 
     private static final int EVENTS_PER_BLOCK = 256;
@@ -51,10 +46,8 @@ public final class EventEncoder implements MachineObserver, Stateful {
     private final long[] exitInsn;
     private final long[] exitTime;
     private long inputs;
-    private final SerialOutput serial;
 
-    public EventEncoder(RecordedMachine machine, Sink sink, SerialOutput serial) {
-        this.serial = serial;
+    public EventEncoder(RecordedMachine machine, Sink sink) {
         this.machine = machine;
         this.clock = machine.clock();
         this.sink = sink;
@@ -97,22 +90,22 @@ public final class EventEncoder implements MachineObserver, Stateful {
     @Override
     public void vmrun(int vcpu, long vmcb, VmcbView state) {
         long now = clock.now();
-        int asid = (int) state.get(0x058, 4);
-        int tlbControl = (int) state.get(0x05c, 1);
+        int asid = (int) state.get(VmcbLayout.ASID, 4);
+        int tlbControl = (int) state.get(VmcbLayout.TLB_CONTROL, 1);
         begin(Events.Vmrun.KIND, vcpu)
                 .set(Events.Vmrun.VMCB, vmcb)
-                .set(Events.Vmrun.GUEST_RIP, state.get(0x578, 8))
-                .set(Events.Vmrun.NESTED_CR3, state.get(0x0b0, 8))
-                .set(Events.Vmrun.EVENT_INJ, state.get(0x0a8, 8))
-                .set(Events.Vmrun.INT_CTL, state.get(0x060, 8))
-                .set(Events.Vmrun.TSC_OFFSET, state.get(0x050, 8))
+                .set(Events.Vmrun.GUEST_RIP, state.get(VmcbLayout.RIP, 8))
+                .set(Events.Vmrun.NESTED_CR3, state.get(VmcbLayout.N_CR3, 8))
+                .set(Events.Vmrun.EVENT_INJ, state.get(VmcbLayout.EVENTINJ, 8))
+                .set(Events.Vmrun.INT_CTL, state.get(VmcbLayout.V_INTR, 8))
+                .set(Events.Vmrun.TSC_OFFSET, state.get(VmcbLayout.TSC_OFFSET, 8))
                 .set(Events.Vmrun.HOST_INSTRUCTIONS, clock.retired - exitInsn[vcpu])
                 .set(Events.Vmrun.HOST_NS, now - exitTime[vcpu])
                 .set(Events.Vmrun.ASID, asid)
-                .set(Events.Vmrun.CLEAN_BITS, state.get(0x0c0, 4))
+                .set(Events.Vmrun.CLEAN_BITS, state.get(VmcbLayout.CLEAN_BITS, 4))
                 .set(Events.Vmrun.TLB_CONTROL, tlbControl)
-                .set(Events.Vmrun.NP_ENABLE, state.get(0x090, 1) & 1)
-                .set(Events.Vmrun.INT_SHADOW, state.get(0x068, 1) & 1);
+                .set(Events.Vmrun.NP_ENABLE, state.get(VmcbLayout.NP_ENABLE, 1) & 1)
+                .set(Events.Vmrun.INT_SHADOW, state.get(VmcbLayout.INTERRUPT_SHADOW, 1) & 1);
         runningVmrun[vcpu] = events() - 1;
         vmrunTime[vcpu] = now;
         if (tlbControl != 0) {
@@ -126,12 +119,12 @@ public final class EventEncoder implements MachineObserver, Stateful {
     @Override
     public void vmexit(int vcpu, long vmcb, VmcbView state, long guestInstructions) {
         long now = clock.now();
-        long code = state.get(0x070, 8);
-        long info1 = state.get(0x078, 8);
-        long info2 = state.get(0x080, 8);
-        long intInfo = state.get(0x088, 8);
-        long rip = state.get(0x578, 8);
-        long rax = state.get(0x5f8, 8);
+        long code = state.get(VmcbLayout.EXITCODE, 8);
+        long info1 = state.get(VmcbLayout.EXITINFO1, 8);
+        long info2 = state.get(VmcbLayout.EXITINFO2, 8);
+        long intInfo = state.get(VmcbLayout.EXITINTINFO, 8);
+        long rip = state.get(VmcbLayout.RIP, 8);
+        long rax = state.get(VmcbLayout.RAX, 8);
         long vmrun = runningVmrun[vcpu];
         begin(Events.Vmexit.KIND, vcpu)
                 .set(Events.Vmexit.VMRUN_SEQUENCE, vmrun)
@@ -142,15 +135,15 @@ public final class EventEncoder implements MachineObserver, Stateful {
                 .set(Events.Vmexit.INFO2, info2)
                 .set(Events.Vmexit.INTR_INFO, intInfo)
                 .set(Events.Vmexit.ERROR_CODE, intInfo >>> 32)
-                .set(Events.Vmexit.NRIP, state.get(0x0c8, 8))
+                .set(Events.Vmexit.NRIP, state.get(VmcbLayout.NRIP, 8))
                 .set(Events.Vmexit.GUEST_INSTRUCTIONS, guestInstructions)
                 .set(Events.Vmexit.GUEST_NS, vmrun < 0 ? 0 : now - vmrunTime[vcpu])
                 .set(Events.Vmexit.RAX, rax)
-                .set(Events.Vmexit.RSP, state.get(0x5d8, 8))
-                .set(Events.Vmexit.RFLAGS, state.get(0x570, 8))
-                .set(Events.Vmexit.CR3, state.get(0x550, 8))
+                .set(Events.Vmexit.RSP, state.get(VmcbLayout.RSP, 8))
+                .set(Events.Vmexit.RFLAGS, state.get(VmcbLayout.RFLAGS, 8))
+                .set(Events.Vmexit.CR3, state.get(VmcbLayout.CR3, 8))
                 .set(Events.Vmexit.STATE_DIGEST, machine.digest(vcpu))
-                .set(Events.Vmexit.CPL, state.get(0x4cb, 1));
+                .set(Events.Vmexit.CPL, state.get(VmcbLayout.CPL, 1));
         runningVmrun[vcpu] = -1;
         exitInsn[vcpu] = clock.retired;
         exitTime[vcpu] = now;
@@ -319,7 +312,6 @@ public final class EventEncoder implements MachineObserver, Stateful {
     @Override
     public void serialOutput(int device, int value) {
         begin(Events.Console.KIND, 0).set(Events.Console.DEVICE, device).set(Events.Console.VALUE, value);
-        serial.accept(device, value);
     }
 
     @Override

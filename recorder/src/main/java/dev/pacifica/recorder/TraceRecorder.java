@@ -115,10 +115,10 @@ public final class TraceRecorder implements AutoCloseable {
     }
 
     /** Begins with a machine that is ready to run its first instruction, and takes checkpoint 0. */
-    public void start(RecordedMachine recorded, EventEncoder.SerialOutput serial) {
+    public void start(RecordedMachine recorded) {
         machine = recorded;
         encoder = new EventEncoder(
-                recorded, (bytes, _, to, firstSequence, count) -> events.append(bytes, to, firstSequence, count), serial);
+                recorded, (bytes, _, to, firstSequence, count) -> events.append(bytes, to, firstSequence, count));
         inputs.attach(recorded.clock());
         recorded.observe(encoder);
         checkpoint();

@@ -28,7 +28,6 @@ public final class Replay {
 
     private final TraceReader trace;
     private final MachineFactory factory;
-    private final EventEncoder.SerialOutput serial;
     private final Progress progress;
 
     /** Told between slices. */
@@ -61,10 +60,9 @@ public final class Replay {
     /** A checkpoint event in the recording, whether or not its checkpoint was completed. */
     private record Mark(int checkpoint, long insnCount) {}
 
-    public Replay(TraceReader trace, MachineFactory factory, EventEncoder.SerialOutput serial, Progress progress) {
+    public Replay(TraceReader trace, MachineFactory factory, Progress progress) {
         this.trace = trace;
         this.factory = factory;
-        this.serial = serial;
         this.progress = progress;
     }
 
@@ -126,7 +124,7 @@ public final class Replay {
             this.until = until;
             this.lastInsn = lastInsn;
             comparison = new EventComparison(recorded, trace.manifest().end() != null);
-            encoder = new EventEncoder(machine, comparison, serial);
+            encoder = new EventEncoder(machine, comparison);
         }
 
         Result from(int checkpoint, List<Mark> marks) {

@@ -67,7 +67,7 @@ class ReplayTest {
     private void record(Path trace, long endsAt) {
         try (TraceRecorder recorder = recorder(trace)) {
             FakeMachine machine = new FakeMachine(1, endsAt, recorder.inputs());
-            recorder.start(machine, (_, _) -> {});
+            recorder.start(machine);
             Stop stop = null;
             for (long next = EVERY; stop == null && next <= ENDS; next += EVERY) {
                 stop = machine.run(next);
@@ -88,7 +88,6 @@ class ReplayTest {
                     change.accept(machine);
                     return machine;
                 },
-                (_, _) -> {},
                 (_, _) -> true);
     }
 
@@ -115,7 +114,6 @@ class ReplayTest {
         Replay replay = new Replay(
                 TraceReader.open(trace()),
                 (_, inputs) -> new FakeMachine(1, 150_001, inputs),
-                (_, _) -> {},
                 (_, _) -> true);
         Replay.Result result = replay.run(2, Long.MAX_VALUE);
         assertThat(result.divergence()).isNull();
@@ -165,7 +163,7 @@ class ReplayTest {
     void aTraceThatWasCutOffReplaysAsFarAsItGoes() throws IOException {
         TraceRecorder recorder = recorder(trace());
         FakeMachine machine = new FakeMachine(1, Long.MAX_VALUE, recorder.inputs());
-        recorder.start(machine, (_, _) -> {});
+        recorder.start(machine);
         machine.run(EVERY);
         recorder.checkpoint();
         machine.run(EVERY + 12_345);

@@ -49,14 +49,4 @@ class ExitReasonTest {
             assertThat(seen.put(reason.code(), reason)).as(reason.name()).isNull();
         }
     }
-
-    @Test
-    void vmcbFieldsDoNotOverlap() {
-        int end = 0;
-        for (VmcbField field : VmcbField.all()) {
-            assertThat(field.offset()).as(field.name()).isGreaterThanOrEqualTo(end);
-            end = field.offset() + field.size();
-        }
-        assertThat(end).isLessThanOrEqualTo(4096);
-    }
 }

@@ -1,0 +1,53 @@
+package dev.pacifica.cli;
+
+import dev.pacifica.recorder.Manifest;
+import dev.pacifica.recorder.TraceReader;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Parameters;
+
+/** {@code pacifica info}. */
+@Command(
+        name = "info",
+        mixinStandardHelpOptions = true,
+        description = "Tell what a trace holds and how far it goes, after checking every event.",
+        footerHeading = "%nExample:%n",
+        footer = "  pacifica info sample-traces/demo.pacifica")
+final class InfoCommand implements Callable<Integer> {
+    @Parameters(paramLabel = "DIR", description = "The trace.")
+    private Path trace;
+
+    @Override
+    public Integer call() {
+        TraceReader reader = TraceReader.open(trace);
+        Manifest manifest = reader.manifest();
+        MachineSetup setup = MachineSetup.of(reader);
+        TraceReader.Extent extent = reader.extent();
+        Manifest.End end = manifest.end();
+        line("trace", trace + " (format version " + manifest.version() + ")");
+        line("recorded", manifest.created() + " by " + manifest.program());
+        line("machine", "%s, %d processor, cpu %s".formatted(ByteSize.show(setup.memoryBytes()), setup.cpus(), setup.cpu()));
+        for (Manifest.Image image : manifest.images()) {
+            line(image.role(), "%s (%s, SHA-256 %s…)"
+                    .formatted(image.source(), ByteSize.show(image.bytes()), image.sha256().substring(0, 16)));
+        }
+        if (!setup.append().isEmpty()) {
+            line("command line", setup.append());
+        }
+        line("ends", end == null
+                ? "cut off: the recording was killed, and is whole up to there"
+                : end.reason() + (end.stopped() ? " (status " + end.status() + ")" : ""));
+        line("instructions", "%,d".formatted(end == null ? extent.insnCount() : end.insnCount()));
+        line("virtual time", String.format(Locale.ROOT, "%.6f s", (end == null ? extent.timeNs() : end.timeNs()) / 1e9));
+        line("events", "%,d".formatted(extent.events()));
+        line("inputs", "%,d".formatted(reader.inputs().size()));
+        line("checkpoints", "%,d".formatted(manifest.checkpoints().size()));
+        return 0;
+    }
+
+    private static void line(String name, String value) {
+        System.out.printf("%-13s %s%n", name, value);
+    }
+}

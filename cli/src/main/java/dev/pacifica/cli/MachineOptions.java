@@ -1,0 +1,97 @@
+package dev.pacifica.cli;
+
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.format.DateTimeParseException;
+import java.util.List;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
+
+/** The options that describe a machine, shared by {@code run} and {@code record}. */
+final class MachineOptions {
+    @Option(
+            names = "--kernel",
+            required = true,
+            paramLabel = "FILE",
+            description = "What to boot: Linux bzImage or PVH ELF, Multiboot kernel, or a flat binary with --load.")
+    Path kernel;
+
+    @Option(
+            names = "--initrd",
+            paramLabel = "FILE[,FILE…]",
+            description = "Initial ramdisks or Multiboot modules; a module's arguments follow it after a space.")
+    String initrd;
+
+    @Option(names = "--append", paramLabel = "STR", defaultValue = "", description = "The kernel's command line.")
+    String append;
+
+    @Option(
+            names = "--memory",
+            paramLabel = "SIZE",
+            defaultValue = "512M",
+            converter = ByteSize.Converter.class,
+            description = "RAM, up to 64G; committed lazily. Default: ${DEFAULT-VALUE}.")
+    ByteSize memory;
+
+    @Option(
+            names = "--serial",
+            paramLabel = "stdio|file:PATH|null",
+            description = "Where COM1 goes; a second one is COM2's. Default: stdio, null.")
+    List<String> serial = List.of();
+
+    @Option(
+            names = "--cpu",
+            paramLabel = "MODEL[,+F,-F]",
+            defaultValue = "epyc-milan",
+            description = "Processor model, with features switched on or off. Default: ${DEFAULT-VALUE}, AMD family 19h.")
+    String cpu;
+
+    @Option(
+            names = "--max-instructions",
+            paramLabel = "N",
+            converter = CountConverter.class,
+            description = "End after this many instructions (250M is 250 million).")
+    Long maxInstructions;
+
+    @Option(
+            names = "--rtc-base",
+            paramLabel = "INSTANT",
+            defaultValue = "2026-01-01T00:00:00Z",
+            converter = InstantConverter.class,
+            description = "What the real-time clock shows at power-on, or 'now'. Default: ${DEFAULT-VALUE}.")
+    Instant rtcBase;
+
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            defaultValue = "1",
+            description = "What the machine's sources of randomness start from. Default: ${DEFAULT-VALUE}.")
+    long seed;
+
+    @Option(
+            names = "--load",
+            paramLabel = "ADDR",
+            converter = CountConverter.class,
+            description = "The kernel is a flat binary to be loaded, and started in real mode, at this address.")
+    Long load;
+
+    long instructionLimit() {
+        return maxInstructions == null ? Long.MAX_VALUE : maxInstructions;
+    }
+
+    /** ISO 8601, or {@code now}. */
+    static final class InstantConverter implements ITypeConverter<Instant> {
+        @Override
+        public Instant convert(String text) {
+            if (text.equals("now")) {
+                return Instant.now();
+            }
+            try {
+                return Instant.parse(text);
+            } catch (DateTimeParseException e) {
+                throw new TypeConversionException("'" + text + "' is not an instant such as 2026-01-01T00:00:00Z");
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+package dev.pacifica.cli;
+
+import dev.pacifica.emulator.machine.InputSource;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.concurrent.Callable;
+import java.util.stream.Stream;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code pacifica record}. */
+@Command(
+        name = "record",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = "Run a machine and record it into a trace.",
+        footerHeading = "%nExamples:%n",
+        footer = {
+            "  pacifica record -o demo.pacifica --kernel guests/demo-hypervisor/demo-hypervisor.elf --memory 64M",
+            "  pacifica record -o kvm.pacifica --kernel vmlinux --initrd kvm.cpio --memory 1G \\",
+            "      --append \"console=ttyS0 hvnpt=1\" --checkpoint-every 500M",
+            "Ctrl-C ends a recording; the trace is whole up to there."
+        })
+final class RecordCommand implements Callable<Integer> {
+    @Option(
+            names = {"-o", "--output"},
+            required = true,
+            paramLabel = "DIR",
+            description = "The trace to write: a directory that does not exist yet.")
+    private Path output;
+
+    @Option(names = "--force", description = "Replace the trace if there is one already.")
+    private boolean force;
+
+    @Option(
+            names = "--checkpoint-every",
+            paramLabel = "N",
+            defaultValue = "250M",
+            converter = CountConverter.class,
+            description = "Instructions between two checkpoints. Default: ${DEFAULT-VALUE}.")
+    private long checkpointEvery;
+
+    @Mixin
+    private MachineOptions options;
+
+    @Override
+    public Integer call() {
+        if (checkpointEvery < 1) {
+            throw new BadInput("--checkpoint-every must be at least 1");
+        }
+        MachineSetup setup = MachineSetup.of(options);
+        try (SerialPorts serial = SerialPorts.open(options.serial)) {
+            // A throw-away machine tells what is wrong with images and options before anything is written or replaced.
+            setup.build(setup.request(options.kernel), (_, _) -> {}, InputSource.NONE)
+                    .close();
+            makeWay(output, force);
+            Progress progress = new Progress(!(serial.usesStdio() && Progress.stdoutIsTerminal()));
+            return new Recording(
+                            output, setup, MachineSetup.images(options), checkpointEvery, options.instructionLimit())
+                    .run(serial, progress);
+        }
+    }
+
+    /** Makes sure that a trace can be created; removes an old one only if it is a trace and that is wanted. */
+    static void makeWay(Path trace, boolean force) {
+        if (!Files.exists(trace, LinkOption.NOFOLLOW_LINKS)) {
+            return;
+        }
+        if (!force) {
+            throw new BadInput(trace + " exists already; --force replaces it");
+        }
+        if (!Files.isRegularFile(trace.resolve("manifest.json"))) {
+            throw new BadInput(trace + " exists and is not a trace, so --force does not replace it");
+        }
+        try (Stream<Path> files = Files.walk(trace)) {
+            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(file);
+            }
+        } catch (IOException e) {
+            throw new BadInput(trace + " cannot be replaced: " + e.getMessage());
+        }
+    }
+}

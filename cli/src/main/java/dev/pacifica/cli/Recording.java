@@ -1,0 +1,82 @@
+package dev.pacifica.cli;
+
+import dev.pacifica.emulator.machine.InputSource;
+import dev.pacifica.emulator.machine.Machine;
+import dev.pacifica.emulator.machine.Stop;
+import dev.pacifica.recorder.EmulatedMachine;
+import dev.pacifica.recorder.TraceException;
+import dev.pacifica.recorder.TraceReader;
+import dev.pacifica.recorder.TraceRecorder;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.List;
+
+/** Drives a machine and its recorder from power-on to the end. */
+final class Recording {
+    /** Instructions between two flushes of the event log. */
+    private static final long SLICE = 10_000_000;
+
+    private final Path trace;
+    private final MachineSetup setup;
+    private final List<TraceRecorder.ImageSource> images;
+    private final long checkpointEvery;
+    private final long limit;
+
+    Recording(
+            Path trace,
+            MachineSetup setup,
+            List<TraceRecorder.ImageSource> images,
+            long checkpointEvery,
+            long limit) {
+        this.trace = trace;
+        this.setup = setup;
+        this.images = images;
+        this.checkpointEvery = checkpointEvery;
+        this.limit = limit;
+    }
+
+    /** Records; returns the status for the process. */
+    int run(SerialPorts serial, Progress progress) {
+        InputSource inputs = serial.inputs();
+        // Whatever cannot be booted is found out before a trace is begun.
+        try (TraceRecorder recorder = create(inputs);
+                Machine machine = setup.build(setup.request(TraceReader.open(trace)), serial, recorder.inputs());
+                Interruption interruption = new Interruption(() -> {
+                    RunCommand.endInput(inputs);
+                    machine.requestPause();
+                })) {
+            recorder.start(new EmulatedMachine(machine));
+            Stop stop = null;
+            long nextCheckpoint = checkpointEvery;
+            while (stop == null && !interruption.requested() && machine.clock().retired < limit) {
+                long now = machine.clock().retired;
+                stop = machine.run(Math.min(limit, Math.min(nextCheckpoint, now + SLICE)));
+                recorder.flush();
+                serial.flush();
+                progress.report(machine.clock(), recorder.events());
+                if (stop == null && machine.clock().retired >= nextCheckpoint) {
+                    recorder.checkpoint();
+                    nextCheckpoint += checkpointEvery;
+                }
+            }
+            progress.clear();
+            serial.flush();
+            recorder.finish(stop, interruption.requested() ? "interrupted" : "instruction limit reached");
+            return RunCommand.status(stop, interruption);
+        } catch (TraceException.DiskFull e) {
+            progress.clear();
+            throw new TraceException.DiskFull(e.getMessage() + "; the trace is whole up to that moment");
+        }
+    }
+
+    private TraceRecorder create(InputSource inputs) {
+        return new TraceRecorder(
+                trace,
+                Pacifica.PROGRAM,
+                Instant.now().truncatedTo(ChronoUnit.SECONDS).toString(),
+                setup.toJson(),
+                images,
+                inputs);
+    }
+}

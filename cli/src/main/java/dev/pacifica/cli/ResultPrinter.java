@@ -1,0 +1,152 @@
+package dev.pacifica.cli;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.math.BigDecimal;
+import java.math.BigInteger;
+import java.sql.Blob;
+import java.sql.ResultSet;
+import java.sql.ResultSetMetaData;
+import java.sql.SQLException;
+import java.sql.Types;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import org.apache.commons.csv.CSVFormat;
+import org.apache.commons.csv.CSVPrinter;
+
+/** Prints the rows of a query. Columns of 64 unsigned bits are addresses and registers: hexadecimal for people, numbers for programs. */
+final class ResultPrinter {
+    /** How rows are printed. */
+    enum Format {
+        /** A table for people. */
+        TABLE,
+        /** Comma-separated values with a header (RFC 4180). */
+        CSV,
+        /** An array of objects. */
+        JSON
+    }
+
+    private static final String UNSIGNED_64 = "UBIGINT";
+
+    private final PrintStream out;
+
+    ResultPrinter(PrintStream out) {
+        this.out = out;
+    }
+
+    void print(ResultSet rows, Format format) throws SQLException, IOException {
+        switch (format) {
+            case TABLE -> table(rows);
+            case CSV -> csv(rows);
+            case JSON -> json(rows);
+        }
+    }
+
+    private void table(ResultSet rows) throws SQLException {
+        ResultSetMetaData columns = rows.getMetaData();
+        int count = columns.getColumnCount();
+        TextTable table = new TextTable();
+        boolean[] hexadecimal = new boolean[count];
+        for (int i = 0; i < count; i++) {
+            String name = columns.getColumnLabel(i + 1);
+            hexadecimal[i] = columns.getColumnTypeName(i + 1).equals(UNSIGNED_64);
+            if (hexadecimal[i] || isNumber(columns.getColumnType(i + 1))) {
+                table.number(name);
+            } else {
+                table.text(name);
+            }
+        }
+        long found = 0;
+        while (rows.next()) {
+            List<String> row = new ArrayList<>(count);
+            for (int i = 0; i < count; i++) {
+                Object value = rows.getObject(i + 1);
+                row.add(hexadecimal[i] && value instanceof BigInteger bits ? "0x" + bits.toString(16) : text(value));
+            }
+            table.row(row);
+            found++;
+        }
+        out.println(table);
+        out.println(found == 1 ? "1 row" : "%,d rows".formatted(found));
+    }
+
+    private static boolean isNumber(int type) {
+        return switch (type) {
+            case Types.TINYINT,
+                    Types.SMALLINT,
+                    Types.INTEGER,
+                    Types.BIGINT,
+                    Types.FLOAT,
+                    Types.DOUBLE,
+                    Types.REAL,
+                    Types.DECIMAL,
+                    Types.NUMERIC -> true;
+            default -> false;
+        };
+    }
+
+    private static String text(Object value) throws SQLException {
+        return switch (value) {
+            case null -> "";
+            case Blob blob -> HexFormat.of().formatHex(blob.getBytes(1, (int) blob.length()));
+            case byte[] bytes -> HexFormat.of().formatHex(bytes);
+            default -> value.toString();
+        };
+    }
+
+    private void csv(ResultSet rows) throws SQLException, IOException {
+        ResultSetMetaData columns = rows.getMetaData();
+        int count = columns.getColumnCount();
+        CSVPrinter printer = new CSVPrinter(out, CSVFormat.RFC4180);
+        List<String> line = new ArrayList<>();
+        for (int i = 1; i <= count; i++) {
+            line.add(columns.getColumnLabel(i));
+        }
+        printer.printRecord(line);
+        while (rows.next()) {
+            line.clear();
+            for (int i = 1; i <= count; i++) {
+                line.add(text(rows.getObject(i)));
+            }
+            printer.printRecord(line);
+        }
+        printer.flush();
+    }
+
+    private void json(ResultSet rows) throws SQLException, IOException {
+        ResultSetMetaData columns = rows.getMetaData();
+        int count = columns.getColumnCount();
+        JsonGenerator json = new JsonFactory().createGenerator(out);
+        json.disable(JsonGenerator.Feature.AUTO_CLOSE_TARGET);
+        json.writeStartArray();
+        while (rows.next()) {
+            json.writeRaw('\n');
+            json.writeStartObject();
+            for (int i = 1; i <= count; i++) {
+                json.writeFieldName(columns.getColumnLabel(i));
+                value(json, rows.getObject(i));
+            }
+            json.writeEndObject();
+        }
+        json.writeRaw('\n');
+        json.writeEndArray();
+        json.writeRaw('\n');
+        json.close();
+    }
+
+    private static void value(JsonGenerator json, Object value) throws IOException, SQLException {
+        switch (value) {
+            case null -> json.writeNull();
+            case Boolean flag -> json.writeBoolean(flag);
+            case BigInteger number -> json.writeNumber(number);
+            case BigDecimal number -> json.writeNumber(number);
+            case Double number -> json.writeNumber(number);
+            case Float number -> json.writeNumber(number);
+            case Number number -> json.writeNumber(number.longValue());
+            default -> json.writeString(text(value));
+        }
+    }
+}

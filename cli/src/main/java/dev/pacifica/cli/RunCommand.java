@@ -1,0 +1,62 @@
+package dev.pacifica.cli;
+
+import dev.pacifica.emulator.machine.InputSource;
+import dev.pacifica.emulator.machine.Machine;
+import dev.pacifica.emulator.machine.Stop;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+
+/** {@code pacifica run}. */
+@Command(
+        name = "run",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = "Run a machine without recording it.",
+        footerHeading = "%nExamples:%n",
+        footer = {
+            "  pacifica run --kernel guests/demo-hypervisor/demo-hypervisor.elf --memory 64M",
+            "  pacifica run --kernel vmlinux --initrd boot.cpio --append console=ttyS0 --memory 512M"
+        })
+final class RunCommand implements Callable<Integer> {
+    private static final long SLICE = 10_000_000;
+
+    @Mixin
+    private MachineOptions options;
+
+    @Override
+    public Integer call() {
+        MachineSetup setup = MachineSetup.of(options);
+        try (SerialPorts serial = SerialPorts.open(options.serial)) {
+            InputSource inputs = serial.inputs();
+            try (Machine machine = setup.build(setup.request(options.kernel), serial, inputs);
+                    Interruption interruption = new Interruption(() -> {
+                        endInput(inputs);
+                        machine.requestPause();
+                    })) {
+                Progress progress = new Progress(!(serial.usesStdio() && Progress.stdoutIsTerminal()));
+                Stop stop = null;
+                while (stop == null
+                        && !interruption.requested()
+                        && machine.clock().retired < options.instructionLimit()) {
+                    stop = machine.run(Math.min(options.instructionLimit(), machine.clock().retired + SLICE));
+                    serial.flush();
+                    progress.report(machine.clock(), -1);
+                }
+                progress.clear();
+                return status(stop, interruption);
+            }
+        }
+    }
+
+    static void endInput(InputSource inputs) {
+        if (inputs instanceof ConsoleInput console) {
+            console.end();
+        }
+    }
+
+    /** The process's status after a run. */
+    static int status(Stop stop, Interruption interruption) {
+        return interruption.requested() ? Pacifica.INTERRUPTED : stop == null ? 0 : stop.status();
+    }
+}

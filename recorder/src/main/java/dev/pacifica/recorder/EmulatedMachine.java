@@ -1,0 +1,57 @@
+package dev.pacifica.recorder;
+
+import dev.pacifica.emulator.machine.Machine;
+import dev.pacifica.emulator.machine.StateReader;
+import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.machine.Stop;
+import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.observe.MachineObserver;
+
+/** The emulator's machine as recorder and replayer see it. */
+public record EmulatedMachine(Machine machine) implements RecordedMachine {
+    @Override
+    public VirtualClock clock() {
+        return machine.clock();
+    }
+
+    @Override
+    public PhysicalMemory memory() {
+        return machine.memory();
+    }
+
+    @Override
+    public int vcpus() {
+        return machine.vcpus();
+    }
+
+    @Override
+    public long register(int vcpu, int index) {
+        return machine.cpu(vcpu).r[index];
+    }
+
+    @Override
+    public long digest(int vcpu) {
+        return machine.cpu(vcpu).digest();
+    }
+
+    @Override
+    public void observe(MachineObserver observer) {
+        machine.observe(observer);
+    }
+
+    @Override
+    public Stop run(long untilInsnCount) {
+        return machine.run(untilInsnCount);
+    }
+
+    @Override
+    public void save(StateWriter out) {
+        machine.save(out);
+    }
+
+    @Override
+    public void load(StateReader in) {
+        machine.load(in);
+    }
+}
