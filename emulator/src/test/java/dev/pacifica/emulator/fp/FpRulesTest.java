@@ -7,6 +7,7 @@ import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.machine.BinaryStateReader;
 import dev.pacifica.emulator.machine.BinaryStateWriter;
 import java.util.HexFormat;
+import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -235,5 +236,46 @@ class FpRulesTest {
         assertThat(other.signExponent).isEqualTo(f.signExponent);
         assertThat(other.xmm).isEqualTo(f.xmm);
         assertThat(other.mxcsr()).isEqualTo(0x9FC0);
+    }
+
+    /** Whatever the bytes and register contents: a result or a guest exception, never a Java exception. */
+    @Test
+    void randomInstructionsNeverEscape() {
+        SplittableRandom random = new SplittableRandom(2026);
+        int[] prefixes = {0x66, 0xF2, 0xF3, 0x48, 0x4F};
+        int executed = 0;
+        for (int n = 0; n < 90_000; n++) {
+            byte[] code = new byte[12];
+            int at = 0;
+            while (random.nextInt(3) == 0 && at < 2) {
+                code[at++] = (byte) prefixes[random.nextInt(prefixes.length)];
+            }
+            if (random.nextInt(3) == 0) {
+                code[at++] = (byte) (0xD8 + random.nextInt(8));
+            } else {
+                code[at++] = 0x0F;
+                int map = random.nextInt(4);
+                if (map < 2) {
+                    code[at++] = (byte) (map == 0 ? 0x38 : 0x3A);
+                }
+            }
+            while (at < code.length) {
+                code[at++] = (byte) random.nextInt();
+            }
+            for (int i = 0; i < 8; i++) {
+                cpu.fpu.significand[i] = random.nextLong() << random.nextInt(64);
+                cpu.fpu.signExponent[i] = random.nextInt(0x10000) >> random.nextInt(3) * 7;
+                cpu.r[i] = random.nextInt(0x3FFF_0000);
+                cpu.fpu.xmm[2 * i] = random.nextLong();
+            }
+            if (random.nextInt(4) == 0) {
+                cpu.fpu.initialise();
+                cpu.fpu.setControl(random.nextInt());
+                cpu.fpu.valid = random.nextInt(0x100);
+                cpu.fpu.setMxcsr(random.nextInt());
+            }
+            executed += runner.runIfHandled(code) ? 1 : 0;
+        }
+        assertThat(executed).isGreaterThan(30_000);
     }
 }

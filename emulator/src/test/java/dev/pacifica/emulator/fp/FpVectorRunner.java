@@ -9,6 +9,7 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import java.util.HexFormat;
 
 /**
@@ -67,6 +68,18 @@ final class FpVectorRunner implements AutoCloseable {
         } catch (GuestException e) {
             return e.vector;
         }
+    }
+
+    /** Executes one instruction if it belongs to the floating-point room; returns whether it does. */
+    boolean runIfHandled(byte[] code) {
+        byte[] window = Arrays.copyOf(code, 16);
+        if (decoder.decode(window, 0, 16, 64, insn) != Decoder.Status.OK
+                || insn.row == null
+                || !FpExecutor.handles(insn.row)) {
+            return false;
+        }
+        run(code, CODE);
+        return true;
     }
 
     private static byte[] part(byte[] record, int from, int count) {
