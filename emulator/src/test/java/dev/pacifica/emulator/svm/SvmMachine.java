@@ -70,7 +70,7 @@ final class SvmMachine implements AutoCloseable {
         host();
         vmcb();
         guestTables();
-        code(HOST_CODE, "0f01d8"); // vmrun
+        code(HOST_CODE, "0f01d8 ebfe"); // vmrun; stay here
     }
 
     /** Four-level tables that map the first 16 MiB to themselves: PML4, PDPT, PD in a row, and a PT for the first 2 MiB if asked. */

@@ -1,0 +1,102 @@
+package dev.pacifica.emulator.svm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** §15.14.1, in a 32-bit guest: TSS selectors 38h (running) and 40h, a task gate 48h to it, IDT vector 30h a task gate too. */
+class TaskSwitchInterceptTest {
+    private static final int OTHER = 0x40;
+    private static final long OTHER_TSS = 0x72000;
+
+    private final SvmMachine machine = new SvmMachine();
+    private final Cpu cpu = machine.cpu;
+
+    @BeforeEach
+    void tasks() {
+        machine.protected32();
+        machine.memory.write64(SvmMachine.GDT + 0x10, 0x00cf_9b00_0000_ffffL);
+        machine.memory.write64(SvmMachine.GDT + 0x38, 0x0000_8b06_2000_0067L);
+        machine.memory.write64(SvmMachine.GDT + OTHER, 0x0000_8907_2000_0067L);
+        machine.memory.write64(SvmMachine.GDT + 0x48, 0x0000_8500_0000_0000L | OTHER << 16);
+        machine.memory.write64(SvmMachine.IDT + 8 * 0x30, 0x0000_e500_0000_0000L | OTHER << 16);
+        machine.memory.write64(SvmMachine.IDT + 8 * 13, 0x0000_8500_0000_0000L | OTHER << 16);
+        machine.intercept(ExitCode.TASK_SWITCH);
+        cpu.segSelector[Cpu.TR] = 0x38;
+        cpu.segAttr[Cpu.TR] = 0x8b;
+        cpu.segBase[Cpu.TR] = SvmMachine.TSS;
+        cpu.segLimit[Cpu.TR] = 0x67;
+    }
+
+    @AfterEach
+    void release() {
+        machine.close();
+    }
+
+    private void run(String hex) {
+        machine.code(SvmMachine.GUEST_CODE, hex);
+        assertThat(machine.vmrunAndRun(1)).isTrue();
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.TASK_SWITCH);
+        assertThat(machine.info1() & 0xffff).isEqualTo(OTHER);
+        assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
+        assertThat(machine.memory.read64(SvmMachine.GDT + OTHER)).as("not marked busy").isEqualTo(0x0000_8907_2000_0067L);
+    }
+
+    @Test
+    void aFarJumpToATss() {
+        run("ea000000004000");
+        assertThat(machine.info2() >>> 32).isEqualTo(1 << 6);
+    }
+
+    @Test
+    void aFarCallThroughATaskGate() {
+        run("9a000000004800");
+        assertThat(machine.info2() >>> 32).isZero();
+    }
+
+    @Test
+    void aSoftwareInterruptThroughATaskGate() {
+        run("cd30");
+        assertThat(machine.info2() >>> 32).isZero();
+        assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isEqualTo(1L << 31 | 4 << 8 | 0x30);
+    }
+
+    @Test
+    void anExceptionWithErrorCode() {
+        machine.put64(VmcbLayout.RAX, 0xfff8);
+        run("8ed8"); // mov ds, ax beyond the GDT
+        assertThat(machine.info2()).as("RF of a fault, error code, and that there is one").isEqualTo(1L << 48 | 1L << 44 | 0xfff8);
+        assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isEqualTo(0xfff8L << 32 | 1L << 31 | 1 << 11 | 3 << 8 | 13);
+    }
+
+    @Test
+    void anIretToTheBackLink() {
+        machine.memory.write64(SvmMachine.GDT + OTHER, 0x0000_8b07_2000_0067L);
+        machine.memory.write(SvmMachine.TSS, 2, OTHER);
+        machine.put64(VmcbLayout.RFLAGS, Cpu.NT | 2);
+        machine.code(SvmMachine.GUEST_CODE, "cf");
+        assertThat(machine.vmrunAndRun(1)).isTrue();
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.TASK_SWITCH);
+        assertThat(machine.info1() & 0xffff).isEqualTo(OTHER);
+        assertThat(machine.info2() >>> 32).isEqualTo(1 << 4);
+    }
+
+    @Test
+    void withoutTheInterceptTheTaskSwitches() {
+        machine.put32(VmcbLayout.INTERCEPT_MISC1, 0);
+        machine.memory.write(OTHER_TSS + 0x20, 4, SvmMachine.GUEST_CODE + 0x100);
+        machine.memory.write(OTHER_TSS + 0x24, 4, 2);
+        for (int segment = 0; segment < 6; segment++) {
+            machine.memory.write(OTHER_TSS + 0x48 + 4 * segment, 2, segment == 1 ? 0x10 : 0x18);
+        }
+        machine.code(SvmMachine.GUEST_CODE, "ea000000004000");
+        machine.vmrun();
+        machine.run(1);
+        assertThat(cpu.guestMode).isTrue();
+        assertThat(cpu.rip).isEqualTo(SvmMachine.GUEST_CODE + 0x100);
+        assertThat(cpu.segSelector[Cpu.TR]).isEqualTo(OTHER);
+    }
+}
