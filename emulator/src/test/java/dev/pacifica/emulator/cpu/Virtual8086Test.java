@@ -1,0 +1,122 @@
+package dev.pacifica.emulator.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.junit.jupiter.api.Test;
+
+/** Virtual-8086 mode and its extensions (APM Vol 2 §8.10, §8.11). */
+class Virtual8086Test {
+    private static final int SEGMENT = 0x900;
+
+    /** In VM86 mode at 900h:0 (= USER_CODE), stack 2000h:1000h, with the given flags beside VM. */
+    private static TestProcessor vm86(int flags) {
+        TestProcessor p = TestProcessor.protectedMode();
+        long esp = TestProcessor.STACK - 36;
+        long[] frame = {0, SEGMENT, Cpu.VM | flags | 2, 0x1000, 0x2000, 0xa00, 0xb00, 0xc00, 0xd00};
+        for (int i = 0; i < frame.length; i++) {
+            p.write(esp + 4 * i, 4, frame[i]);
+        }
+        p.cpu.r[Cpu.RSP] = esp;
+        p.code("cf" /* iretd */).step();
+        return p;
+    }
+
+    @Test
+    void iretEntersVirtual8086Mode() {
+        try (TestProcessor p = vm86(0)) {
+            assertThat(p.cpu.vm86).isTrue();
+            assertThat(p.cpu.cpl).isEqualTo(3);
+            assertThat(p.cpu.codeBits).isEqualTo(16);
+            assertThat(p.cpu.segBase[Cpu.CS]).isEqualTo(0x9000);
+            assertThat(p.cpu.segBase[Cpu.ES]).isEqualTo(0xa000);
+            assertThat(p.cpu.segBase[Cpu.DS]).isEqualTo(0xb000);
+            assertThat(p.cpu.segBase[Cpu.FS]).isEqualTo(0xc000);
+            assertThat(p.cpu.segBase[Cpu.GS]).isEqualTo(0xd000);
+            assertThat(p.cpu.segLimit[Cpu.GS]).isEqualTo(0xffff);
+        }
+    }
+
+    @Test
+    void exceptionLeavesItWithNineWordsAndNullSegments() {
+        try (TestProcessor p = vm86(0)) {
+            p.code("0f 0b").step();
+            assertThat(p.handler()).isEqualTo(GuestException.UD);
+            assertThat(p.cpu.vm86).isFalse();
+            assertThat(p.cpu.r[Cpu.RSP]).isEqualTo(TestProcessor.RING0_STACK - 36);
+            assertThat(p.stack32(0)).isZero();
+            assertThat(p.stack32(1)).isEqualTo(SEGMENT);
+            assertThat(p.stack32(2)).isEqualTo(Cpu.VM | Cpu.RF | 2);
+            assertThat(p.stack32(3)).isEqualTo(0x1000);
+            assertThat(p.stack32(5)).isEqualTo(0xa00);
+            assertThat(p.stack32(8)).isEqualTo(0xd00);
+            assertThat(p.cpu.segSelector[Cpu.DS]).isZero();
+            p.code("cf").step(); // and back
+            assertThat(p.cpu.vm86).isTrue();
+            assertThat(p.cpu.segBase[Cpu.DS]).isEqualTo(0xb000);
+        }
+    }
+
+    @Test
+    void sensitiveInstructionsNeedIopl3() {
+        for (String code : new String[] {"fa", "fb", "9c", "9d", "cd 30", "cf"}) {
+            try (TestProcessor p = vm86(0)) {
+                p.code(code).step();
+                assertThat(p.handler()).as(code).isEqualTo(GuestException.GP);
+            }
+        }
+        try (TestProcessor p = vm86(Cpu.IOPL)) {
+            p.gate(0x30, TestProcessor.CODE0, TestProcessor.HANDLERS + 0x300, 0xee);
+            p.code("fb" /* sti */ + "cd 30");
+            p.step(2);
+            assertThat(p.handler()).isEqualTo(0x30);
+            assertThat(p.stack32(2)).isEqualTo(Cpu.VM | Cpu.IOPL | Cpu.IF | 2);
+        }
+    }
+
+    @Test
+    void extensionsVirtualiseIf() {
+        try (TestProcessor p = vm86(0)) {
+            p.cpu.cr4 = Cpu.CR4_VME;
+            p.code("fb" /* sti */ + "9c" /* pushf */ + "fa" /* cli */);
+            p.step();
+            assertThat(p.cpu.rflags() & (Cpu.VIF | Cpu.IF)).isEqualTo(Cpu.VIF);
+            p.step();
+            assertThat(p.stack16(0)).isEqualTo(Cpu.IF | Cpu.IOPL | 2);
+            p.step();
+            assertThat(p.cpu.rflags() & Cpu.VIF).isZero();
+        }
+    }
+
+    @Test
+    void extensionsRedirectInterruptsToTheIvt() {
+        try (TestProcessor p = vm86(Cpu.VIF)) {
+            p.cpu.cr4 = Cpu.CR4_VME;
+            // the redirection bitmap lies below the I/O map; bit clear: 8086 handler
+            p.descriptor(TestProcessor.TSS_SELECTOR, TestProcessor.TSS, 0xfff, 0x08b);
+            p.cpu.segLimit[Cpu.TR] = 0xfff;
+            p.write(TestProcessor.TSS + 0x66, 2, 0x88);
+            p.write(4 * 0x30, 2, 0x40);
+            p.write(4 * 0x30 + 2, 2, 0x600);
+            p.code("cd 30").step();
+            assertThat(p.cpu.vm86).isTrue();
+            assertThat(p.cpu.segBase[Cpu.CS]).isEqualTo(0x6000);
+            assertThat(p.cpu.rip).isEqualTo(0x40);
+            assertThat(p.stack16(0)).isEqualTo(2);
+            assertThat(p.stack16(2)).isEqualTo(Cpu.IF | Cpu.IOPL | 2);
+            assertThat(p.cpu.rflags() & Cpu.VIF).isZero();
+        }
+    }
+
+    @Test
+    void portsAreCheckedAgainstTheBitmapAtAnyIopl() {
+        try (TestProcessor p = vm86(Cpu.IOPL)) {
+            p.cpu.segLimit[Cpu.TR] = 0x68 + 0x20; // the map covers ports below 100h
+            p.write(TestProcessor.TSS + 0x68 + (0x60 >> 3), 1, 1); // port 60h denied
+            p.code("e4 61" /* in al, 61h */ + "e4 60" /* in al, 60h */);
+            p.step();
+            assertThat(p.cpu.rip).isEqualTo(2);
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.GP);
+        }
+    }
+}
