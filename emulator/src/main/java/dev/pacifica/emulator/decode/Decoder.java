@@ -91,7 +91,8 @@ public final class Decoder {
         for (InstructionRow wide : rows) {
             if (wide.needsRexW || wide.needsRexB) {
                 for (InstructionRow plain : rows) {
-                    if (!plain.needsRexW && !plain.needsRexB && plain.prefixClass == wide.prefixClass && plain.reg == wide.reg) {
+                    boolean samePrefix = plain.prefixClass == wide.prefixClass || wide.needsRexB; // F3 does not make XCHG r8 a PAUSE
+                    if (!plain.needsRexW && !plain.needsRexB && samePrefix && plain.reg == wide.reg) {
                         rexRow[plain.id] = (short) (offered(wide, features) ? wide.id + 1 : -1);
                     }
                 }
@@ -260,7 +261,7 @@ public final class Decoder {
                     return ranOut;
                 }
             }
-            if (row.narrowReg || row.ignoresMod) {
+            if (row.namedRegister) {
                 if (!specialRegisterExists(row, out, lock)) {
                     return undefined(out, p - offset);
                 }

@@ -130,6 +130,9 @@ public final class InstructionRow {
 
     final boolean narrowRm;
 
+    /** Whether a segment, control or debug register is named that may not exist. */
+    final boolean namedRegister;
+
     /** Whether the low bits of the opcode name a general register. */
     final boolean opcodeRegister;
 
@@ -217,6 +220,7 @@ public final class InstructionRow {
         boolean ignore = false;
         boolean smallReg = false;
         boolean smallRm = false;
+        boolean segment = false;
         ImmediateForm immediate = ImmediateForm.NONE;
         for (Operand operand : operands) {
             modRm |= operand.usesRm() || operand.usesReg();
@@ -226,6 +230,7 @@ public final class InstructionRow {
                 case CONTROL, DEBUG -> ignore = true;
                 default -> {}
             }
+            segment |= operand.kind() == Operand.Kind.SEGMENT;
             smallReg |= operand.kind() == Operand.Kind.MMX || operand.kind() == Operand.Kind.SEGMENT;
             smallRm |= operand.kind() == Operand.Kind.MMX_RM
                     || operand.kind() == Operand.Kind.MMX_OR_MEMORY
@@ -239,7 +244,8 @@ public final class InstructionRow {
         ignoresMod = ignore;
         memoryOnly = memory && !ignore;
         registerOnly = register && !ignore;
-        narrowReg = smallReg;
+        narrowReg = smallReg || r >= 0;
+        namedRegister = ignore || segment;
         narrowRm = smallRm;
         immediateForm = immediate;
         sizeRule = sizeRule(column[3], prefixClass >= 0);

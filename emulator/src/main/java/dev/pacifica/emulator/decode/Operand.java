@@ -113,7 +113,7 @@ public record Operand(String letters, Kind kind, Width width, Width memoryWidth,
                 case V -> operandSize;
                 case Z -> Math.min(operandSize, 4);
                 case Y -> Math.max(operandSize, 4);
-                case P -> operandSize + 2;
+                case P -> Math.min(operandSize, 4) + 2;
                 case A -> 2 * operandSize;
                 case S -> operandSize == 8 ? 10 : 6;
                 default -> bytes;
