@@ -217,14 +217,17 @@ public final class EventDelivery implements Stateful {
     /** Shutdown after a triple fault or a failed #VMEXIT: only INIT or a reset ends it. */
     public void enterShutdown() {
         cpu.activity = Cpu.SHUTDOWN;
-        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+        cpu.attention |= Cpu.ATTENTION_STOP;
         if (cpu.observer != null) {
             cpu.observer.halt(cpu.id, Cpu.SHUTDOWN);
         }
     }
 
     private void wake() {
-        cpu.activity = Cpu.RUNNING;
+        if (cpu.activity != Cpu.RUNNING) {
+            cpu.activity = Cpu.RUNNING;
+            cpu.attention &= ~Cpu.ATTENTION_STOP;
+        }
     }
 
     /**
@@ -244,9 +247,6 @@ public final class EventDelivery implements Stateful {
         }
         if (stepNeeded() || breakpoints.pending()) {
             cpu.attention |= Cpu.ATTENTION_DEBUG;
-        }
-        if (cpu.activity == Cpu.MWAITING) {
-            cpu.attention |= Cpu.ATTENTION_INTERRUPT; // another processor may write the monitored line at any time
         }
         return taken;
     }

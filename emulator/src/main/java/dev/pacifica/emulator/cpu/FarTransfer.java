@@ -19,8 +19,10 @@ final class FarTransfer {
         int selector;
         if (insn.memory) {
             long at = Operands.offset(cpu, insn);
-            offset = Operands.read(cpu, insn.segment, at, insn.operandSize);
-            selector = cpu.read16(insn.segment, Operands.truncate(at + insn.operandSize, insn.addressSize)) & 0xffff;
+            // REX.W widens what CALL pushes, but not the offset in memory.
+            int width = Math.min(insn.operandSize, 4);
+            offset = Operands.read(cpu, insn.segment, at, width);
+            selector = cpu.read16(insn.segment, Operands.truncate(at + width, insn.addressSize)) & 0xffff;
         } else {
             offset = Operands.truncate(insn.imm, insn.operandSize);
             selector = (int) insn.imm2 & 0xffff;

@@ -55,6 +55,9 @@ final class FastSystemCalls {
         if ((cpu.efer & Cpu.EFER_SCE) == 0) {
             throw cpu.fault(GuestException.UD);
         }
+        if (cpu.cpl != 0) {
+            throw cpu.fault(GuestException.GP, 0);
+        }
         int base = (int) (cpu.msrs.star >>> 48);
         if (cpu.mode64 && insn.rexW) {
             flat(cpu, Cpu.CS, base + 16 | 3, CODE64 | DPL3);

@@ -73,10 +73,10 @@ final class IoInstructions {
         int width = insn.addressSize;
         boolean repeated = insn.rep != 0;
         int port = (int) cpu.r[Cpu.RDX] & 0xffff;
+        checkPermission(cpu, port, size); // also for a count of zero
         if (repeated && Operands.truncate(cpu.r[Cpu.RCX], width) == 0) {
             return SystemInstructions.NEXT;
         }
-        checkPermission(cpu, port, size);
         if (exits(cpu, insn, port, size, in, true)) {
             return SystemInstructions.JUMPED;
         }

@@ -199,8 +199,7 @@ final class SegmentInstructions {
         int source = (int) cpu.r[insn.reg] & 3;
         if (insn.memory) {
             long at = Operands.offset(cpu, insn);
-            cpu.mmu.probeWrite(cpu.linear(insn.segment, at, 2, true), 2);
-            int selector = cpu.read16(insn.segment, at) & 0xffff;
+            int selector = cpu.read16(insn.segment, at) & 0xffff; // written only if it changes
             boolean raise = (selector & 3) < source;
             if (raise) {
                 cpu.write16(insn.segment, at, selector & ~3 | source);

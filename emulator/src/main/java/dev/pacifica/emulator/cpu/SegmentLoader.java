@@ -278,6 +278,8 @@ final class SegmentLoader {
                 boolean conforming = (attr & 0xc) == 0xc;
                 if ((attr & Cpu.ATTR_P) != 0 && !conforming && (attr >> 5 & 3) < cpl) {
                     fillNull(cpu, segment, 0);
+                } else if (isNull(cpu.segSelector[segment])) {
+                    cpu.segSelector[segment] = 0; // a null selector loses its RPL
                 }
             }
         }

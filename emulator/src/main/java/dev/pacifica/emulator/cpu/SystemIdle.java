@@ -16,7 +16,7 @@ final class SystemIdle {
 
     private static int idle(Cpu cpu, int activity) {
         cpu.activity = activity;
-        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+        cpu.attention |= Cpu.ATTENTION_STOP | Cpu.ATTENTION_INTERRUPT;
         if (cpu.observer != null) {
             cpu.observer.halt(cpu.id, activity);
         }
@@ -31,7 +31,15 @@ final class SystemIdle {
         return idle(cpu, Cpu.HALTED);
     }
 
+    /** Undefined in user mode, as long as MonMwaitUserEn is not offered. */
+    private static void checkPrivilege(Cpu cpu) {
+        if (cpu.cpl != 0) {
+            throw cpu.fault(GuestException.UD);
+        }
+    }
+
     static int monitor(Cpu cpu, Insn insn) {
+        checkPrivilege(cpu);
         checkExtensions(cpu, cpu.r[Cpu.RCX] & 0xffff_ffffL, 0);
         if (cpu.guestMode && cpu.svm.intercepted(EXIT_MONITOR)) {
             cpu.svm.exit(EXIT_MONITOR, 0, 0);
@@ -47,6 +55,7 @@ final class SystemIdle {
     }
 
     static int mwait(Cpu cpu) {
+        checkPrivilege(cpu);
         checkExtensions(cpu, cpu.r[Cpu.RCX] & 0xffff_ffffL, 1);
         boolean waits = cpu.monitorArmed && !monitoredLineChanged(cpu);
         if (cpu.guestMode) {

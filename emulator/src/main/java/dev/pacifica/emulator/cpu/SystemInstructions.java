@@ -27,7 +27,7 @@ public final class SystemInstructions {
             case VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT, INVLPGA -> {
                 return cpu.svm.execute(insn); // which checks EFER.SVME before CPL
             }
-            case CLAC, STAC, SYSRET -> {} // other faults come before that of CPL
+            case CLAC, STAC, SYSRET, MONITOR, MWAIT -> {} // other faults come before that of CPL
             default -> {
                 if (insn.row.cpl == 0 && cpu.cpl != 0) {
                     throw cpu.fault(GuestException.GP, 0);
