@@ -73,8 +73,9 @@ final class StringInstructions {
                 advance(cpu, insn, Cpu.RDI, 1);
             }
             default -> {
-                long a = Operands.load(cpu, source(cpu, insn, size), size);
+                // ES:rDI is read first.
                 long b = Operands.load(cpu, destination(cpu, insn, size, false), size);
+                long a = Operands.load(cpu, source(cpu, insn, size), size);
                 Alu.sub(cpu, size, a, b);
                 advance(cpu, insn, Cpu.RSI, 1);
                 advance(cpu, insn, Cpu.RDI, 1);
@@ -116,15 +117,13 @@ final class StringInstructions {
         if (n <= 1) {
             return 0;
         }
-        long from = 0;
-        if (usesSource) {
-            from = cpu.mmu.hostForRead(source);
-            if (from == 0) {
-                return 0;
-            }
+        // What faults first is as in iterate().
+        long to = write ? 0 : cpu.mmu.hostForRead(destination);
+        long from = usesSource ? cpu.mmu.hostForRead(source) : 0;
+        if (write) {
+            to = cpu.mmu.hostForWrite(destination);
         }
-        long to = write ? cpu.mmu.hostForWrite(destination) : cpu.mmu.hostForRead(destination);
-        if (to == 0) {
+        if (to == 0 || usesSource && from == 0) {
             return 0;
         }
         switch (operation) {
