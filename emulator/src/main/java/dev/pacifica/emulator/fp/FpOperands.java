@@ -55,16 +55,18 @@ final class FpOperands {
 
     /** Reads 16 bytes from memory into the source scratch. */
     static void read128(Cpu cpu, Insn insn, boolean aligned) {
-        long va = cpu.linear(insn.segment, effectiveAddress(cpu, insn), 16, false);
-        checkAlignment(cpu, va, aligned);
+        long offset = effectiveAddress(cpu, insn);
+        checkAlignment(cpu, insn.segment, offset, aligned);
+        long va = cpu.linear(insn.segment, offset, 16, false);
         long low = cpu.mmu.read64(va);
         cpu.fpu.sourceHigh = cpu.mmu.read64(next(cpu, va, 8));
         cpu.fpu.sourceLow = low;
     }
 
     static void write128(Cpu cpu, Insn insn, long low, long high, boolean aligned) {
-        long va = cpu.linear(insn.segment, effectiveAddress(cpu, insn), 16, true);
-        checkAlignment(cpu, va, aligned);
+        long offset = effectiveAddress(cpu, insn);
+        checkAlignment(cpu, insn.segment, offset, aligned);
+        long va = cpu.linear(insn.segment, offset, 16, true);
         if ((va & 15) != 0) {
             cpu.mmu.probeWrite(va, 16);
         }
@@ -72,9 +74,13 @@ final class FpOperands {
         cpu.mmu.write64(next(cpu, va, 8), high);
     }
 
-    private static void checkAlignment(Cpu cpu, long va, boolean aligned) {
-        if (aligned && (va & 15) != 0) {
-            throw cpu.fault(GuestException.GP, 0);
+    /** Comes before the check for a canonical address. */
+    private static void checkAlignment(Cpu cpu, int segment, long offset, boolean aligned) {
+        if (aligned) {
+            long va = cpu.mode64 && segment < Cpu.FS ? offset : cpu.segBase[segment] + offset;
+            if ((va & 15) != 0) {
+                throw cpu.fault(GuestException.GP, 0);
+            }
         }
     }
 

@@ -64,7 +64,10 @@ final class SseMove {
             }
             case MASKMOVDQU -> storeMasked(
                     cpu, insn, f.xmm[2 * insn.reg], f.xmm[2 * insn.reg + 1], f.xmm[2 * insn.rm], f.xmm[2 * insn.rm + 1]);
-            default -> f.valid = 0; // EMMS
+            default -> { // EMMS
+                f.top = 0;
+                f.valid = 0;
+            }
         }
     }
 

@@ -159,7 +159,7 @@ final class X87Transfer {
         return (f.control() & IE) != 0;
     }
 
-    /** Whether a store's exceptions let it write memory: an unmasked overflow or underflow does not, unlike for registers. */
+    /** Whether a store's exceptions let it write memory (where they do not, memory that cannot be written faults all the same): an unmasked overflow or underflow does not, unlike for registers. */
     private static boolean writes(FpuState f, int flags) {
         return (flags & ~f.control() & (FloatContext.PRE_COMPUTATION | OE | UE)) == 0;
     }
@@ -181,6 +181,8 @@ final class X87Transfer {
             } else {
                 FpOperands.write32(cpu, insn, (int) bits);
             }
+        } else {
+            X87Control.writable(cpu, insn, dbl ? 8 : 4);
         }
         if (empty) {
             return f.stackUnderflow();
@@ -200,6 +202,8 @@ final class X87Transfer {
         if (f.isEmpty(0)) {
             if (maskedInvalid(f)) {
                 writeTen(cpu, insn, INDEFINITE_SIG, INDEFINITE_SE);
+            } else {
+                X87Control.writable(cpu, insn, 10);
             }
             return f.stackUnderflow();
         }
@@ -240,6 +244,8 @@ final class X87Transfer {
                 case 32 -> FpOperands.write32(cpu, insn, (int) value);
                 default -> FpOperands.write64(cpu, insn, value);
             }
+        } else {
+            X87Control.writable(cpu, insn, bits / 8);
         }
         if (empty) {
             return f.stackUnderflow();
@@ -273,6 +279,8 @@ final class X87Transfer {
         boolean written = empty ? maskedInvalid(f) : writes(f, c.flags);
         if (written) {
             writeTen(cpu, insn, low, high);
+        } else {
+            X87Control.writable(cpu, insn, 10);
         }
         if (empty) {
             return f.stackUnderflow();
