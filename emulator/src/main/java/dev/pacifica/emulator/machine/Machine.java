@@ -2,7 +2,6 @@ package dev.pacifica.emulator.machine;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
-import dev.pacifica.emulator.cpu.Reset;
 import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.boot.BootRequest;
 import dev.pacifica.emulator.boot.KernelLoader;
@@ -51,11 +50,6 @@ public final class Machine implements Stateful, AutoCloseable {
             interpreters.add(new Interpreter(cpu, decoder));
         }
         devices = new PcDevices(clock, memory, ports, cpus, config.rtcBase(), this::serialOutput, this::end);
-        for (Cpu cpu : cpus) {
-            cpu.processors = config.cpus();
-            Reset.powerOn(cpu);
-            cpu.msrs.asFirmwareLeavesThem();
-        }
     }
 
     public MachineConfig config() {
@@ -133,9 +127,6 @@ public final class Machine implements Stateful, AutoCloseable {
                 long before = clock.retired;
                 interpreters.get(i).run(end);
                 idle &= clock.retired == before && cpu.activity != Cpu.RUNNING;
-                if (cpu.activity == Cpu.SHUTDOWN) {
-                    end(StopRequest.RESET, 0); // the chipset resets the machine after a triple fault
-                }
             }
             if (idle && stop == null) {
                 skipIdleTime();
