@@ -263,7 +263,7 @@ TEST(breakpoint, eight_bytes)
     *(volatile u8 *)(scratch + 24) = 1;
     EXPECT_EQ(hit_count, 1);
 }
-TEST(breakpoint, two_at_once)
+TEST_QEMU_FAILS(breakpoint, two_at_once, "QEMU 7.2 reports the first alone (APM 2 §13.1.1.2)")
 {
     watch_debug();
     breakpoint(0, scratch + 16, BREAK_WRITE, 1);

@@ -204,6 +204,8 @@ static void put_in_order(void)
     write_cr0(first_cr0);
     write_cr4(first_cr4);
     write_cr8(0);
+    u32 mxcsr = 0x1f80;
+    __asm__ volatile("fninit; ldmxcsr %0" ::"m"(mxcsr));
     wrmsr(MSR_EFER, first_efer);
     write_cr3((u64)boot_pml4);
 
