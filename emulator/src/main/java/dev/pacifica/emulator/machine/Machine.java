@@ -198,6 +198,8 @@ public final class Machine implements Stateful, AutoCloseable {
         clock.save(out);
         for (Cpu cpu : cpus) {
             cpu.save(out);
+            cpu.svm.save(out);
+            cpu.mmu.save(out);
         }
         devices.save(out);
     }
@@ -208,6 +210,8 @@ public final class Machine implements Stateful, AutoCloseable {
         clock.load(in);
         for (Cpu cpu : cpus) {
             cpu.load(in);
+            cpu.svm.load(in);
+            cpu.mmu.load(in);
         }
         devices.load(in);
         stop = null;
