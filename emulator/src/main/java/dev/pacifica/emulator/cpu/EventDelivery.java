@@ -427,6 +427,7 @@ public final class EventDelivery implements Stateful {
      * was set (§15.5.1).
      */
     public void worldLeft(boolean hostTrapFlag) {
+        repInterrupted = false;
         breakpoints.discard();
         if (hostTrapFlag) {
             breakpoints.singleStepped();

@@ -142,10 +142,6 @@ final class HostState {
         return (cr0 & Cpu.CR0_PG) != 0 && (cr4 & Cpu.CR4_PAE) != 0 && (efer & Cpu.EFER_LMA) == 0;
     }
 
-    long cr3() {
-        return cr3;
-    }
-
     /** Only a host that waits for a #VMEXIT is state; what an earlier one left behind is not. */
     void save(StateWriter out) {
         out.flag("hostWaits", valid);

@@ -341,6 +341,22 @@ class WorldSwitchTest {
     }
 
     @Test
+    void aPaeHostWithIllegalPageDirectoryPointersShutsDown() {
+        for (long entry : new long[] {0x71001, 0x71003}) {
+            try (SvmMachine pae = new SvmMachine()) {
+                pae.cpu.efer = Cpu.EFER_SVME;
+                pae.cpu.cr3 = 0x70000;
+                pae.cpu.segAttr[Cpu.CS] = SvmMachine.CODE32;
+                pae.cpu.updateMode();
+                pae.vmrun();
+                pae.memory.write64(0x70018, entry);
+                pae.svm.exit(ExitCode.HLT, 0, 0);
+                assertThat(pae.cpu.activity).isEqualTo(entry == 0x71001 ? Cpu.RUNNING : Cpu.SHUTDOWN);
+            }
+        }
+    }
+
+    @Test
     void theObserverCountsGuestInstructions() {
         Recorder recorder = new Recorder();
         cpu.observer = recorder;
