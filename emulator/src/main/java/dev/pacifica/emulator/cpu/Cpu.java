@@ -108,7 +108,7 @@ public final class Cpu implements Stateful {
     /** A mode, RIP stream or translation context changed: look up everything anew (VMRUN, #VMEXIT, mode switch). */
     public static final int ATTENTION_CONTEXT = 2;
 
-    /** The processor halted, shut down or the machine is to stop. */
+    /** The machine is to stop, whatever its processors do. A processor that halts only leaves {@link #RUNNING}. */
     public static final int ATTENTION_STOP = 4;
 
     /** The next instruction must be executed singly, between {@link EventDelivery#beforeInstruction} and {@link EventDelivery#afterInstruction}. */

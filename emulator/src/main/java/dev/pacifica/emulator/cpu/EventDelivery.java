@@ -217,17 +217,14 @@ public final class EventDelivery implements Stateful {
     /** Shutdown after a triple fault or a failed #VMEXIT: only INIT or a reset ends it. */
     public void enterShutdown() {
         cpu.activity = Cpu.SHUTDOWN;
-        cpu.attention |= Cpu.ATTENTION_STOP;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         if (cpu.observer != null) {
             cpu.observer.halt(cpu.id, Cpu.SHUTDOWN);
         }
     }
 
     private void wake() {
-        if (cpu.activity != Cpu.RUNNING) {
-            cpu.activity = Cpu.RUNNING;
-            cpu.attention &= ~Cpu.ATTENTION_STOP;
-        }
+        cpu.activity = Cpu.RUNNING;
     }
 
     /**
@@ -247,6 +244,9 @@ public final class EventDelivery implements Stateful {
         }
         if (stepNeeded() || breakpoints.pending()) {
             cpu.attention |= Cpu.ATTENTION_DEBUG;
+        }
+        if (cpu.activity == Cpu.MWAITING) {
+            cpu.attention |= Cpu.ATTENTION_INTERRUPT; // another processor may write the monitored line at any time
         }
         return taken;
     }

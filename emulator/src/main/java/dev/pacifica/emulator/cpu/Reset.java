@@ -38,7 +38,7 @@ public final class Reset {
         boolean bootProcessor = cpu.apic == null || (cpu.apic.base() & 1 << 8) != 0;
         if (!bootProcessor) {
             cpu.activity = Cpu.WAIT_FOR_SIPI;
-            cpu.attention |= Cpu.ATTENTION_STOP;
+            cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         }
         cpu.updateMode();
     }
@@ -52,7 +52,6 @@ public final class Reset {
         cpu.segBase[Cpu.CS] = (long) vector << 12;
         cpu.rip = 0;
         cpu.activity = Cpu.RUNNING;
-        cpu.attention &= ~Cpu.ATTENTION_STOP;
         cpu.updateMode();
     }
 
@@ -85,7 +84,6 @@ public final class Reset {
         cpu.cpl = 0;
         cpu.setRflags(2);
         cpu.activity = Cpu.RUNNING;
-        cpu.attention &= ~Cpu.ATTENTION_STOP;
         cpu.interruptShadow = false;
         cpu.stackShadow = false;
         cpu.nmiBlocked = false;

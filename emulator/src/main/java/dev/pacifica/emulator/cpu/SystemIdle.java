@@ -16,7 +16,7 @@ final class SystemIdle {
 
     private static int idle(Cpu cpu, int activity) {
         cpu.activity = activity;
-        cpu.attention |= Cpu.ATTENTION_STOP | Cpu.ATTENTION_INTERRUPT;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         if (cpu.observer != null) {
             cpu.observer.halt(cpu.id, activity);
         }
