@@ -11,6 +11,7 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef unsigned long word; /* as wide as a register */
 
 #define PAGE 4096ull
 #define BIT(n) (1ull << (n))
@@ -36,12 +37,14 @@ enum {
 /* What debug-exit port 0xf4 is told: the process ends with status (value << 1) | 1. */
 enum { EXIT_SUCCESS = 0x10, EXIT_FAILURE = 0x11 };
 
+#ifdef __x86_64__
 /* The stack as an interrupt stub leaves it. */
 struct interrupt_frame {
     u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
     u64 vector, error, rip, cs, rflags, rsp, ss;
 };
 typedef void interrupt_handler(struct interrupt_frame *frame);
+#endif
 
 /* runtime.c */
 void *memset(void *to, int value, size_t count);
@@ -60,11 +63,13 @@ void put_char(char c);
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void print_list(const char *format, va_list arguments);
 
+#ifdef __x86_64__
 /* interrupts.c */
 void interrupts_init(void);
 void on_interrupt(u8 vector, interrupt_handler *handler);
 void unexpected_interrupt(struct interrupt_frame *frame) __attribute__((noreturn));
 extern u64 idt[512];
+#endif
 
 static inline void outb(u16 port, u8 value) { __asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port)); }
 static inline void outw(u16 port, u16 value) { __asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port)); }
@@ -99,21 +104,23 @@ static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
 }
 
 #define CONTROL_REGISTER(n)                                                                                     \
-    static inline u64 read_cr##n(void) { u64 v; __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)::"memory"); return v; } \
-    static inline void write_cr##n(u64 v) { __asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory"); }
+    static inline word read_cr##n(void) { word v; __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)::"memory"); return v; } \
+    static inline void write_cr##n(word v) { __asm__ volatile("mov %0, %%cr" #n ::"r"(v) : "memory"); }
 CONTROL_REGISTER(0)
 CONTROL_REGISTER(2)
 CONTROL_REGISTER(3)
 CONTROL_REGISTER(4)
+#ifdef __x86_64__
 CONTROL_REGISTER(8)
+#endif
 
-static inline u64 read_flags(void) { u64 v; __asm__ volatile("pushfq; pop %0" : "=r"(v)::"memory"); return v; }
+static inline word read_flags(void) { word v; __asm__ volatile("pushf; pop %0" : "=r"(v)::"memory"); return v; }
 static inline void cli(void) { __asm__ volatile("cli" ::: "memory"); }
 static inline void sti(void) { __asm__ volatile("sti" ::: "memory"); }
 static inline void cpu_relax(void) { __asm__ volatile("pause" ::: "memory"); }
-static inline void invlpg(u64 address) { __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory"); }
+static inline void invlpg(word address) { __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory"); }
 
-#define APIC 0xfee00000ull
+#define APIC 0xfee00000ul
 static inline u32 apic_read(u32 at) { return *(volatile u32 *)(APIC + at); }
 static inline void apic_write(u32 at, u32 value) { *(volatile u32 *)(APIC + at) = value; }
 enum { APIC_ID = 0x20, APIC_TPR = 0x80, APIC_EOI = 0xb0, APIC_SPURIOUS = 0xf0, APIC_ICR = 0x300, APIC_ICR_HIGH = 0x310,

@@ -37,8 +37,8 @@ bool equal(const char *a, const char *b)
 
 const char *command_line(void)
 {
-    const u32 *info = (const u32 *)(u64)multiboot_info;
-    return info && (info[0] & 4) ? (const char *)(u64)info[4] : "";
+    const u32 *info = (const u32 *)(word)multiboot_info;
+    return info && (info[0] & 4) ? (const char *)(word)info[4] : "";
 }
 
 const char *option_text(const char *name)
