@@ -53,6 +53,6 @@ final class TextTable {
                     .maxWidth(WIDEST, OverflowBehaviour.NEWLINE)
                     .with(row -> row.get(index)));
         }
-        return AsciiTable.getTable(AsciiTable.BASIC_ASCII_NO_OUTSIDE_BORDER, rows, columns);
+        return AsciiTable.getTable(AsciiTable.BASIC_ASCII_NO_DATA_SEPARATORS_NO_OUTSIDE_BORDER, rows, columns);
     }
 }

@@ -104,6 +104,8 @@ final class BlockLog {
                 for (Path file : files) {
                     cutTail(file);
                 }
+                // Only who appends needs it.
+                Files.deleteIfExists(folder.resolve("metadata.cq4t"));
             } catch (IOException e) {
                 throw new TraceException(folder + ": " + e.getMessage(), e);
             }
