@@ -22,7 +22,7 @@ import java.util.List;
  */
 public final class Replay {
     /** Where a replay begins. */
-    public static final int POWER_ON = -1;
+    public static final int POWER_ON = Integer.MIN_VALUE;
 
     private static final long SLICE = 20_000_000;
 

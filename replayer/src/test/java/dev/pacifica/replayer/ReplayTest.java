@@ -98,8 +98,8 @@ class ReplayTest {
         assertThat(manifest.checkpoints()).hasSize(5);
         assertThat(manifest.end().events()).isGreaterThan(5000);
         assertThat(manifest.end().inputs()).isGreaterThan(5);
-        for (int from = Replay.POWER_ON; from < 5; from++) {
-            Replay.Result result = replay(trace(), _ -> {}).run(from, Long.MAX_VALUE);
+        for (int from = -1; from < 5; from++) {
+            Replay.Result result = replay(trace(), _ -> {}).run(from < 0 ? Replay.POWER_ON : from, Long.MAX_VALUE);
             assertThat(result.divergence()).as("from %d", from).isNull();
             long before = from < 0 ? 0 : manifest.checkpoints().get(from).events();
             assertThat(result.events()).isEqualTo(manifest.end().events() - before);
@@ -177,8 +177,8 @@ class ReplayTest {
         assertThat(reader.manifest().end()).isNull();
         TraceReader.Extent extent = reader.extent();
         assertThat(extent.insnCount()).isBetween(EVERY + 12_000, EVERY + 13_000);
-        for (int from = Replay.POWER_ON; from < reader.manifest().checkpoints().size(); from++) {
-            Replay.Result result = replay(copy, _ -> {}).run(from, Long.MAX_VALUE);
+        for (int from = -1; from < reader.manifest().checkpoints().size(); from++) {
+            Replay.Result result = replay(copy, _ -> {}).run(from < 0 ? Replay.POWER_ON : from, Long.MAX_VALUE);
             assertThat(result.divergence()).isNull();
             assertThat(result.toInsnCount()).isGreaterThanOrEqualTo(extent.insnCount());
         }

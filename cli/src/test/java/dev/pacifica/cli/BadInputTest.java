@@ -1,0 +1,180 @@
+package dev.pacifica.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.RandomAccessFile;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
+
+/** Each mistake gets exactly one line on standard error that says what is wrong, and status 2. */
+class BadInputTest {
+    @TempDir
+    Path folder;
+
+    private Path guest;
+
+    @BeforeEach
+    void writeGuest() throws IOException {
+        guest = new TinyGuest().exit(0).write(folder.resolve("guest.bin"));
+    }
+
+    private String refused(Object... args) {
+        StringWriter err = new StringWriter();
+        StringWriter out = new StringWriter();
+        CommandLine command = Pacifica.commandLine()
+                .setErr(new PrintWriter(err, true))
+                .setOut(new PrintWriter(out, true));
+        String[] words = Stream.of(args).map(String::valueOf).toArray(String[]::new);
+        assertThat(command.execute(words)).as(String.join(" ", words)).isEqualTo(2);
+        assertThat(out.toString()).isEmpty();
+        assertThat(err.toString()).startsWith("pacifica: ").endsWith("\n");
+        assertThat(err.toString().strip()).doesNotContain("\n");
+        return err.toString().strip().substring("pacifica: ".length());
+    }
+
+    private String recordRefused(Object... more) {
+        Object[] base = {"record", "-o", folder.resolve("new.pacifica"), "--serial", "null"};
+        String message = refused(Stream.of(base, more).flatMap(Stream::of).toArray());
+        assertThat(folder.resolve("new.pacifica")).doesNotExist();
+        return message;
+    }
+
+    private Path trace() {
+        Path trace = folder.resolve("t.pacifica");
+        int status = Pacifica.commandLine()
+                .execute(
+                        "record",
+                        "-o",
+                        trace.toString(),
+                        "--kernel",
+                        guest.toString(),
+                        "--load",
+                        TinyGuest.LOAD,
+                        "--memory",
+                        "16M",
+                        "--serial",
+                        "null");
+        assertThat(status).isEqualTo(1);
+        return trace;
+    }
+
+    @Test
+    void aMissingFile() {
+        assertThat(recordRefused("--kernel", folder.resolve("nothing"))).isEqualTo(folder.resolve("nothing") + ": no such file");
+        assertThat(recordRefused("--kernel", guest, "--load", "0x7c00", "--initrd", folder.resolve("nothing")))
+                .isEqualTo(folder.resolve("nothing") + ": no such file");
+    }
+
+    @Test
+    void notAKernelAndATruncatedOne() throws IOException {
+        Path text = Files.writeString(folder.resolve("text"), "no kernel\n".repeat(1000));
+        assertThat(recordRefused("--kernel", text)).startsWith(text + ": is not a kernel");
+        byte[] elf;
+        try (var in = BadInputTest.class.getResourceAsStream("demo-hypervisor.elf")) {
+            elf = in.readAllBytes();
+        }
+        Path cut = Files.write(folder.resolve("cut.elf"), Arrays.copyOf(elf, elf.length / 2));
+        assertThat(recordRefused("--kernel", cut)).startsWith(cut.toString());
+    }
+
+    @Test
+    void anInitialRamdiskLargerThanMemory() throws IOException {
+        Path large = folder.resolve("large.cpio");
+        try (var file = new RandomAccessFile(large.toFile(), "rw")) {
+            file.setLength(100 << 20);
+        }
+        Path kernel = folder.resolve("demo.elf");
+        try (var in = BadInputTest.class.getResourceAsStream("demo-hypervisor.elf")) {
+            Files.copy(in, kernel);
+        }
+        assertThat(recordRefused("--kernel", kernel, "--memory", "32M", "--initrd", large))
+                .startsWith(large.toString())
+                .contains("memory");
+    }
+
+    @Test
+    void unknownOptionsAndValues() {
+        assertThat(recordRefused("--kernel", guest, "--memory", "lots")).contains("'lots' is not a size");
+        assertThat(recordRefused("--kernel", guest, "--memory", "128G")).contains("64G");
+        assertThat(recordRefused("--kernel", guest, "--cpu", "pentium")).contains("pentium");
+        assertThat(recordRefused("--kernel", guest, "--serial", "telnet")).contains("'telnet'");
+        assertThat(recordRefused("--kernel", guest, "--rtc-base", "yesterday")).contains("'yesterday'");
+        assertThat(recordRefused("--kernel", guest, "--max-instructions", "-1")).contains("'-1'");
+        assertThat(recordRefused("--kernel", guest, "--colour", "blue")).contains("--colour");
+        assertThat(recordRefused()).contains("--kernel");
+        assertThat(refused("fly")).contains("fly");
+    }
+
+    @Test
+    void aTraceThatExistsOrDoesNot() {
+        Path trace = trace();
+        assertThat(refused("record", "-o", trace, "--kernel", guest, "--load", "0x7c00", "--serial", "null"))
+                .isEqualTo(trace + " exists already; --force replaces it");
+        assertThat(refused("record", "-o", folder, "--force", "--kernel", guest, "--load", "0x7c00", "--serial", "null"))
+                .contains("is not a trace");
+        Path nothing = folder.resolve("nothing");
+        for (String command : new String[] {"info", "checkpoints", "replay"}) {
+            assertThat(refused(command, nothing)).isEqualTo(nothing + ": no such trace");
+        }
+        assertThat(refused("query", nothing, "SELECT 1")).isEqualTo(nothing + ": no such trace");
+        assertThat(refused("info", guest)).contains("is not a trace");
+    }
+
+    @Test
+    void aNewerVersion() throws IOException {
+        Path trace = trace();
+        Path manifest = trace.resolve("manifest.json");
+        Files.writeString(manifest, Files.readString(manifest).replaceFirst("\"version\" : \\d+", "\"version\" : 99"));
+        assertThat(refused("info", trace)).contains("version 99");
+    }
+
+    @Test
+    void damage() throws IOException {
+        Path trace = trace();
+        Path log = trace.resolve("events/19700101.cq4");
+        byte[] good = Files.readAllBytes(log);
+        byte[] bad = good.clone();
+        // The magic number of the only block's head.
+        for (int i = 0; i < bad.length - 4; i++) {
+            if (bad[i] == 'P' && bad[i + 1] == 'B' && bad[i + 2] == 'L' && bad[i + 3] == 'K') {
+                bad[i + 60] ^= 1;
+            }
+        }
+        Files.write(log, bad);
+        assertThat(refused("info", trace)).startsWith("damaged trace: ").contains("checksum");
+        assertThat(refused("replay", trace, "--verify")).startsWith("damaged trace: ");
+        assertThat(refused("query", trace, "SELECT 1")).startsWith("damaged trace: ");
+        Files.write(log, Arrays.copyOf(good, good.length / 2));
+        assertThat(refused("info", trace)).startsWith("damaged trace: ");
+        Files.delete(log);
+        assertThat(refused("info", trace)).startsWith("damaged trace: ");
+        Files.writeString(trace.resolve("manifest.json"), "{\"format\" : ");
+        assertThat(refused("info", trace)).startsWith("damaged trace: ");
+    }
+
+    @Test
+    void badSql() {
+        Path trace = trace();
+        assertThat(refused("query", trace, "SELEC 1")).startsWith("query: Parser Error: syntax error at or near \"SELEC\"");
+        assertThat(refused("query", trace, "SELECT * FROM nowhere")).startsWith("query: Catalog Error");
+        assertThat(refused("query", trace, " ")).isEqualTo("the query is empty");
+        assertThat(refused("query", trace, "SELECT 1", "--format", "xml")).contains("'xml'");
+    }
+
+    @Test
+    void anUnknownCheckpoint() {
+        Path trace = trace();
+        assertThat(refused("replay", trace, "--from-checkpoint", "7")).isEqualTo("no checkpoint 7: the trace has 0 to 0");
+        assertThat(refused("replay", trace, "--from-checkpoint", "-1")).startsWith("no checkpoint -1");
+        assertThat(refused("replay", trace, "--from-checkpoint", "first")).contains("'first'");
+    }
+}

@@ -1,0 +1,179 @@
+package dev.pacifica.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.pacifica.recorder.Manifest;
+import dev.pacifica.recorder.TraceReader;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The command line on real-mode guests of a few instructions. */
+class RecordAndReplayTest {
+    @TempDir
+    Path folder;
+
+    private PacificaProcess.Result pacifica(String... args) {
+        return PacificaProcess.run(folder, "", args);
+    }
+
+    private void guest(TinyGuest guest) throws IOException {
+        guest.write(folder.resolve("guest.bin"));
+    }
+
+    private PacificaProcess.Result record(String input, String... more) {
+        String[] base = {
+            "record", "-o", "t.pacifica", "--force", "--kernel", "guest.bin", "--load", TinyGuest.LOAD, "--memory", "16M"
+        };
+        String[] args = new String[base.length + more.length];
+        System.arraycopy(base, 0, args, 0, base.length);
+        System.arraycopy(more, 0, args, base.length, more.length);
+        return PacificaProcess.run(folder, input, args);
+    }
+
+    @Test
+    void theGuestsDebugExitIsTheStatusOfRunAndRecord() throws IOException {
+        guest(new TinyGuest().print("hello\n").exit(0x15));
+        PacificaProcess.Result run =
+                pacifica("run", "--kernel", "guest.bin", "--load", TinyGuest.LOAD, "--memory", "16M");
+        assertThat(run).isEqualTo(new PacificaProcess.Result(0x15 << 1 | 1, "hello\n", ""));
+        assertThat(record("")).isEqualTo(run);
+    }
+
+    @Test
+    void aRecordingReplaysFromEachCheckpointAndAnswersSql() throws IOException {
+        guest(new TinyGuest().print("one\n").spin(20).print("two\n").exit(0));
+        assertThat(record("", "--checkpoint-every", "300k").status()).isEqualTo(1);
+        Manifest manifest = TraceReader.open(folder.resolve("t.pacifica")).manifest();
+        // 20 × 65,536 instructions of LOOP make 1.3 million.
+        assertThat(manifest.checkpoints()).hasSize(5);
+        PacificaProcess.Result whole = pacifica("replay", "t.pacifica", "--verify");
+        assertThat(whole.status()).isZero();
+        assertThat(whole.out()).startsWith("identical: instructions 0 to 1,3").contains(" 5 checkpoints compared");
+        for (int k = 0; k < 5; k++) {
+            String trace = folder.resolve("t.pacifica").toString();
+            assertThat(Pacifica.commandLine().execute("replay", trace, "--verify", "--from-checkpoint", "" + k))
+                    .as("from checkpoint %d", k)
+                    .isZero();
+        }
+        assertThat(pacifica("replay", "t.pacifica").out()).isEqualTo("one\ntwo\n");
+        assertThat(pacifica("query", "t.pacifica", "SELECT line FROM console ORDER BY sequence", "--format", "csv").out())
+                .isEqualTo("line\r\none\r\ntwo\r\n");
+        assertThat(PacificaProcess.run(
+                                folder,
+                                "SELECT checkpoint, insn_count FROM checkpoints WHERE checkpoint = 2",
+                                "query",
+                                "t.pacifica",
+                                "-",
+                                "--format",
+                                "json")
+                        .out())
+                .isEqualTo("[\n{\"checkpoint\":2,\"insn_count\":600000}\n]\n");
+        assertThat(pacifica("checkpoints", "t.pacifica").out()).contains("600,000");
+        assertThat(pacifica("info", "t.pacifica").out())
+                .contains("the guest left through the debug-exit port (status 1)");
+    }
+
+    @Test
+    void whatIsTypedIsReplayed() throws IOException {
+        guest(new TinyGuest().echoUntil('q').exit(3));
+        PacificaProcess.Result recorded = record("abc, q");
+        assertThat(recorded).isEqualTo(new PacificaProcess.Result(7, "abc, q", ""));
+        assertThat(pacifica("replay", "t.pacifica").out()).isEqualTo("abc, q");
+        assertThat(pacifica("replay", "t.pacifica", "--verify").status()).isZero();
+        assertThat(pacifica("query", "t.pacifica", "SELECT string_agg(text, '') AS t FROM inputs", "--format", "csv").out())
+                .isEqualTo("t\r\n\"abc, q\"\r\n");
+    }
+
+    @Test
+    void aReplayOnAnotherImageDivergesWithStatusOne() throws IOException {
+        guest(new TinyGuest().print("x").exit(1));
+        record("");
+        Path recorded = folder.resolve("t.pacifica");
+        Manifest.Image image = TraceReader.open(recorded).manifest().images().getFirst();
+        Path copy = recorded.resolve(image.file());
+        String before = TraceReader.open(recorded).manifest().images().getFirst().sha256();
+        new TinyGuest().print("y").exit(1).write(copy);
+        // The image's hash is put right too, or the change would be found before the replay begins.
+        String after = HexFormat.of().formatHex(sha256(Files.readAllBytes(copy)));
+        Path manifest = recorded.resolve("manifest.json");
+        Files.writeString(manifest, Files.readString(manifest).replace(before, after));
+        PacificaProcess.Result replay = pacifica("replay", "t.pacifica", "--verify");
+        assertThat(replay.status()).isEqualTo(1);
+        assertThat(replay.err()).matches("pacifica: first divergence at instruction 0, event 0: RAM page 0x7: .*\n");
+    }
+
+    private static byte[] sha256(byte[] bytes) {
+        try {
+            return MessageDigest.getInstance("SHA-256").digest(bytes);
+        } catch (NoSuchAlgorithmException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    @Test
+    void theInstructionLimitIsExact() throws IOException {
+        guest(new TinyGuest().forEver());
+        assertThat(record("", "--max-instructions", "1_234_567").status()).isZero();
+        assertThat(TraceReader.open(folder.resolve("t.pacifica")).manifest().end().insnCount())
+                .isEqualTo(1_234_567);
+        assertThat(pacifica("replay", "t.pacifica", "--verify").out())
+                .isEqualTo("identical: instructions 0 to 1,234,567, 3 events and 1 checkpoints compared "
+                        + "(instruction limit reached)\n");
+    }
+
+    @Test
+    void terminationEndsARecordingInGoodOrder() throws IOException, InterruptedException {
+        guest(new TinyGuest().print("go\n").forEver());
+        Process process = PacificaProcess.start(
+                folder, "record", "-o", "t.pacifica", "--kernel", "guest.bin", "--load", TinyGuest.LOAD, "--memory", "16M");
+        assertThat(process.getInputStream().read()).isEqualTo('g');
+        process.destroy();
+        assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(TraceReader.open(folder.resolve("t.pacifica")).manifest().end().reason())
+                .isEqualTo("interrupted");
+        assertThat(pacifica("replay", "t.pacifica", "--verify").out()).contains("(interrupted)");
+    }
+
+    @Test
+    void aKilledRecordingOpensAndReplaysAsFarAsItGoes() throws IOException, InterruptedException {
+        guest(new TinyGuest().print("go\n").spin(200).print("still\n").forEver());
+        Process process = PacificaProcess.start(
+                folder,
+                "record",
+                "-o",
+                "t.pacifica",
+                "--kernel",
+                "guest.bin",
+                "--load",
+                TinyGuest.LOAD,
+                "--memory",
+                "16M",
+                "--checkpoint-every",
+                "3M");
+        assertThat(process.getInputStream().read()).isEqualTo('g');
+        while (TraceReader.open(folder.resolve("t.pacifica")).manifest().checkpoints().size() < 3) {
+            Thread.sleep(10);
+        }
+        process.destroyForcibly();
+        process.waitFor();
+        assertThat(pacifica("info", "t.pacifica").out()).contains("cut off");
+        for (String[] from : new String[][] {{}, {"--from-checkpoint", "2"}}) {
+            String[] args = {"replay", "t.pacifica", "--verify"};
+            String[] all = Stream.of(args, from)
+                    .flatMap(Arrays::stream)
+                    .toArray(String[]::new);
+            PacificaProcess.Result replay = pacifica(all);
+            assertThat(replay.status()).isZero();
+            assertThat(replay.out()).contains("(the recording was cut off here)");
+        }
+    }
+}
