@@ -250,6 +250,9 @@ public final class Cpu implements Stateful {
     /** Running a guest: between VMRUN and #VMEXIT. */
     public boolean guestMode;
 
+    /** What RDRAND and RDSEED draw from. */
+    public final RandomNumbers random = new RandomNumbers();
+
     /** Added to the tick count to give this processor's TSC (WRMSR TSC, TSC_ADJUST). */
     public long tscOffset;
 
@@ -295,9 +298,11 @@ public final class Cpu implements Stateful {
         if ((changed & VM) != 0) {
             updateMode();
         }
-        if ((changed & (AC | IF)) != 0) {
-            attention |= ATTENTION_INTERRUPT;
+        if ((changed & AC) != 0) {
             mmu.contextChanged();
+        }
+        if ((changed & system & IF) != 0) {
+            events.interruptsEnabled();
         }
         if ((system & (TF | RF)) != 0) {
             attention |= ATTENTION_DEBUG;

@@ -31,7 +31,7 @@ public enum CpuFeature {
     SSE(CpuidFeature.SSE, Use.STANDARD),
     SSE2(CpuidFeature.SSE2, Use.STANDARD),
     SSE3(CpuidFeature.SSE3, Use.OPTIONAL),
-    MONITOR(CpuidFeature.MONITOR, Use.OPTIONAL),
+    MONITOR(CpuidFeature.MONITOR, Use.STANDARD),
     SSSE3(CpuidFeature.SSSE3, Use.OPTIONAL),
     CX16(CpuidFeature.CX16, Use.STANDARD),
     SSE4_1(CpuidFeature.SSE41, Use.OPTIONAL),
@@ -42,11 +42,13 @@ public enum CpuFeature {
     TSC_DEADLINE(1, Register.ECX, 24, Use.STANDARD),
     /** Set by hypervisors for their guests; hardware never has it. */
     HYPERVISOR(1, Register.ECX, 31, Use.OPTIONAL),
+    RDRAND(CpuidFeature.RDRAND, Use.STANDARD),
     FSGSBASE(CpuidFeature.FSGSBASE, Use.STANDARD),
     TSC_ADJUST(7, Register.EBX, 1, Use.OPTIONAL),
     BMI1(CpuidFeature.BMI1, Use.ABSENT),
     SMEP(7, Register.EBX, 7, Use.STANDARD),
     INVPCID(CpuidFeature.INVPCID, Use.OPTIONAL),
+    RDSEED(CpuidFeature.RDSEED, Use.STANDARD),
     SMAP(CpuidFeature.SMAP, Use.STANDARD),
     CLFLUSHOPT(CpuidFeature.CLFLUSHOPT, Use.OPTIONAL),
     CLWB(CpuidFeature.CLWB, Use.OPTIONAL),
@@ -68,8 +70,14 @@ public enum CpuFeature {
     INVTSC(0x8000_0007, Register.EDX, 8, Use.STANDARD),
     CLZERO(CpuidFeature.CLZERO, Use.OPTIONAL),
     WBNOINVD(CpuidFeature.WBNOINVD, Use.OPTIONAL),
+    /** Nothing is executed speculatively here, so that software need not work around what that would leak. */
+    SSB_NO(0x8000_0008, Register.EBX, 26, Use.STANDARD),
+    BTC_NO(0x8000_0008, Register.EBX, 29, Use.STANDARD),
     LFENCE_RDTSC(0x8000_0021, Register.EAX, 2, Use.STANDARD),
-    NULL_SEL_CLR_BASE(0x8000_0021, Register.EAX, 6, Use.STANDARD);
+    NULL_SEL_CLR_BASE(0x8000_0021, Register.EAX, 6, Use.STANDARD),
+    SRSO_NO(0x8000_0021, Register.EAX, 29, Use.STANDARD),
+    TSA_SQ_NO(0x8000_0021, Register.ECX, 1, Use.STANDARD),
+    TSA_L1_NO(0x8000_0021, Register.ECX, 2, Use.STANDARD);
 
     /** Where CPUID returns a bit. */
     enum Register {

@@ -51,6 +51,7 @@ final class CpuStateFormat {
         out.flag("waitEndsMasked", cpu.waitEndsMasked);
         out.u64("monitorAddress", cpu.monitorAddress);
         out.bytes("monitoredLine", cpu.monitoredLine);
+        cpu.random.save(out);
         cpu.events.save(out);
         cpu.msrs.save(out);
         cpu.fpu.save(out);
@@ -95,6 +96,7 @@ final class CpuStateFormat {
         cpu.waitEndsMasked = in.flag("waitEndsMasked");
         cpu.monitorAddress = in.u64("monitorAddress");
         in.bytes("monitoredLine", cpu.monitoredLine);
+        cpu.random.load(in);
         cpu.events.load(in);
         cpu.msrs.load(in);
         cpu.fpu.load(in);

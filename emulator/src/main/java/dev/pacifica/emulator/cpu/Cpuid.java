@@ -129,7 +129,10 @@ final class Cpuid {
                     set(cpu, 0, 0, 0, 0);
                 }
             }
-            case 0x8000_0021 -> set(cpu, bits(cpu, 0x8000_0021, CpuFeature.Register.EAX), 0, 0, 0);
+            case 0x8000_0021 -> {
+                int eax = bits(cpu, 0x8000_0021, CpuFeature.Register.EAX);
+                set(cpu, eax, 0, bits(cpu, 0x8000_0021, CpuFeature.Register.ECX), 0);
+            }
             default -> set(cpu, 0, 0, 0, 0);
         }
     }

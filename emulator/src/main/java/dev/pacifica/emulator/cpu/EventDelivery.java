@@ -322,8 +322,9 @@ public final class EventDelivery implements Stateful {
         }
         wake();
         cpu.nmiPending = false;
-        cpu.nmiBlocked = true;
+        boolean guest = cpu.guestMode;
         deliver(NMI, GuestException.NMI, false, 0, cpu.rip, interruptedFlags(), false);
+        cpu.nmiBlocked = guest == cpu.guestMode; // not if its delivery was intercepted
         return true;
     }
 
@@ -408,6 +409,14 @@ public final class EventDelivery implements Stateful {
         }
         if (stepNeeded() || breakpoints.pending()) {
             cpu.attention |= Cpu.ATTENTION_DEBUG;
+        }
+    }
+
+    /** RFLAGS.IF was set: has an interrupt waited for that? One that arrives later asks for attention itself. */
+    void interruptsEnabled() {
+        boolean physical = cpu.apic != null && cpu.apic.pendingVector() >= 0;
+        if (physical || cpu.guestMode && cpu.svm.pendingVirtualInterrupt() >= 0) {
+            cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         }
     }
 

@@ -44,6 +44,7 @@ public final class Msrs implements Stateful {
     private static final int TOP_MEM2 = 0xc001_001d;
     private static final int NB_CFG = 0xc001_001f;
     private static final int NAME = 0xc001_0030;
+    private static final int INT_PENDING = 0xc001_0055;
     private static final int MMIO_CONF_BASE = 0xc001_0058;
     private static final int SMM_BASE = 0xc001_0111;
     private static final int SMM_MASK = 0xc001_0113;
@@ -227,6 +228,7 @@ public final class Msrs implements Stateful {
             case TOP_MEM -> topMem;
             case TOP_MEM2 -> topMem2;
             case NB_CFG -> nbCfg;
+            case INT_PENDING -> 0;
             case MMIO_CONF_BASE -> mmioConfBase;
             case SMM_BASE, SMM_BASE + 1, SMM_MASK -> smm[msr - SMM_BASE];
             case VM_CR -> {
@@ -330,7 +332,7 @@ public final class Msrs implements Stateful {
             case SMM_BASE, SMM_BASE + 1, SMM_MASK -> smm[msr - SMM_BASE] = value;
             case VM_CR -> require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeVmCr(value));
             case IGNNE -> ignne = value & 1;
-            case SMM_CTL -> {} // no SMM here
+            case SMM_CTL, INT_PENDING -> {} // no SMM and no interrupt messages here
             case VM_HSAVE_PA -> require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeHostSaveArea(value));
             case SVM_KEY -> cpu.svm.lock.writeKey(value);
             default -> throw unknown();

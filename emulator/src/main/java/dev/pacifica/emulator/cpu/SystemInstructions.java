@@ -102,6 +102,7 @@ public final class SystemInstructions {
             case INVPCID -> CacheInstructions.invalidatePcid(cpu, insn);
             case INVD -> CacheInstructions.invalidateCaches(cpu);
             case WBINVD, WBNOINVD -> CacheInstructions.writeBackCaches(cpu);
+            case RDRAND, RDSEED -> cpu.random.read(cpu, insn);
             case PAUSE -> pause(cpu);
             case RSM -> resume(cpu);
             default -> throw cpu.fault(GuestException.UD);

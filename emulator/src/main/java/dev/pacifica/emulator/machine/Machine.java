@@ -2,6 +2,7 @@ package dev.pacifica.emulator.machine;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
+import dev.pacifica.emulator.cpu.Reset;
 import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.boot.BootRequest;
 import dev.pacifica.emulator.boot.KernelLoader;
@@ -50,6 +51,12 @@ public final class Machine implements Stateful, AutoCloseable {
             interpreters.add(new Interpreter(cpu, decoder));
         }
         devices = new PcDevices(clock, memory, ports, cpus, config.rtcBase(), this::serialOutput, this::end);
+        for (Cpu cpu : cpus) {
+            cpu.processors = config.cpus();
+            Reset.powerOn(cpu);
+            cpu.random.seed(config.seed() + cpu.id);
+            cpu.msrs.asFirmwareLeavesThem();
+        }
     }
 
     public MachineConfig config() {
@@ -128,6 +135,9 @@ public final class Machine implements Stateful, AutoCloseable {
                 cpu.attention &= ~Cpu.ATTENTION_STOP; // whoever stopped it last has been heard
                 interpreters.get(i).run(end);
                 idle &= clock.retired == before && cpu.activity != Cpu.RUNNING;
+                if (cpu.activity == Cpu.SHUTDOWN) {
+                    end(StopRequest.RESET, 0); // the chipset resets the machine after a triple fault
+                }
             }
             if (idle && stop == null) {
                 skipIdleTime();
