@@ -237,6 +237,11 @@ ROUTINE(v86_iopl3)                          /* with IOPL 3: PUSHF, CLI, STI, POP
 	sti
 	cli
 	ud2
+/* --- a task of 16 bits: notes AX and TR, jumps back to the main task --- */
+ROUTINE(task16)
+	mov %ax, RESULT
+	str RESULT + 2
+	ljmp $0x28, $0
 code16_end:
 
 /* --- 16-bit protected-mode code for far calls --- */
