@@ -18,10 +18,7 @@ import dev.pacifica.emulator.paging.Tlb;
  */
 final class HotLoop {
     private static final long PAGE = ~0xfffL;
-
-    private static long address(long[] r, int f, long second) {
-        return r[f >>> 15 & 31] + (r[f >>> 20 & 31] << (f >>> 25 & 3)) + r[f >>> 27] + (int) second;
-    }
+    private static final long LOW = 0xffff_ffffL;
 
     /** Where the data TLB's entry for an address is. */
     private static int slot(long va) {
@@ -108,876 +105,522 @@ final class HotLoop {
         next:
         while (remaining > 0) {
             long word = code[pc];
+            long second = code[pc + 1];
             int f = (int) word;
+            long a = r[f >>> CodeRecord.REG_SHIFT & 31];
+            long b = r[f >>> CodeRecord.BASE_SHIFT & 31];
             pc += 2;
             remaining--;
             jump:
             {
                 branch:
                 {
-                    switch (f & CodeRecord.OP_MASK) {
-                        case FastOp.GOTO -> {
-                            remaining++;
-                            pc = (int) code[pc - 1];
-                            continue;
-                        }
-                        case FastOp.PAGE_END -> {
-                            remaining++;
-                            target = linearPage + 4096;
-                            break jump;
-                        }
-                        case FastOp.NOP -> {
-                            continue;
-                        }
-                        case FastOp.ADD64_RR -> {
-                            r[f >>> 10 & 31] = Alu.add(cpu, 8, r[f >>> 10 & 31], r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.OR64_RR -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 8, r[f >>> 10 & 31] | r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.AND64_RR -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 8, r[f >>> 10 & 31] & r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.SUB64_RR -> {
-                            r[f >>> 10 & 31] = Alu.sub(cpu, 8, r[f >>> 10 & 31], r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.XOR64_RR -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 8, r[f >>> 10 & 31] ^ r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.CMP64_RR -> {
-                            Alu.sub(cpu, 8, r[f >>> 10 & 31], r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.ADD64_RI -> {
-                            r[f >>> 10 & 31] = Alu.add(cpu, 8, r[f >>> 10 & 31], code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.OR64_RI -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 8, r[f >>> 10 & 31] | code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.AND64_RI -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 8, r[f >>> 10 & 31] & code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.SUB64_RI -> {
-                            r[f >>> 10 & 31] = Alu.sub(cpu, 8, r[f >>> 10 & 31], code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.XOR64_RI -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 8, r[f >>> 10 & 31] ^ code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.CMP64_RI -> {
-                            Alu.sub(cpu, 8, r[f >>> 10 & 31], code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.ADD64_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = Alu.add(cpu, 8, r[f >>> 10 & 31], RawMemory.getLong(va + tlb[t + 2]));
-                            continue;
-                        }
-                        case FastOp.OR64_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 8, r[f >>> 10 & 31] | RawMemory.getLong(va + tlb[t + 2]));
-                            continue;
-                        }
-                        case FastOp.AND64_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 8, r[f >>> 10 & 31] & RawMemory.getLong(va + tlb[t + 2]));
-                            continue;
-                        }
-                        case FastOp.SUB64_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = Alu.sub(cpu, 8, r[f >>> 10 & 31], RawMemory.getLong(va + tlb[t + 2]));
-                            continue;
-                        }
-                        case FastOp.XOR64_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 8, r[f >>> 10 & 31] ^ RawMemory.getLong(va + tlb[t + 2]));
-                            continue;
-                        }
-                        case FastOp.CMP64_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            Alu.sub(cpu, 8, r[f >>> 10 & 31], RawMemory.getLong(va + tlb[t + 2]));
-                            continue;
-                        }
-                        case FastOp.ADD32_RR -> {
-                            r[f >>> 10 & 31] = Alu.add(cpu, 4, r[f >>> 10 & 31], r[f >>> 15 & 31]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.OR32_RR -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 4, r[f >>> 10 & 31] | r[f >>> 15 & 31]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.AND32_RR -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 4, r[f >>> 10 & 31] & r[f >>> 15 & 31]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.SUB32_RR -> {
-                            r[f >>> 10 & 31] = Alu.sub(cpu, 4, r[f >>> 10 & 31], r[f >>> 15 & 31]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.XOR32_RR -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 4, r[f >>> 10 & 31] ^ r[f >>> 15 & 31]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.CMP32_RR -> {
-                            Alu.sub(cpu, 4, r[f >>> 10 & 31], r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.ADD32_RI -> {
-                            r[f >>> 10 & 31] = Alu.add(cpu, 4, r[f >>> 10 & 31], code[pc - 1]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.OR32_RI -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 4, r[f >>> 10 & 31] | code[pc - 1]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.AND32_RI -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 4, r[f >>> 10 & 31] & code[pc - 1]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.SUB32_RI -> {
-                            r[f >>> 10 & 31] = Alu.sub(cpu, 4, r[f >>> 10 & 31], code[pc - 1]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.XOR32_RI -> {
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 4, r[f >>> 10 & 31] ^ code[pc - 1]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.CMP32_RI -> {
-                            Alu.sub(cpu, 4, r[f >>> 10 & 31], code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.ADD32_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = Alu.add(cpu, 4, r[f >>> 10 & 31], RawMemory.getInt(va + tlb[t + 2])) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.OR32_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 4, r[f >>> 10 & 31] | RawMemory.getInt(va + tlb[t + 2])) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.AND32_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 4, r[f >>> 10 & 31] & RawMemory.getInt(va + tlb[t + 2])) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.SUB32_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = Alu.sub(cpu, 4, r[f >>> 10 & 31], RawMemory.getInt(va + tlb[t + 2])) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.XOR32_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = Alu.logic(cpu, 4, r[f >>> 10 & 31] ^ RawMemory.getInt(va + tlb[t + 2])) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.CMP32_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            Alu.sub(cpu, 4, r[f >>> 10 & 31], RawMemory.getInt(va + tlb[t + 2]));
-                            continue;
-                        }
-                        case FastOp.CMP64_MR -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            Alu.sub(cpu, 8, RawMemory.getLong(va + tlb[t + 2]), r[f >>> 10 & 31]);
-                            continue;
-                        }
-                        case FastOp.CMP32_MR -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            Alu.sub(cpu, 4, RawMemory.getInt(va + tlb[t + 2]), r[f >>> 10 & 31]);
-                            continue;
-                        }
-                        case FastOp.CMP64_MI -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            Alu.sub(cpu, 8, RawMemory.getLong(va + tlb[t + 2]), code[pc - 1] >> 32);
-                            continue;
-                        }
-                        case FastOp.CMP32_MI -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            Alu.sub(cpu, 4, RawMemory.getInt(va + tlb[t + 2]), code[pc - 1] >> 32);
-                            continue;
-                        }
-                        case FastOp.CMP16_MI -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 1 & PAGE)) {
-                                break;
-                            }
-                            Alu.sub(cpu, 2, RawMemory.getShort(va + tlb[t + 2]), code[pc - 1] >> 32);
-                            continue;
-                        }
-                        case FastOp.CMP8_MI -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 0 & PAGE)) {
-                                break;
-                            }
-                            Alu.sub(cpu, 1, RawMemory.getByte(va + tlb[t + 2]), code[pc - 1] >> 32);
-                            continue;
-                        }
-                        case FastOp.CMP8_RR -> {
-                            Alu.sub(cpu, 1, r[f >>> 10 & 31], r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.CMP8_RI -> {
-                            Alu.sub(cpu, 1, r[f >>> 10 & 31], code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.CMP8_RM -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 0 & PAGE)) {
-                                break;
-                            }
-                            Alu.sub(cpu, 1, r[f >>> 10 & 31], RawMemory.getByte(va + tlb[t + 2]));
-                            continue;
-                        }
-                        case FastOp.TEST64_RR -> {
-                            Alu.logic(cpu, 8, r[f >>> 10 & 31] & r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.TEST32_RR -> {
-                            Alu.logic(cpu, 4, r[f >>> 10 & 31] & r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.TEST8_RR -> {
-                            Alu.logic(cpu, 1, r[f >>> 10 & 31] & r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.TEST32_RI -> {
-                            Alu.logic(cpu, 4, r[f >>> 10 & 31] & code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.TEST8_RI -> {
-                            Alu.logic(cpu, 1, r[f >>> 10 & 31] & code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.TEST8_MI -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 0 & PAGE)) {
-                                break;
-                            }
-                            Alu.logic(cpu, 1, RawMemory.getByte(va + tlb[t + 2]) & code[pc - 1] >> 32);
-                            continue;
-                        }
-                        case FastOp.TEST32_MI -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            Alu.logic(cpu, 4, RawMemory.getInt(va + tlb[t + 2]) & code[pc - 1] >> 32);
-                            continue;
-                        }
-                        case FastOp.ZERO -> {
-                            r[f >>> 10 & 31] = 0;
-                            cpu.flagResult = 0;
-                            cpu.flagAux = 0;
-                            continue;
-                        }
-                        case FastOp.INC64 -> {
-                            r[f >>> 10 & 31] = Alu.inc(cpu, 8, r[f >>> 10 & 31]);
-                            continue;
-                        }
-                        case FastOp.INC32 -> {
-                            r[f >>> 10 & 31] = Alu.inc(cpu, 4, r[f >>> 10 & 31]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.DEC64 -> {
-                            r[f >>> 10 & 31] = Alu.dec(cpu, 8, r[f >>> 10 & 31]);
-                            continue;
-                        }
-                        case FastOp.DEC32 -> {
-                            r[f >>> 10 & 31] = Alu.dec(cpu, 4, r[f >>> 10 & 31]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.SHL64_I -> {
-                            r[f >>> 10 & 31] = Alu.shl(cpu, 8, r[f >>> 10 & 31], (int) code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.SHL32_I -> {
-                            r[f >>> 10 & 31] = Alu.shl(cpu, 4, r[f >>> 10 & 31], (int) code[pc - 1]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.SHR64_I -> {
-                            r[f >>> 10 & 31] = Alu.shr(cpu, 8, r[f >>> 10 & 31], (int) code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.SHR32_I -> {
-                            r[f >>> 10 & 31] = Alu.shr(cpu, 4, r[f >>> 10 & 31], (int) code[pc - 1]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.SAR64_I -> {
-                            r[f >>> 10 & 31] = Alu.sar(cpu, 8, r[f >>> 10 & 31], (int) code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.SAR32_I -> {
-                            r[f >>> 10 & 31] = Alu.sar(cpu, 4, r[f >>> 10 & 31], (int) code[pc - 1]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.IMUL64_RR -> {
-                            r[f >>> 10 & 31] = Alu.imul(cpu, 8, r[f >>> 10 & 31], r[f >>> 15 & 31]);
-                            continue;
-                        }
-                        case FastOp.IMUL32_RR -> {
-                            r[f >>> 10 & 31] = Alu.imul(cpu, 4, r[f >>> 10 & 31], r[f >>> 15 & 31]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.IMUL64_I -> {
-                            r[f >>> 10 & 31] = Alu.imul(cpu, 8, r[f >>> 15 & 31], code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.IMUL32_I -> {
-                            r[f >>> 10 & 31] = Alu.imul(cpu, 4, r[f >>> 15 & 31], code[pc - 1]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.MOV64_RR -> {
-                            r[f >>> 10 & 31] = r[f >>> 15 & 31];
-                            continue;
-                        }
-                        case FastOp.MOV32_RR -> {
-                            r[f >>> 10 & 31] = r[f >>> 15 & 31] & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.MOV_RI -> {
-                            r[f >>> 10 & 31] = code[pc - 1];
-                            continue;
-                        }
-                        case FastOp.MOV8_RI -> {
-                            r[f >>> 10 & 31] = r[f >>> 10 & 31] & ~0xffL | code[pc - 1];
-                            continue;
-                        }
-                        case FastOp.LOAD64 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = RawMemory.getLong(va + tlb[t + 2]);
-                            continue;
-                        }
-                        case FastOp.LOAD32 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = RawMemory.getInt(va + tlb[t + 2]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.LOADZX8 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 0 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = RawMemory.getByte(va + tlb[t + 2]);
-                            continue;
-                        }
-                        case FastOp.LOADZX16 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 1 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = RawMemory.getShort(va + tlb[t + 2]);
-                            continue;
-                        }
-                        case FastOp.LOADSX8_32 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 0 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = (byte) RawMemory.getByte(va + tlb[t + 2]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.LOADSX8_64 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 0 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = (byte) RawMemory.getByte(va + tlb[t + 2]);
-                            continue;
-                        }
-                        case FastOp.LOADSX16_32 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 1 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = (short) RawMemory.getShort(va + tlb[t + 2]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.LOADSX16_64 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 1 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = (short) RawMemory.getShort(va + tlb[t + 2]);
-                            continue;
-                        }
-                        case FastOp.LOADSX32_64 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = RawMemory.getInt(va + tlb[t + 2]);
-                            continue;
-                        }
-                        case FastOp.LOAD8 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 0 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = r[f >>> 10 & 31] & ~0xffL | RawMemory.getByte(va + tlb[t + 2]);
-                            continue;
-                        }
-                        case FastOp.STORE64 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            RawMemory.putLong(va + tlb[t + 2], r[f >>> 10 & 31]);
-                            continue;
-                        }
-                        case FastOp.STORE64_I -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            RawMemory.putLong(va + tlb[t + 2], (code[pc - 1] >> 32));
-                            continue;
-                        }
-                        case FastOp.STORE32 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            RawMemory.putInt(va + tlb[t + 2], (int) r[f >>> 10 & 31]);
-                            continue;
-                        }
-                        case FastOp.STORE32_I -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            RawMemory.putInt(va + tlb[t + 2], (int) (code[pc - 1] >> 32));
-                            continue;
-                        }
-                        case FastOp.STORE16 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 1 & PAGE)) {
-                                break;
-                            }
-                            RawMemory.putShort(va + tlb[t + 2], (int) r[f >>> 10 & 31]);
-                            continue;
-                        }
-                        case FastOp.STORE16_I -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 1 & PAGE)) {
-                                break;
-                            }
-                            RawMemory.putShort(va + tlb[t + 2], (int) (code[pc - 1] >> 32));
-                            continue;
-                        }
-                        case FastOp.STORE8 -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 0 & PAGE)) {
-                                break;
-                            }
-                            RawMemory.putByte(va + tlb[t + 2], (int) r[f >>> 10 & 31]);
-                            continue;
-                        }
-                        case FastOp.STORE8_I -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 0 & PAGE)) {
-                                break;
-                            }
-                            RawMemory.putByte(va + tlb[t + 2], (int) (code[pc - 1] >> 32));
-                            continue;
-                        }
-                        case FastOp.LEA64 -> {
-                            r[f >>> 10 & 31] = address(r, f, code[pc - 1]);
-                            continue;
-                        }
-                        case FastOp.LEA32 -> {
-                            r[f >>> 10 & 31] = address(r, f, code[pc - 1]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.MOVZX8 -> {
-                            r[f >>> 10 & 31] = r[f >>> 15 & 31] & 0xff;
-                            continue;
-                        }
-                        case FastOp.MOVZX16 -> {
-                            r[f >>> 10 & 31] = r[f >>> 15 & 31] & 0xffff;
-                            continue;
-                        }
-                        case FastOp.MOVSX8_32 -> {
-                            r[f >>> 10 & 31] = (byte) r[f >>> 15 & 31] & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.MOVSX8_64 -> {
-                            r[f >>> 10 & 31] = (byte) r[f >>> 15 & 31];
-                            continue;
-                        }
-                        case FastOp.MOVSXD -> {
-                            r[f >>> 10 & 31] = (int) r[f >>> 15 & 31];
-                            continue;
-                        }
-                        case FastOp.PUSH -> {
-                            long va = r[Cpu.RSP] - 8;
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            RawMemory.putLong(va + tlb[t + 2], r[f >>> 10 & 31]);
-                            r[Cpu.RSP] = va;
-                            continue;
-                        }
-                        case FastOp.PUSH_I -> {
-                            long va = r[Cpu.RSP] - 8;
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            RawMemory.putLong(va + tlb[t + 2], code[pc - 1]);
-                            r[Cpu.RSP] = va;
-                            continue;
-                        }
-                        case FastOp.POP -> {
-                            long va = r[Cpu.RSP];
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            r[Cpu.RSP] = va + 8;
-                            r[f >>> 10 & 31] = RawMemory.getLong(va + tlb[t + 2]);
-                            continue;
-                        }
-                        case FastOp.LEAVE -> {
-                            long va = r[Cpu.RBP];
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            r[Cpu.RSP] = va + 8;
-                            r[Cpu.RBP] = RawMemory.getLong(va + tlb[t + 2]);
-                            continue;
-                        }
-                        case FastOp.CALL -> {
-                            long va = r[Cpu.RSP] - 8;
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            long second = code[pc - 1];
-                            target = linearPage + (int) second;
-                            if (!Cpu.canonical(target)) {
-                                break;
-                            }
-                            RawMemory.putLong(va + tlb[t + 2], linearPage + (second >>> 32));
-                            r[Cpu.RSP] = va;
-                            break jump;
-                        }
-                        case FastOp.CALL_R -> {
-                            long va = r[Cpu.RSP] - 8;
-                            int t = slot(va);
-                            if (tlb[t + 1] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            target = r[f >>> 15 & 31];
-                            if (!Cpu.canonical(target)) {
-                                break;
-                            }
-                            RawMemory.putLong(va + tlb[t + 2], linearPage + (code[pc - 1] >>> 32));
-                            r[Cpu.RSP] = va;
-                            break jump;
-                        }
-                        case FastOp.CALL_M -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            target = RawMemory.getLong(va + tlb[t + 2]);
-                            va = r[Cpu.RSP] - 8;
-                            t = slot(va);
-                            if (tlb[t + 1] != (va + 7 & PAGE) || !Cpu.canonical(target)) {
-                                break;
-                            }
-                            RawMemory.putLong(va + tlb[t + 2], linearPage + (code[pc - 1] >>> 32));
-                            r[Cpu.RSP] = va;
-                            break jump;
-                        }
-                        case FastOp.RET -> {
-                            long va = r[Cpu.RSP];
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            target = RawMemory.getLong(va + tlb[t + 2]);
-                            if (!Cpu.canonical(target)) {
-                                break;
-                            }
-                            r[Cpu.RSP] = va + 8;
-                            break jump;
-                        }
-                        case FastOp.JMP -> {
-                            break branch;
-                        }
-                        case FastOp.JMP_R -> {
-                            target = r[f >>> 15 & 31];
-                            if (!Cpu.canonical(target)) {
-                                break;
-                            }
-                            break jump;
-                        }
-                        case FastOp.JMP_M -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            target = RawMemory.getLong(va + tlb[t + 2]);
-                            if (!Cpu.canonical(target)) {
-                                break;
-                            }
-                            break jump;
-                        }
-                        case FastOp.JO -> {
-                            if (cpu.of()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JNO -> {
-                            if (!cpu.of()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JB -> {
-                            if (cpu.cf()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JAE -> {
-                            if (!cpu.cf()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JZ -> {
-                            if (cpu.zf()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JNZ -> {
-                            if (!cpu.zf()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JBE -> {
-                            if (cpu.flagAux < 0 || cpu.flagResult == 0) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JA -> {
-                            if (cpu.flagAux >= 0 && cpu.flagResult != 0) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JS -> {
-                            if (cpu.sf()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JNS -> {
-                            if (!cpu.sf()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JP -> {
-                            if (cpu.pf()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JNP -> {
-                            if (!cpu.pf()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JL -> {
-                            if (cpu.less()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JGE -> {
-                            if (!cpu.less()) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JLE -> {
-                            if (cpu.less() || cpu.flagResult == 0) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.JG -> {
-                            if (!cpu.less() && cpu.flagResult != 0) {
-                                break branch;
-                            }
-                            continue;
-                        }
-                        case FastOp.SETCC -> {
-                            r[f >>> 10 & 31] = r[f >>> 10 & 31] & ~0xffL | (cpu.condition(CodeRecord.detail(word)) ? 1 : 0);
-                            continue;
-                        }
-                        case FastOp.CMOV64 -> {
-                            if (cpu.condition(CodeRecord.detail(word))) {
-                                r[f >>> 10 & 31] = r[f >>> 15 & 31];
-                            }
-                            continue;
-                        }
-                        case FastOp.CMOV32 -> {
-                            r[f >>> 10 & 31] = (cpu.condition(CodeRecord.detail(word)) ? r[f >>> 15 & 31] : r[f >>> 10 & 31]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        case FastOp.CMOV64_M -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 7 & PAGE)) {
-                                break;
-                            }
-                            if (cpu.condition(CodeRecord.detail(word))) {
-                                r[f >>> 10 & 31] = RawMemory.getLong(va + tlb[t + 2]);
-                            }
-                            continue;
-                        }
-                        case FastOp.CMOV32_M -> {
-                            long va = address(r, f, code[pc - 1]);
-                            int t = slot(va);
-                            if (tlb[t] != (va + 3 & PAGE)) {
-                                break;
-                            }
-                            r[f >>> 10 & 31] = (cpu.condition(CodeRecord.detail(word)) ? RawMemory.getInt(va + tlb[t + 2]) : r[f >>> 10 & 31]) & 0xffff_ffffL;
-                            continue;
-                        }
-                        default -> {
-                            if ((f & CodeRecord.OP_MASK) >= FastOp.FIRST_RARE && RareOps.execute(cpu, r, tlb, word, code[pc - 1])) {
-                                continue;
-                            }
-                        }
+                    long result;
+                    write:
+                    {
+                        slow:
+                        {
+                            if (f >= 0) {
+                                b += second;
+                            } else {
+                                long va = b + (r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3))
+                                        + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)] + (int) second;
+                                int t = slot(va);
+                                if (tlb[t] != (va + (word >>> CodeRecord.BYTES_SHIFT) & PAGE)) {
+                                    break slow;
+                                }
+                                b = RawMemory.getLong(va + tlb[t + 2]);
+                            }
+                            switch (f & CodeRecord.OP_MASK) {
+                                case FastOp.GOTO -> {
+                                    remaining++;
+                                    pc = (int) second;
+                                    continue next;
+                                }
+                                case FastOp.PAGE_END -> {
+                                    remaining++;
+                                    target = linearPage + 4096;
+                                    break jump;
+                                }
+                                case FastOp.NOP -> {
+                                    continue next;
+                                }
+                                case FastOp.ADD64 -> {
+                                    result = Alu.add(cpu, 8, a, b);
+                                    break write;
+                                }
+                                case FastOp.OR64 -> {
+                                    result = Alu.logic(cpu, 8, a | b);
+                                    break write;
+                                }
+                                case FastOp.AND64 -> {
+                                    result = Alu.logic(cpu, 8, a & b);
+                                    break write;
+                                }
+                                case FastOp.SUB64 -> {
+                                    result = Alu.sub(cpu, 8, a, b);
+                                    break write;
+                                }
+                                case FastOp.XOR64 -> {
+                                    result = Alu.logic(cpu, 8, a ^ b);
+                                    break write;
+                                }
+                                case FastOp.ADD32 -> {
+                                    result = Alu.add(cpu, 4, a, b) & LOW;
+                                    break write;
+                                }
+                                case FastOp.OR32 -> {
+                                    result = Alu.logic(cpu, 4, a | b) & LOW;
+                                    break write;
+                                }
+                                case FastOp.AND32 -> {
+                                    result = Alu.logic(cpu, 4, a & b) & LOW;
+                                    break write;
+                                }
+                                case FastOp.SUB32 -> {
+                                    result = Alu.sub(cpu, 4, a, b) & LOW;
+                                    break write;
+                                }
+                                case FastOp.XOR32 -> {
+                                    result = Alu.logic(cpu, 4, a ^ b) & LOW;
+                                    break write;
+                                }
+                                case FastOp.CMP64 -> {
+                                    Alu.sub(cpu, 8, a, b);
+                                    continue next;
+                                }
+                                case FastOp.CMP32 -> {
+                                    Alu.sub(cpu, 4, a, b);
+                                    continue next;
+                                }
+                                case FastOp.CMP16 -> {
+                                    Alu.sub(cpu, 2, a, b);
+                                    continue next;
+                                }
+                                case FastOp.CMP8 -> {
+                                    Alu.sub(cpu, 1, a, b);
+                                    continue next;
+                                }
+                                case FastOp.CMP64_TO -> {
+                                    Alu.sub(cpu, 8, b, a);
+                                    continue next;
+                                }
+                                case FastOp.CMP32_TO -> {
+                                    Alu.sub(cpu, 4, b, a);
+                                    continue next;
+                                }
+                                case FastOp.CMP8_TO -> {
+                                    Alu.sub(cpu, 1, b, a);
+                                    continue next;
+                                }
+                                case FastOp.CMP64_MI -> {
+                                    Alu.sub(cpu, 8, b, second >> 32);
+                                    continue next;
+                                }
+                                case FastOp.CMP32_MI -> {
+                                    Alu.sub(cpu, 4, b, second >> 32);
+                                    continue next;
+                                }
+                                case FastOp.CMP16_MI -> {
+                                    Alu.sub(cpu, 2, b, second >> 32);
+                                    continue next;
+                                }
+                                case FastOp.CMP8_MI -> {
+                                    Alu.sub(cpu, 1, b, second >> 32);
+                                    continue next;
+                                }
+                                case FastOp.TEST64 -> {
+                                    Alu.logic(cpu, 8, a & b);
+                                    continue next;
+                                }
+                                case FastOp.TEST32 -> {
+                                    Alu.logic(cpu, 4, a & b);
+                                    continue next;
+                                }
+                                case FastOp.TEST8 -> {
+                                    Alu.logic(cpu, 1, a & b);
+                                    continue next;
+                                }
+                                case FastOp.TEST32_MI -> {
+                                    Alu.logic(cpu, 4, b & second >> 32);
+                                    continue next;
+                                }
+                                case FastOp.TEST8_MI -> {
+                                    Alu.logic(cpu, 1, b & second >> 32);
+                                    continue next;
+                                }
+                                case FastOp.ZERO -> {
+                                    cpu.flagResult = 0;
+                                    cpu.flagAux = 0;
+                                    result = 0;
+                                    break write;
+                                }
+                                case FastOp.INC64 -> {
+                                    result = Alu.inc(cpu, 8, a);
+                                    break write;
+                                }
+                                case FastOp.INC32 -> {
+                                    result = Alu.inc(cpu, 4, a) & LOW;
+                                    break write;
+                                }
+                                case FastOp.DEC64 -> {
+                                    result = Alu.dec(cpu, 8, a);
+                                    break write;
+                                }
+                                case FastOp.DEC32 -> {
+                                    result = Alu.dec(cpu, 4, a) & LOW;
+                                    break write;
+                                }
+                                case FastOp.SHL64_I -> {
+                                    result = Alu.shl(cpu, 8, a, (int) second);
+                                    break write;
+                                }
+                                case FastOp.SHL32_I -> {
+                                    result = Alu.shl(cpu, 4, a, (int) second) & LOW;
+                                    break write;
+                                }
+                                case FastOp.SHR64_I -> {
+                                    result = Alu.shr(cpu, 8, a, (int) second);
+                                    break write;
+                                }
+                                case FastOp.SHR32_I -> {
+                                    result = Alu.shr(cpu, 4, a, (int) second) & LOW;
+                                    break write;
+                                }
+                                case FastOp.SAR64_I -> {
+                                    result = Alu.sar(cpu, 8, a, (int) second);
+                                    break write;
+                                }
+                                case FastOp.SAR32_I -> {
+                                    result = Alu.sar(cpu, 4, a, (int) second) & LOW;
+                                    break write;
+                                }
+                                case FastOp.IMUL64 -> {
+                                    result = Alu.imul(cpu, 8, a, b);
+                                    break write;
+                                }
+                                case FastOp.IMUL32 -> {
+                                    result = Alu.imul(cpu, 4, a, b) & LOW;
+                                    break write;
+                                }
+                                case FastOp.MOV64 -> {
+                                    result = b;
+                                    break write;
+                                }
+                                case FastOp.MOV32 -> {
+                                    result = b & LOW;
+                                    break write;
+                                }
+                                case FastOp.MOV8 -> {
+                                    result = a & ~0xffL | b & 0xff;
+                                    break write;
+                                }
+                                case FastOp.ZX8 -> {
+                                    result = b & 0xff;
+                                    break write;
+                                }
+                                case FastOp.ZX16 -> {
+                                    result = b & 0xffff;
+                                    break write;
+                                }
+                                case FastOp.SX8_32 -> {
+                                    result = (byte) b & LOW;
+                                    break write;
+                                }
+                                case FastOp.SX8_64 -> {
+                                    result = (byte) b;
+                                    break write;
+                                }
+                                case FastOp.SX32_64 -> {
+                                    result = (int) b;
+                                    break write;
+                                }
+                                case FastOp.LEA64 -> {
+                                    result = CodeRecord.address(r, f, second);
+                                    break write;
+                                }
+                                case FastOp.LEA32 -> {
+                                    result = CodeRecord.address(r, f, second) & LOW;
+                                    break write;
+                                }
+                                case FastOp.STORE64 -> {
+                                    long va = CodeRecord.address(r, f, second);
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va + 7 & PAGE)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putLong(va + tlb[t + 2], a);
+                                    continue next;
+                                }
+                                case FastOp.STORE64_I -> {
+                                    long va = CodeRecord.address(r, f, second);
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va + 7 & PAGE)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putLong(va + tlb[t + 2], (second >> 32));
+                                    continue next;
+                                }
+                                case FastOp.STORE32 -> {
+                                    long va = CodeRecord.address(r, f, second);
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va + 3 & PAGE)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putInt(va + tlb[t + 2], (int) a);
+                                    continue next;
+                                }
+                                case FastOp.STORE32_I -> {
+                                    long va = CodeRecord.address(r, f, second);
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va + 3 & PAGE)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putInt(va + tlb[t + 2], (int) (second >> 32));
+                                    continue next;
+                                }
+                                case FastOp.STORE16 -> {
+                                    long va = CodeRecord.address(r, f, second);
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va + 1 & PAGE)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putShort(va + tlb[t + 2], (int) a);
+                                    continue next;
+                                }
+                                case FastOp.STORE16_I -> {
+                                    long va = CodeRecord.address(r, f, second);
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va + 1 & PAGE)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putShort(va + tlb[t + 2], (int) (second >> 32));
+                                    continue next;
+                                }
+                                case FastOp.STORE8 -> {
+                                    long va = CodeRecord.address(r, f, second);
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va & PAGE)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putByte(va + tlb[t + 2], (int) a);
+                                    continue next;
+                                }
+                                case FastOp.STORE8_I -> {
+                                    long va = CodeRecord.address(r, f, second);
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va & PAGE)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putByte(va + tlb[t + 2], (int) (second >> 32));
+                                    continue next;
+                                }
+                                case FastOp.PUSH -> {
+                                    long va = r[Cpu.RSP] - 8;
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va + 7 & PAGE)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putLong(va + tlb[t + 2], b);
+                                    r[Cpu.RSP] = va;
+                                    continue next;
+                                }
+                                case FastOp.POP -> {
+                                    long va = r[Cpu.RSP];
+                                    int t = slot(va);
+                                    if (tlb[t] != (va + 7 & PAGE)) {
+                                        break slow;
+                                    }
+                                    r[Cpu.RSP] = va + 8;
+                                    result = RawMemory.getLong(va + tlb[t + 2]);
+                                    break write;
+                                }
+                                case FastOp.LEAVE -> {
+                                    long va = r[Cpu.RBP];
+                                    int t = slot(va);
+                                    if (tlb[t] != (va + 7 & PAGE)) {
+                                        break slow;
+                                    }
+                                    r[Cpu.RSP] = va + 8;
+                                    r[Cpu.RBP] = RawMemory.getLong(va + tlb[t + 2]);
+                                    continue next;
+                                }
+                                case FastOp.CALL -> {
+                                    long va = r[Cpu.RSP] - 8;
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va + 7 & PAGE) || !Cpu.canonical(linearPage + (int) second)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putLong(va + tlb[t + 2], linearPage + CodeRecord.next(word));
+                                    r[Cpu.RSP] = va;
+                                    break branch;
+                                }
+                                case FastOp.CALL_INDIRECT -> {
+                                    long va = r[Cpu.RSP] - 8;
+                                    int t = slot(va);
+                                    if (tlb[t + 1] != (va + 7 & PAGE) || !Cpu.canonical(b)) {
+                                        break slow;
+                                    }
+                                    RawMemory.putLong(va + tlb[t + 2], linearPage + CodeRecord.next(word));
+                                    r[Cpu.RSP] = va;
+                                    target = b;
+                                    break jump;
+                                }
+                                case FastOp.RET -> {
+                                    long va = r[Cpu.RSP];
+                                    int t = slot(va);
+                                    if (tlb[t] != (va + 7 & PAGE)) {
+                                        break slow;
+                                    }
+                                    target = RawMemory.getLong(va + tlb[t + 2]);
+                                    if (!Cpu.canonical(target)) {
+                                        break slow;
+                                    }
+                                    r[Cpu.RSP] = va + 8;
+                                    break jump;
+                                }
+                                case FastOp.JMP -> {
+                                    break branch;
+                                }
+                                case FastOp.JMP_INDIRECT -> {
+                                    if (!Cpu.canonical(b)) {
+                                        break slow;
+                                    }
+                                    target = b;
+                                    break jump;
+                                }
+                                case FastOp.JO -> {
+                                    if (cpu.of()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JNO -> {
+                                    if (!cpu.of()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JB -> {
+                                    if (cpu.cf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JAE -> {
+                                    if (!cpu.cf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JZ -> {
+                                    if (cpu.zf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JNZ -> {
+                                    if (!cpu.zf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JBE -> {
+                                    if (cpu.cf() || cpu.zf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JA -> {
+                                    if (!cpu.cf() && !cpu.zf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JS -> {
+                                    if (cpu.sf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JNS -> {
+                                    if (!cpu.sf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JP -> {
+                                    if (cpu.pf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JNP -> {
+                                    if (!cpu.pf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JL -> {
+                                    if (cpu.less()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JGE -> {
+                                    if (!cpu.less()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JLE -> {
+                                    if (cpu.less() || cpu.zf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.JG -> {
+                                    if (!cpu.less() && !cpu.zf()) {
+                                        break branch;
+                                    }
+                                    continue next;
+                                }
+                                case FastOp.SETCC -> {
+                                    result = a & ~0xffL | (cpu.condition(CodeRecord.detail(word)) ? 1 : 0);
+                                    break write;
+                                }
+                                case FastOp.CMOV64 -> {
+                                    result = cpu.condition(CodeRecord.detail(word)) ? b : a;
+                                    break write;
+                                }
+                                case FastOp.CMOV32 -> {
+                                    result = (cpu.condition(CodeRecord.detail(word)) ? b : a) & LOW;
+                                    break write;
+                                }
+                                default -> {
+                                    if ((f & CodeRecord.OP_MASK) >= FastOp.FIRST_RARE
+                                            && RareOps.execute(cpu, r, tlb, word, second, a, b)) {
+                                        continue next;
+                                    }
+                                    break slow;
+                                }
+                            }
+                        }
+                        clock.retired = limit - remaining - 1;
+                        cpu.rip = ripOf(linearPage + CodeRecord.offset(word));
+                        pc = slow(page, pc - 2);
+                        if (pc < 0) {
+                            return;
+                        }
+                        remaining = limit - clock.retired;
+                        r[CodeRecord.FS_BASE] = cpu.segBase[Cpu.FS];
+                        r[CodeRecord.GS_BASE] = cpu.segBase[Cpu.GS];
+                        continue next;
                     }
-                    clock.retired = limit - remaining - 1;
-                    cpu.rip = ripOf(linearPage + CodeRecord.offset(word));
-                    pc = slow(page, pc - 2);
-                    if (pc < 0) {
-                        return;
-                    }
-                    remaining = limit - clock.retired;
-                    r[CodeRecord.FS_BASE] = cpu.segBase[Cpu.FS];
-                    r[CodeRecord.GS_BASE] = cpu.segBase[Cpu.GS];
+                    r[f >>> CodeRecord.REG_SHIFT & 31] = result;
                     continue next;
                 }
-                target = linearPage + (int) code[pc - 1];
+                target = linearPage + (int) second;
             }
             long targetPage = target & PAGE;
             if (targetPage != linearPage) {

@@ -57,14 +57,14 @@ final class Specializer {
 
         void build() {
             switch (insn.row.operation) {
-                case NOP -> emit(FastOp.NOP, 0, 0, 0, 0);
-                case ADD -> binary(0);
-                case OR -> binary(1);
-                case ADC -> binary(2);
-                case SBB -> binary(3);
-                case AND -> binary(4);
-                case SUB -> binary(5);
-                case XOR -> binary(6);
+                case NOP -> registers(FastOp.NOP, 0, 16);
+                case ADD -> binary(0, FastOp.ADD64, FastOp.ADD32);
+                case OR -> binary(1, FastOp.OR64, FastOp.OR32);
+                case ADC -> binary(2, FastOp.ADC64, FastOp.ADC32);
+                case SBB -> binary(3, FastOp.SBB64, FastOp.SBB32);
+                case AND -> binary(4, FastOp.AND64, FastOp.AND32);
+                case SUB -> binary(5, FastOp.SUB64, FastOp.SUB32);
+                case XOR -> binary(6, FastOp.XOR64, FastOp.XOR32);
                 case CMP -> compare();
                 case TEST -> test();
                 case INC -> unary(0, FastOp.INC64, FastOp.INC32);
@@ -78,220 +78,116 @@ final class Specializer {
                 case MOV -> move();
                 case MOVZX -> extend(false);
                 case MOVSX, MOVSXD -> extend(true);
-                case LEA -> {
-                    if (size >= 4) {
-                        memory(size == 8 ? FastOp.LEA64 : FastOp.LEA32, insn.reg, 0, 0, 0);
+                case LEA -> loadAddress();
+                case PUSH -> {
+                    if (size == 8) {
+                        source(FastOp.PUSH, 0, 0, 0);
                     }
                 }
-                case PUSH -> push();
                 case POP -> {
                     if (size == 8 && !insn.memory) {
-                        emit(FastOp.POP, insn.rm, 0, 0, 0);
+                        registers(FastOp.POP, insn.rm, 16);
                     }
                 }
                 case LEAVE -> {
                     if (size == 8) {
-                        emit(FastOp.LEAVE, 0, 0, 0, 0);
+                        registers(FastOp.LEAVE, 0, 16);
                     }
                 }
-                case CALL -> branch(FastOp.CALL, FastOp.CALL_R, FastOp.CALL_M);
-                case JMP -> branch(FastOp.JMP, FastOp.JMP_R, FastOp.JMP_M);
+                case CALL -> branch(FastOp.CALL, FastOp.CALL_INDIRECT);
+                case JMP -> branch(FastOp.JMP, FastOp.JMP_INDIRECT);
                 case RET -> {
                     if (size == 8 && insn.imm == 0) {
-                        emit(FastOp.RET, 0, 0, 0, 0);
+                        registers(FastOp.RET, 0, 16);
                     }
                 }
                 case JCC -> {
                     if (size == 8) {
-                        emit(FastOp.JO + insn.condition, 0, 0, 0, offset + insn.length + insn.imm);
+                        immediate(FastOp.JO + insn.condition, 0, 0, offset + insn.length + insn.imm);
                     }
                 }
                 case SETCC -> {
                     if (insn.memory) {
-                        memory(FastOp.SETCC_M, 0, insn.condition, 0, 0);
+                        memory(FastOp.SETCC_M, 0, insn.condition, 0, false);
                     } else if (insn.byteRm() < 16) {
-                        emit(FastOp.SETCC, insn.rm, 0, insn.condition, 0);
+                        immediate(FastOp.SETCC, insn.rm, insn.condition, 0);
                     }
                 }
-                case CMOVCC -> {
-                    if (size >= 4) {
-                        if (insn.memory) {
-                            memory(size == 8 ? FastOp.CMOV64_M : FastOp.CMOV32_M, insn.reg, insn.condition, 0, 0);
-                        } else {
-                            emit(size == 8 ? FastOp.CMOV64 : FastOp.CMOV32, insn.reg, insn.rm, insn.condition, 0);
-                        }
-                    }
-                }
+                case CMOVCC -> wide(FastOp.CMOV64, FastOp.CMOV32, insn.reg, 1, insn.condition);
                 case BT -> bitTest();
-                case BSF -> registers(FastOp.BSF64, FastOp.BSF32, insn.reg, insn.rm);
-                case BSR -> registers(FastOp.BSR64, FastOp.BSR32, insn.reg, insn.rm);
-                case BSWAP -> registers(FastOp.BSWAP64, FastOp.BSWAP32, insn.rm, insn.rm);
-                case CBW -> registers(FastOp.CDQE, FastOp.CWDE, 0, 0);
-                case CWD -> registers(FastOp.CQO, FastOp.CDQ, 0, 0);
-                case XCHG -> exchange();
-                case XADD -> updateWithRegister(FastOp.XADD64_M, FastOp.XADD32_M);
-                case CMPXCHG -> updateWithRegister(FastOp.CMPXCHG64_M, FastOp.CMPXCHG32_M);
+                case BSF -> wide(FastOp.BSF64, FastOp.BSF32, insn.reg, 1, 0);
+                case BSR -> wide(FastOp.BSR64, FastOp.BSR32, insn.reg, 1, 0);
+                case BSWAP -> wide(FastOp.BSWAP64, FastOp.BSWAP32, insn.rm, 0, 0);
+                case CBW -> plain(FastOp.CDQE, FastOp.CWDE);
+                case CWD -> plain(FastOp.CQO, FastOp.CDQ);
+                case XCHG -> {
+                    if (insn.memory) {
+                        update(FastOp.XCHG64_M, FastOp.XCHG32_M);
+                    } else if (size >= 4) {
+                        registers(size == 8 ? FastOp.XCHG64 : FastOp.XCHG32, insn.rm, register(1));
+                    }
+                }
+                case XADD -> update(FastOp.XADD64_M, FastOp.XADD32_M);
+                case CMPXCHG -> update(FastOp.CMPXCHG64_M, FastOp.CMPXCHG32_M);
                 default -> {}
             }
         }
 
-        private void binary(int kind) {
-            if (insn.memory && Operands.isMemory(insn, 0)) {
+        private void binary(int kind, int op64, int op32) {
+            if (Operands.isMemory(insn, 0)) {
                 boolean immediate = Operands.form(insn, 1) == Operands.IMM;
-                int op =
-                        switch (size) {
-                            case 8 -> immediate ? FastOp.RMW64_I : FastOp.RMW64_R;
-                            case 4 -> immediate ? FastOp.RMW32_I : FastOp.RMW32_R;
-                            case 2 -> immediate ? FastOp.RMW16_I : FastOp.RMW16_R;
-                            default -> immediate ? FastOp.RMW8_I : FastOp.RMW8_R;
-                        };
                 if (size == 1 && !immediate && insn.byteReg() >= 16) {
                     return;
                 }
-                memory(op, immediate ? 0 : insn.reg, kind, immediate ? insn.imm : 0, 0);
+                int op = FastOp.RMW64_R + (size == 8 ? 0 : size == 4 ? 2 : size == 2 ? 4 : 6) + (immediate ? 1 : 0);
+                memory(op, immediate ? 0 : insn.reg, kind, immediate ? insn.imm : 0, false);
                 return;
             }
             int target = register(0);
             if (size == 2 || target < 0) {
                 return;
             }
-            int form = Operands.form(insn, 1);
             if (size == 1) {
-                if (insn.memory) {
-                    memory(FastOp.ALU8_RM, target, kind, 0, 0);
-                } else if (form == Operands.IMM) {
-                    emit(FastOp.ALU8_RI, target, 0, kind, insn.imm);
-                } else if (register(1) >= 0) {
-                    emit(FastOp.ALU8_RR, target, register(1), kind, 0);
-                }
-                return;
-            }
-            if (kind == 2 || kind == 3) {
-                int base = kind == 2 ? FastOp.ADC64_RR : FastOp.SBB64_RR;
-                if (!insn.memory) {
-                    boolean immediate = form == Operands.IMM;
-                    int op = base + (size == 8 ? 0 : 1) + (immediate ? 2 : 0);
-                    emit(op, target, immediate ? 0 : register(1), 0, immediate ? insn.imm : 0);
-                }
-                return;
-            }
-            if (kind == 6 && !insn.memory && form != Operands.IMM && register(1) == target) {
-                emit(FastOp.ZERO, target, 0, 0, 0);
-                return;
-            }
-            int slot = kind < 2 ? kind : kind - 2;
-            int group = (size == 8 ? FastOp.ADD64_RR : FastOp.ADD32_RR) + slot;
-            if (insn.memory) {
-                memory(group + 12, target, 0, 0, 0);
-            } else if (form == Operands.IMM) {
-                emit(group + 6, target, 0, 0, insn.imm);
+                source(FastOp.ALU8, target, 1, kind);
+            } else if (kind == 6 && !insn.memory && Operands.form(insn, 1) != Operands.IMM && register(1) == target) {
+                registers(FastOp.ZERO, target, 16);
             } else {
-                emit(group, target, register(1), 0, 0);
+                source(size == 8 ? op64 : op32, target, 1, 0);
             }
         }
 
         private void compare() {
-            int form = Operands.form(insn, 1);
-            if (insn.memory && Operands.isMemory(insn, 0)) {
-                if (form == Operands.IMM) {
-                    int op =
-                            switch (size) {
-                                case 8 -> FastOp.CMP64_MI;
-                                case 4 -> FastOp.CMP32_MI;
-                                case 2 -> FastOp.CMP16_MI;
-                                default -> FastOp.CMP8_MI;
-                            };
-                    memory(op, 0, 0, insn.imm, 0);
-                } else if (size != 1 || insn.byteReg() < 16) {
-                    int op =
-                            switch (size) {
-                                case 8 -> FastOp.CMP64_MR;
-                                case 4 -> FastOp.CMP32_MR;
-                                case 2 -> FastOp.CMP16_MR;
-                                default -> FastOp.CMP8_MR;
-                            };
-                    memory(op, insn.reg, 0, 0, 0);
+            if (Operands.isMemory(insn, 0)) {
+                if (Operands.form(insn, 1) == Operands.IMM) {
+                    memory(bySize(FastOp.CMP64_MI, FastOp.CMP32_MI, FastOp.CMP16_MI, FastOp.CMP8_MI), 0, 0, insn.imm, true);
+                } else if (register(1) >= 0) {
+                    memory(bySize(FastOp.CMP64_TO, FastOp.CMP32_TO, FastOp.CMP16_TO, FastOp.CMP8_TO), register(1), 0, 0, true);
                 }
-                return;
-            }
-            int a = register(0);
-            if (a < 0) {
-                return;
-            }
-            if (insn.memory) {
-                int op =
-                        switch (size) {
-                            case 8 -> FastOp.CMP64_RM;
-                            case 4 -> FastOp.CMP32_RM;
-                            case 2 -> FastOp.CMP16_RM;
-                            default -> FastOp.CMP8_RM;
-                        };
-                memory(op, a, 0, 0, 0);
-                return;
-            }
-            if (form == Operands.IMM) {
-                int op =
-                        switch (size) {
-                            case 8 -> FastOp.CMP64_RI;
-                            case 4 -> FastOp.CMP32_RI;
-                            case 2 -> FastOp.CMP16_RI;
-                            default -> FastOp.CMP8_RI;
-                        };
-                emit(op, a, 0, 0, insn.imm);
-            } else if (register(1) >= 0) {
-                int op =
-                        switch (size) {
-                            case 8 -> FastOp.CMP64_RR;
-                            case 4 -> FastOp.CMP32_RR;
-                            case 2 -> FastOp.CMP16_RR;
-                            default -> FastOp.CMP8_RR;
-                        };
-                emit(op, a, register(1), 0, 0);
+            } else if (register(0) >= 0) {
+                source(bySize(FastOp.CMP64, FastOp.CMP32, FastOp.CMP16, FastOp.CMP8), register(0), 1, 0);
             }
         }
 
         private void test() {
-            boolean immediate = Operands.form(insn, 1) == Operands.IMM;
-            if (insn.memory) {
-                int op;
-                if (immediate) {
-                    op =
-                            switch (size) {
-                                case 8 -> FastOp.TEST64_MI;
-                                case 4 -> FastOp.TEST32_MI;
-                                case 2 -> FastOp.TEST16_MI;
-                                default -> FastOp.TEST8_MI;
-                            };
-                } else if (size == 1 && insn.byteReg() >= 16 || size == 2) {
-                    return;
-                } else {
-                    op = size == 8 ? FastOp.TEST64_MR : size == 4 ? FastOp.TEST32_MR : FastOp.TEST8_MR;
+            int op = bySize(FastOp.TEST64, FastOp.TEST32, FastOp.TEST16, FastOp.TEST8);
+            if (!insn.memory) {
+                if (register(0) >= 0) {
+                    source(op, register(0), 1, 0);
                 }
-                memory(op, insn.reg, 0, immediate ? insn.imm : 0, 0);
-                return;
+            } else if (Operands.form(insn, 1) == Operands.IMM) {
+                memory(bySize(FastOp.TEST64_MI, FastOp.TEST32_MI, FastOp.TEST16_MI, FastOp.TEST8_MI), 0, 0, insn.imm, true);
+            } else if (register(1) >= 0) {
+                memory(op, register(1), 0, 0, true);
             }
-            int a = register(0);
-            int b = immediate ? 0 : register(1);
-            if (a < 0 || b < 0) {
-                return;
-            }
-            int op =
-                    switch (size) {
-                        case 8 -> immediate ? FastOp.TEST64_RI : FastOp.TEST64_RR;
-                        case 4 -> immediate ? FastOp.TEST32_RI : FastOp.TEST32_RR;
-                        case 2 -> immediate ? FastOp.TEST16_RI : FastOp.TEST16_RR;
-                        default -> immediate ? FastOp.TEST8_RI : FastOp.TEST8_RR;
-                    };
-            emit(op, a, b, 0, immediate ? insn.imm : 0);
         }
 
         private void unary(int kind, int op64, int op32) {
-            if (insn.memory) {
-                if (size != 2) {
-                    memory(size == 8 ? FastOp.UNARY64_M : size == 4 ? FastOp.UNARY32_M : FastOp.UNARY8_M, 0, kind, 0, 0);
+            if (!insn.memory) {
+                if (size >= 4) {
+                    registers(size == 8 ? op64 : op32, insn.rm, 16);
                 }
-            } else if (size >= 4) {
-                emit(size == 8 ? op64 : op32, insn.rm, insn.rm, 0, 0);
+            } else if (size != 2) {
+                memory(bySize(FastOp.UNARY64_M, FastOp.UNARY32_M, 0, FastOp.UNARY8_M), 0, kind, 0, false);
             }
         }
 
@@ -307,30 +203,31 @@ final class Specializer {
             if (size < 4) {
                 return;
             }
+            boolean wide = size == 8;
             int form = Operands.form(insn, 1) & 7;
             if (form == Operands.FIXED) {
                 if (!insn.memory) {
-                    emit(size == 8 ? FastOp.SHIFT64_CL : FastOp.SHIFT32_CL, insn.rm, 0, kind, 0);
+                    immediate(wide ? FastOp.SHIFT64_CL : FastOp.SHIFT32_CL, insn.rm, kind, 0);
                 }
                 return;
             }
-            int count = form == Operands.ONE ? 1 : (int) insn.imm & (size == 8 ? 63 : 31);
+            int count = form == Operands.ONE ? 1 : (int) insn.imm & (wide ? 63 : 31);
             if (count == 0) {
                 return;
             }
             if (insn.memory) {
-                memory(size == 8 ? FastOp.SHIFT64_MI : FastOp.SHIFT32_MI, 0, kind, count, 0);
+                memory(wide ? FastOp.SHIFT64_MI : FastOp.SHIFT32_MI, 0, kind, count, false);
             } else if (kind < 3) {
-                emit((size == 8 ? FastOp.SHL64_I : FastOp.SHL32_I) + kind, insn.rm, 0, 0, count);
+                immediate((wide ? FastOp.SHL64_I : FastOp.SHL32_I) + kind, insn.rm, 0, count);
             } else {
-                emit(size == 8 ? FastOp.ROTATE64_I : FastOp.ROTATE32_I, insn.rm, 0, kind, count);
+                immediate(wide ? FastOp.ROTATE64_I : FastOp.ROTATE32_I, insn.rm, kind, count);
             }
         }
 
         private void doubleShift(int op64, int op32) {
             int count = (int) insn.imm & (size == 8 ? 63 : 31);
             if (!insn.memory && size >= 4 && Operands.form(insn, 2) == Operands.IMM && count != 0) {
-                emit(size == 8 ? op64 : op32, insn.rm, insn.reg, 0, count);
+                page.append(first(size == 8 ? op64 : op32, insn.rm, insn.reg, 0), count);
             }
         }
 
@@ -338,131 +235,81 @@ final class Specializer {
             if (size < 4) {
                 return;
             }
+            boolean wide = size == 8;
             int operands = insn.row.operands.size();
             if (operands == 1) {
-                if (insn.row.operation == Operation.MUL && !insn.memory) {
-                    emit(size == 8 ? FastOp.MUL64_R : FastOp.MUL32_R, 0, insn.rm, 0, 0);
+                if (insn.row.operation == Operation.MUL) {
+                    source(wide ? FastOp.MUL64 : FastOp.MUL32, 0, 0, 0);
                 }
             } else if (operands == 2) {
-                if (insn.memory) {
-                    memory(size == 8 ? FastOp.IMUL64_RM : FastOp.IMUL32_RM, insn.reg, 0, 0, 0);
-                } else {
-                    emit(size == 8 ? FastOp.IMUL64_RR : FastOp.IMUL32_RR, insn.reg, insn.rm, 0, 0);
-                }
+                source(wide ? FastOp.IMUL64 : FastOp.IMUL32, insn.reg, 1, 0);
             } else if (insn.memory) {
-                memory(size == 8 ? FastOp.IMUL64_MI : FastOp.IMUL32_MI, insn.reg, 0, insn.imm, 0);
+                memory(wide ? FastOp.IMUL64_MI : FastOp.IMUL32_MI, insn.reg, 0, insn.imm, true);
             } else {
-                emit(size == 8 ? FastOp.IMUL64_I : FastOp.IMUL32_I, insn.reg, insn.rm, 0, insn.imm);
+                page.append(first(wide ? FastOp.IMUL64_I : FastOp.IMUL32_I, insn.reg, insn.rm, 0), insn.imm);
             }
         }
 
         private void move() {
-            boolean immediate = Operands.form(insn, 1) == Operands.IMM;
-            if (insn.memory && Operands.isMemory(insn, 0)) {
+            if (Operands.isMemory(insn, 0)) {
+                boolean immediate = Operands.form(insn, 1) == Operands.IMM;
                 int source = immediate ? 0 : register(1);
-                if (source < 0) {
-                    return;
+                if (source >= 0) {
+                    int op = bySize(FastOp.STORE64, FastOp.STORE32, FastOp.STORE16, FastOp.STORE8);
+                    int byImmediate = bySize(FastOp.STORE64_I, FastOp.STORE32_I, FastOp.STORE16_I, FastOp.STORE8_I);
+                    memory(immediate ? byImmediate : op, source, 0, immediate ? insn.imm : 0, false);
                 }
-                int op =
-                        switch (size) {
-                            case 8 -> immediate ? FastOp.STORE64_I : FastOp.STORE64;
-                            case 4 -> immediate ? FastOp.STORE32_I : FastOp.STORE32;
-                            case 2 -> immediate ? FastOp.STORE16_I : FastOp.STORE16;
-                            default -> immediate ? FastOp.STORE8_I : FastOp.STORE8;
-                        };
-                memory(op, source, 0, immediate ? insn.imm : 0, 0);
-                return;
-            }
-            int target = register(0);
-            if (target < 0) {
-                return;
-            }
-            if (insn.memory) {
-                int op =
-                        switch (size) {
-                            case 8 -> FastOp.LOAD64;
-                            case 4 -> FastOp.LOAD32;
-                            case 2 -> FastOp.LOAD16;
-                            default -> FastOp.LOAD8;
-                        };
-                memory(op, target, 0, 0, 0);
-            } else if (immediate) {
-                if (size == 1) {
-                    emit(FastOp.MOV8_RI, target, 0, 0, insn.imm & 0xff);
-                } else if (size >= 4) {
-                    long first = first(FastOp.MOV_RI, target, 0, 0);
-                    page.append(first, size == 8 ? insn.imm : insn.imm & 0xffff_ffffL);
-                }
-            } else if (register(1) >= 0) {
-                int op =
-                        switch (size) {
-                            case 8 -> FastOp.MOV64_RR;
-                            case 4 -> FastOp.MOV32_RR;
-                            case 2 -> FastOp.MOV16_RR;
-                            default -> FastOp.MOV8_RR;
-                        };
-                emit(op, target, register(1), 0, 0);
+            } else if (register(0) >= 0) {
+                source(bySize(FastOp.MOV64, FastOp.MOV32, FastOp.MOV16, FastOp.MOV8), register(0), 1, 0);
             }
         }
 
         private void extend(boolean signed) {
             int from = insn.row.operands.get(1).width().bytes;
+            if (size < 4 || from == 1 && !insn.memory && insn.byteRm() >= 16) {
+                return;
+            }
+            boolean wide = size == 8;
+            int op;
+            if (from == 1) {
+                op = !signed ? FastOp.ZX8 : wide ? FastOp.SX8_64 : FastOp.SX8_32;
+            } else if (from == 2) {
+                op = !signed ? FastOp.ZX16 : wide ? FastOp.SX16_64 : FastOp.SX16_32;
+            } else {
+                op = wide ? FastOp.SX32_64 : FastOp.MOV32;
+            }
+            if (insn.memory) {
+                append(op, insn.reg, 0, 0, true, from);
+            } else {
+                registers(op, insn.reg, insn.rm);
+            }
+        }
+
+        /** Without an index an address is a register plus a constant, which any source is. */
+        private void loadAddress() {
             if (size < 4) {
                 return;
             }
             boolean wide = size == 8;
-            if (insn.memory) {
-                int op;
-                if (from == 1) {
-                    op = !signed ? FastOp.LOADZX8 : wide ? FastOp.LOADSX8_64 : FastOp.LOADSX8_32;
-                } else if (from == 2) {
-                    op = !signed ? FastOp.LOADZX16 : wide ? FastOp.LOADSX16_64 : FastOp.LOADSX16_32;
-                } else {
-                    op = wide ? FastOp.LOADSX32_64 : FastOp.LOAD32;
-                }
-                memory(op, insn.reg, 0, 0, 0);
-                return;
-            }
-            if (from == 1 && insn.byteRm() >= 16) {
-                return;
-            }
-            int op;
-            if (from == 1) {
-                op = !signed ? FastOp.MOVZX8 : wide ? FastOp.MOVSX8_64 : FastOp.MOVSX8_32;
-            } else if (from == 2) {
-                op = !signed ? FastOp.MOVZX16 : wide ? FastOp.MOVSX16_64 : FastOp.MOVSX16_32;
+            if (insn.index != Insn.NO_REGISTER) {
+                append(wide ? FastOp.LEA64 : FastOp.LEA32, insn.reg, 0, 0, false, 8);
+            } else if (insn.base == Insn.RIP) {
+                long displacement = insn.disp + offset + insn.length;
+                page.append(first(wide ? FastOp.MOV64 : FastOp.MOV32, insn.reg, CodeRecord.PAGE_BASE, 0), displacement);
             } else {
-                op = wide ? FastOp.MOVSXD : FastOp.MOV32_RR;
-            }
-            emit(op, insn.reg, insn.rm, 0, 0);
-        }
-
-        private void push() {
-            if (size != 8) {
-                return;
-            }
-            if (insn.memory) {
-                memory(FastOp.PUSH_M, 0, 0, 0, 0);
-            } else if (Operands.form(insn, 0) == Operands.IMM) {
-                emit(FastOp.PUSH_I, 0, 0, 0, insn.imm);
-            } else {
-                emit(FastOp.PUSH, insn.rm, 0, 0, 0);
+                page.append(first(wide ? FastOp.MOV64 : FastOp.MOV32, insn.reg, insn.base, 0), insn.disp);
             }
         }
 
-        /** Relative targets are relative to the page's start; a call also has the return address in that way. */
-        private void branch(int relative, int byRegister, int byMemory) {
+        /** Relative targets are relative to the page's start. */
+        private void branch(int relative, int indirect) {
             if (size != 8) {
                 return;
             }
-            long next = offset + insn.length;
             if (Operands.form(insn, 0) == Operands.NONE) {
-                long first = first(relative, 0, 0, 0);
-                page.append(first, next << 32 | next + insn.imm & 0xffff_ffffL);
-            } else if (insn.memory) {
-                memory(byMemory, 0, 0, next, 0);
+                immediate(relative, 0, 0, offset + insn.length + insn.imm);
             } else {
-                emit(byRegister, 0, insn.rm, 0, next << 32);
+                source(indirect, 0, 0, 0);
             }
         }
 
@@ -471,37 +318,33 @@ final class Specializer {
                 return;
             }
             boolean immediate = Operands.form(insn, 1) == Operands.IMM;
-            if (insn.memory) {
-                if (immediate) {
-                    int bit = (int) insn.imm & 8 * size - 1;
-                    memory(FastOp.BT_MI, 0, size == 8 ? 1 : 0, bit, 0);
-                }
+            if (!insn.memory) {
+                source(size == 8 ? FastOp.BT64 : FastOp.BT32, insn.rm, 1, 0);
             } else if (immediate) {
-                emit(size == 8 ? FastOp.BT64_RI : FastOp.BT32_RI, insn.rm, 0, 0, insn.imm & 8L * size - 1);
-            } else {
-                emit(size == 8 ? FastOp.BT64_RR : FastOp.BT32_RR, insn.rm, insn.reg, 0, 0);
+                memory(FastOp.BT_MI, 0, 0, insn.imm & 8L * size - 1, true);
             }
         }
 
-        private void exchange() {
-            if (insn.memory) {
-                updateWithRegister(FastOp.XCHG64_M, FastOp.XCHG32_M);
-            } else if (size >= 4) {
-                int b = register(1);
-                emit(size == 8 ? FastOp.XCHG64_RR : FastOp.XCHG32_RR, insn.rm, b, 0, 0);
-            }
-        }
-
-        private void updateWithRegister(int op64, int op32) {
+        private void update(int op64, int op32) {
             if (insn.memory && size >= 4) {
-                memory(size == 8 ? op64 : op32, insn.reg, 0, 0, 0);
+                memory(size == 8 ? op64 : op32, insn.reg, 0, 0, false);
             }
         }
 
-        private void registers(int op64, int op32, int target, int source) {
-            if (!insn.memory && size >= 4) {
-                emit(size == 8 ? op64 : op32, target, source, 0, 0);
+        private void plain(int op64, int op32) {
+            if (size >= 4) {
+                registers(size == 8 ? op64 : op32, 0, 16);
             }
+        }
+
+        private void wide(int op64, int op32, int target, int slot, int detail) {
+            if (size >= 4) {
+                source(size == 8 ? op64 : op32, target, slot, detail);
+            }
+        }
+
+        private int bySize(int op64, int op32, int op16, int op8) {
+            return size == 8 ? op64 : size == 4 ? op32 : size == 2 ? op16 : op8;
         }
 
         /** The register operand in a slot, or -1 if it is AH CH DH BH. */
@@ -516,22 +359,40 @@ final class Specializer {
             return size == 1 && Insn.byteRegister(number, insn.rex) >= 16 ? NOT_SPECIAL : number;
         }
 
+        /** The first long without memory operand. */
         private long first(int op, int reg, int base, int detail) {
             return CodeCache.word(op, offset, insn.length)
                     | (long) reg << CodeRecord.REG_SHIFT
                     | (long) base << CodeRecord.BASE_SHIFT
-                    | (long) detail << CodeRecord.DETAIL_SHIFT
                     | 16L << CodeRecord.INDEX_SHIFT
-                    | 16L << CodeRecord.SEGMENT_SHIFT;
+                    | (long) detail << CodeRecord.DETAIL_SHIFT;
         }
 
-        /** Emits an operation on registers with {@code second} as it is. */
-        private void emit(int op, int reg, int base, int detail, long second) {
-            page.append(first(op, reg, base, detail), second);
+        private void registers(int op, int reg, int base) {
+            page.append(first(op, reg, base, 0), 0);
         }
 
-        /** Emits an operation with a memory operand, if its displacement fits; the immediate goes to the upper half. */
-        private void memory(int op, int reg, int detail, long immediate, int extra) {
+        private void immediate(int op, int reg, int detail, long value) {
+            page.append(first(op, reg, 16, detail), value);
+        }
+
+        /** An operation whose source is the operand in {@code slot}, whatever it is. */
+        private void source(int op, int reg, int slot, int detail) {
+            if (Operands.isMemory(insn, slot)) {
+                append(op, reg, detail, 0, true, size);
+            } else if (Operands.form(insn, slot) == Operands.IMM) {
+                immediate(op, reg, detail, insn.imm);
+            } else if (register(slot) >= 0) {
+                page.append(first(op, reg, register(slot), detail), 0);
+            }
+        }
+
+        private void memory(int op, int reg, int detail, long immediate, boolean load) {
+            append(op, reg, detail, immediate, load, size);
+        }
+
+        /** An operation with a memory operand, if its displacement fits. */
+        private void append(int op, int reg, int detail, long immediate, boolean load, int bytes) {
             long displacement = insn.disp;
             int base = insn.base;
             if (base == Insn.RIP) {
@@ -541,15 +402,17 @@ final class Specializer {
             if (displacement != (int) displacement) {
                 return;
             }
-            boolean address = insn.row.operation == Operation.LEA;
-            int segment = address || insn.segment < 4 ? 16 : insn.segment == 4 ? CodeRecord.FS_BASE : CodeRecord.GS_BASE;
+            boolean flat = insn.segment < 4 || insn.row.operation == Operation.LEA;
+            long segment = flat ? 0 : insn.segment == 4 ? CodeRecord.FS_BASE - 16 : CodeRecord.GS_BASE - 16;
             long first = CodeCache.word(op, offset, insn.length)
                     | (long) reg << CodeRecord.REG_SHIFT
                     | (long) base << CodeRecord.BASE_SHIFT
                     | (long) insn.index << CodeRecord.INDEX_SHIFT
                     | (long) insn.scale << CodeRecord.SCALE_SHIFT
-                    | (long) segment << CodeRecord.SEGMENT_SHIFT
-                    | (long) (detail + extra) << CodeRecord.DETAIL_SHIFT;
+                    | segment << CodeRecord.SEGMENT_SHIFT
+                    | (load ? CodeRecord.LOAD : 0)
+                    | (long) detail << CodeRecord.DETAIL_SHIFT
+                    | (long) (bytes - 1) << CodeRecord.BYTES_SHIFT;
             page.append(first, immediate << 32 | displacement & 0xffff_ffffL);
         }
     }

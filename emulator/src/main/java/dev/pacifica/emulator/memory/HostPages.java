@@ -27,8 +27,9 @@ final class HostPages implements AutoCloseable {
     private final long bytes;
     private long address;
 
-    HostPages(long bytes) {
-        this.bytes = bytes;
+    /** Maps one page more than asked for, so that wide reads near the end stay inside. */
+    HostPages(long size) {
+        bytes = size + 4096;
         try {
             address = (long) MMAP.invokeExact(0L, bytes, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_NORESERVE, -1, 0L);
         } catch (Throwable e) {
