@@ -7,6 +7,7 @@
 //
 // build: gcc -O2 -Wall -fno-stack-protector -fcf-protection=none -mgeneral-regs-only -o silicon silicon.c
 #define _GNU_SOURCE
+#include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <errno.h>
 #include <signal.h>
@@ -25,6 +26,7 @@
 #define WINDOW 0x10002000ul
 #define WINDOW_BYTES 2048
 #define BATCH 256
+#define LDT_CODE 0x07 // 16-bit code from CODE_PAGE on, 64 KiB; 0x0F is the same as data
 
 struct state {
   uint64_t gpr[16];    // RAX RCX RDX RBX RSP RBP RSI RDI R8..R15
@@ -39,7 +41,7 @@ struct state {
 };
 
 struct input {
-  uint32_t mode; // 64 or 32
+  uint32_t mode; // 64, 32 or 16
   uint32_t length;
   uint8_t code[16];
   struct state state;
@@ -77,10 +79,9 @@ static void enter(ucontext_t *uc, const struct input *in) {
   copy((void *)(CODE_PAGE + CODE_OFFSET), in->code, in->length);
   copy((void *)WINDOW, in->state.window, WINDOW_BYTES);
   for (int i = 0; i < 16; i++) g[reg_of[i]] = in->state.gpr[i];
-  g[REG_RIP] = CODE_PAGE + CODE_OFFSET;
+  g[REG_RIP] = in->mode == 16 ? CODE_OFFSET : CODE_PAGE + CODE_OFFSET;
   g[REG_EFL] = in->state.rflags;
-  uint64_t cs = in->mode == 64 ? 0x33 : 0x23;
-  g[REG_CSGSFS] = cs | in->state.segment[5] << 16 | in->state.segment[4] << 32 | 0x2Bull << 48;
+  g[REG_CSGSFS] = in->state.segment[1] | in->state.segment[5] << 16 | in->state.segment[4] << 32 | in->state.segment[2] << 48;
   struct _libc_fpstate *f = uc->uc_mcontext.fpregs;
   f->cwd = in->state.fcw;
   f->swd = in->state.fsw;
@@ -104,6 +105,7 @@ static void leave(ucontext_t *uc, siginfo_t *si, struct output *out) {
   for (int i = 0; i < 16; i++) out->state.gpr[i] = g[reg_of[i]];
   uint64_t rip = g[REG_RIP];
   if (out->vector == 3) rip--;
+  if ((g[REG_CSGSFS] & 0xFFFF) == LDT_CODE) rip += CODE_PAGE;
   out->state.rip = rip - CODE_PAGE < 4096 ? rip - CODE_PAGE - CODE_OFFSET : rip;
   out->state.rflags = g[REG_EFL];
   uint64_t ds, es, fs, gs;
@@ -143,7 +145,8 @@ static void on_signal(int number, siginfo_t *si, void *context) {
     copy(&own_fp, uc->uc_mcontext.fpregs, sizeof own_fp);
     current = 0;
   } else if (number == SIGVTALRM) {
-    if (current >= batch || (uint64_t)uc->uc_mcontext.gregs[REG_RIP] - CODE_PAGE >= 4096) return;
+    uint64_t cs = uc->uc_mcontext.gregs[REG_CSGSFS] & 0xFFFF, rip = uc->uc_mcontext.gregs[REG_RIP];
+    if (current >= batch || (cs == LDT_CODE ? rip : rip - CODE_PAGE) >= 4096) return;
     ticks = ticks + 1;
     if (ticks < 3) return;
     leave(uc, si, &outputs[current]);
@@ -185,6 +188,15 @@ int main(void) {
     return 1;
   }
   syscall(SYS_arch_prctl, ARCH_GET_FS, &own_fs);
+  struct user_desc segment = {.entry_number = 0, .base_addr = CODE_PAGE, .limit = 0xFFFF, .contents = 2};
+  long failed = syscall(SYS_modify_ldt, 1, &segment, sizeof segment);
+  segment.entry_number = 1;
+  segment.contents = 0;
+  failed |= syscall(SYS_modify_ldt, 1, &segment, sizeof segment);
+  if (failed) {
+    perror("silicon: modify_ldt");
+    return 1;
+  }
   stack_t alternate = {.ss_sp = stack, .ss_size = 1 << 18};
   sigaltstack(&alternate, NULL);
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};

@@ -68,7 +68,7 @@ public final class FormEncoder {
             default -> false;
         };
         boolean strings = row.repeat != InstructionRow.Repeat.NONE;
-        boolean addressPrefix = chance(10) && (mode == 64 && (memory || strings) || strings || chance(10));
+        boolean addressPrefix = chance(10) && (mode != 32 && (memory || strings) || strings || chance(10));
         if (addressPrefix) {
             put(0x67);
         }
@@ -108,12 +108,13 @@ public final class FormEncoder {
             put(row.map == 2 ? 0x38 : 0x3A);
         }
         put(row.opcode + random.nextInt(row.opcodeCount));
-        int operandSize = wide ? 8 : operandPrefix ? 2 : row.sizeRule == InstructionRow.SizeRule.DEFAULT_64 && mode == 64 ? 8 : 4;
-        int addressSize = mode == 64 ? (addressPrefix ? 4 : 8) : addressPrefix ? 2 : 4;
+        int narrow = (mode == 16) != operandPrefix ? 2 : 4;
+        int operandSize = wide ? 8 : row.sizeRule == InstructionRow.SizeRule.DEFAULT_64 && mode == 64 && !operandPrefix ? 8 : narrow;
+        int addressSize = mode == 64 ? (addressPrefix ? 4 : 8) : (mode == 16) != addressPrefix ? 2 : 4;
         if (row.hasModRm) {
             modRm(row, mode, memory, addressSize);
         }
-        immediate(row, operandSize, addressSize);
+        immediate(row, mode, operandSize, addressSize);
         if (ripRelative) {
             long displacement = window + 64 - (address + length);
             int end = length;
@@ -137,7 +138,11 @@ public final class FormEncoder {
         int mod = random.nextInt(3);
         put(mod << 6 | reg << 3 | rm);
         if (addressSize == 2) {
-            put(random.nextLong(), mod == 0 && rm == 6 ? 2 : mod);
+            if (mod == 0 && rm == 6) {
+                put(window + 64, 2);
+            } else {
+                put(chance(4) ? random.nextInt(-2000, 2000) : 16L * random.nextInt(-100, 100), mod);
+            }
             return;
         }
         int base = rm;
@@ -161,7 +166,7 @@ public final class FormEncoder {
         }
     }
 
-    private void immediate(InstructionRow row, int operandSize, int addressSize) {
+    private void immediate(InstructionRow row, int mode, int operandSize, int addressSize) {
         switch (row.immediateForm) {
             case NONE -> {}
             case BYTE -> put(Edges.integer(random, 1), 1);
@@ -172,8 +177,9 @@ public final class FormEncoder {
             case RELATIVE -> put(chance(3) ? random.nextInt() : random.nextInt(-256, 256), operandSize == 2 ? 2 : 4);
             case FULL -> put(Edges.integer(random, operandSize), operandSize);
             case FAR_POINTER -> {
-                put(0x1000_0400L + random.nextInt(-256, 256), operandSize);
-                put(new int[] {0x23, 0x23, 0x33, 0, 0x10}[random.nextInt(5)], 2);
+                put((mode == 16 ? 0x400 : 0x1000_0400L) + random.nextInt(-256, 256), operandSize);
+                int near = mode == 16 ? 0x07 : 0x23;
+                put(new int[] {near, near, 0x33, 0, 0x10}[random.nextInt(5)], 2);
             }
             case OFFSET -> put(window + 64 + random.nextInt(16), addressSize);
             case WORD_BYTE -> {

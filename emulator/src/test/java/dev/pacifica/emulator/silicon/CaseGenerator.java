@@ -48,13 +48,19 @@ final class CaseGenerator {
     private InstructionRow row;
     private int mode;
 
+    /** Where the segments of the mode begin, and the offsets of code and memory window in them. */
+    private long origin;
+
+    private long code;
+    private long window;
+
     static List<SiliconCase> all() {
         CaseGenerator generator = new CaseGenerator();
         List<SiliconCase> cases = new ArrayList<>();
         for (InstructionRow row : InstructionTable.rows()) {
-            for (int mode = 64; mode >= 32; mode -= 32) {
+            for (int mode = 64; mode >= 16; mode /= 2) {
                 if (Recordable.whyNot(row, mode) == null) {
-                    boolean best = mode == 64 || !row.validIn64;
+                    boolean best = mode == 64 || mode == 32 && !row.validIn64;
                     generator.addCases(row, mode, best ? CASES : FEW_CASES, cases);
                 }
             }
@@ -66,20 +72,29 @@ final class CaseGenerator {
         random = new Random(form.encoding.hashCode() * 31L + codeMode);
         row = form;
         mode = codeMode;
-        FormEncoder encoder = new FormEncoder(random, WINDOW_ADDRESS + 1024);
+        origin = mode == 16 ? SiliconState.CODE_PAGE : 0;
+        code = CODE - origin;
+        window = WINDOW_ADDRESS - origin;
+        FormEncoder encoder = new FormEncoder(random, window + 1024);
         for (int i = 0; i < count; i++) {
             boolean memory = FormEncoder.canBeMemory(row) && (!FormEncoder.canBeRegister(row) || i % 2 == 0);
-            byte[] code = encoder.encode(row, mode, memory, CODE);
-            decoder.decode(code, 0, code.length, mode, insn);
+            byte[] bytes = encoder.encode(row, mode, memory, code);
+            decoder.decode(bytes, 0, bytes.length, mode, insn);
             if (row.operation == Operation.INT && (insn.imm == 3 || insn.imm == 4 || insn.imm == 0x80)) {
-                code[code.length - 1] = 0x55; // the others have no gate that user mode may use
+                bytes[bytes.length - 1] = 0x55; // the others have no gate that user mode may use
             }
             state = SiliconState.base();
-            if (mode == 32) {
-                state[SiliconState.SEGMENT + 1] = 0x23;
+            if (mode != 64) {
+                state[SiliconState.SEGMENT + 1] = mode == 32 ? 0x23 : SiliconState.LDT_CODE;
+            }
+            if (mode == 16) {
+                state[SiliconState.SEGMENT] = SiliconState.LDT_DATA;
+                state[SiliconState.SEGMENT + 2] = SiliconState.LDT_DATA;
+                state[SiliconState.SEGMENT + 3] = SiliconState.LDT_DATA;
+                state[RSP] = window + 512;
             }
             fillState();
-            cases.add(new SiliconCase(mode, code, state, 0, 0, 0, null));
+            cases.add(new SiliconCase(mode, bytes, state, 0, 0, 0, null));
         }
     }
 
@@ -115,7 +130,7 @@ final class CaseGenerator {
         if (insn.memory && insn.row.hasModRm) {
             memory();
         } else if (insn.memory) {
-            fillMemory((int) (insn.disp - WINDOW_ADDRESS), 16);
+            fillMemory((int) (insn.disp - window), 16);
         }
         special();
     }
@@ -169,7 +184,7 @@ final class CaseGenerator {
                 state[RCX] = integer(8);
             }
             case XLAT -> {
-                state[RBX] = WINDOW_ADDRESS + 1024 + random.nextInt(64);
+                state[RBX] = window + 1024 + random.nextInt(64);
                 state[RAX] = random.nextLong();
             }
             case LOOP, LOOPE, LOOPNE, JRCXZ -> state[RCX] = new long[] {0, 1, 2, 1L << 32, (1L << 32) + 1, -1, 0x1_0000}[random.nextInt(7)];
@@ -177,8 +192,8 @@ final class CaseGenerator {
                 state[RAX] = random.nextInt(-20, 20);
                 state[RDX] = random.nextInt(-20, 20);
             }
-            case MASKMOVQ, MASKMOVDQU -> state[RDI] = WINDOW_ADDRESS + 1024 + random.nextInt(32);
-            case CLZERO -> state[RAX] = WINDOW_ADDRESS + 1024 + random.nextInt(128);
+            case MASKMOVQ, MASKMOVDQU -> state[RDI] = window + 1024 + random.nextInt(32);
+            case CLZERO -> state[RAX] = window + 1024 + random.nextInt(128);
             case SHL, SHR, SAR, ROL, ROR, RCL, RCR, SHLD, SHRD -> {
                 if (row.operands.getLast().letters().equals("CL") && chance(2)) {
                     state[RCX] = random.nextInt(70);
@@ -205,7 +220,14 @@ final class CaseGenerator {
         }
     }
 
+    private int ownCode() {
+        return (int) state[SiliconState.SEGMENT + 1];
+    }
+
     private int selector() {
+        if (mode == 16 && chance(2)) {
+            return chance(3) ? SiliconState.LDT_CODE : SiliconState.LDT_DATA;
+        }
         return SELECTORS[random.nextInt(SELECTORS.length)];
     }
 
@@ -223,7 +245,7 @@ final class CaseGenerator {
 
     private void memory() {
         int addressSize = insn.addressSize;
-        if (addressSize == 2) {
+        if (addressSize == 2 && mode != 16) {
             return; // below 64 KiB nothing is mapped: a page fault, or LEA
         }
         Operand operand = row.operands.stream()
@@ -238,13 +260,16 @@ final class CaseGenerator {
             size = 512;
         }
         boolean aligned = size >= 16 && !chance(8);
-        long target = WINDOW_ADDRESS + 1024 + (size == 512 ? (chance(8) ? 8 : 0) : aligned ? 16 * random.nextInt(3) : random.nextInt(40));
+        long target = window + 1024 + (size == 512 ? (chance(8) ? 8 : 0) : aligned ? 16 * random.nextInt(3) : random.nextInt(40));
         boolean crossing = size < 512 && chance(30);
         if (crossing) {
-            target = WINDOW_ADDRESS + 4096 - random.nextInt(size);
+            target = window + 4096 - random.nextInt(size);
+            if (mode == 16 && chance(2)) {
+                target = 0x1_0000 - random.nextInt(size + 2); // the segment's limit
+            }
         }
         if (insn.base == Insn.RIP) {
-            target = CODE + insn.length + insn.disp;
+            target = code + insn.length + insn.disp;
         } else if (insn.base == Insn.NO_REGISTER && insn.index == Insn.NO_REGISTER) {
             target = insn.disp;
         } else if (insn.index == Insn.NO_REGISTER) {
@@ -259,12 +284,19 @@ final class CaseGenerator {
             state[insn.index] = chance(2) ? 16L * random.nextInt(-8, 8) : random.nextInt(-20, 20);
             state[insn.base] = target - insn.disp - (state[insn.index] << insn.scale);
         }
+        if (addressSize == 2 && insn.base < 16) {
+            state[insn.base] &= 0xFFFF;
+        }
         if (!crossing && chance(40) && insn.base < 16 && mode == 64) {
             state[insn.base] ^= 1L << random.nextInt(44, 64); // not mapped, or not canonical
+        } else if (addressSize == 2 && chance(2)) {
+            if (insn.base < 16) {
+                state[insn.base] ^= 0x5A5A_0000L; // ignored
+            }
         } else if (addressSize == 4 && mode == 64 && insn.base < 16 && chance(2)) {
             state[insn.base] |= random.nextLong() << 32; // ignored
         }
-        int offset = (int) (target - WINDOW_ADDRESS);
+        int offset = (int) (target - window);
         if (offset >= 0 && offset + size <= SiliconState.WINDOW_BYTES) {
             fillMemory(offset, size, operand);
         }
@@ -293,9 +325,10 @@ final class CaseGenerator {
             }
             case I16, I32, I64 -> store(offset, size, Edges.integer(random, size));
             case P -> {
-                store(offset, 8, CODE + random.nextInt(-256, 256));
+                store(offset, 8, code + random.nextInt(-256, 256));
                 store(offset + size - 2, 2, row.operation == Operation.CALL_FAR || row.operation == Operation.JMP_FAR
-                        ? new int[] {0x23, 0x33, 0x33, 0, 0x2B, 0x10}[random.nextInt(6)] : selector());
+                        ? new int[] {ownCode(), 0x23, 0x33, 0, 0x2B, 0x10}[random.nextInt(6)]
+                        : selector());
             }
             case A -> {
                 store(offset, size / 2, random.nextInt(-300, 100));
@@ -317,7 +350,7 @@ final class CaseGenerator {
                 }
                 switch (row.operation) {
                     case MOV_TO_SEG, LAR, LSL, VERR, VERW, ARPL -> store(offset, 2, selector());
-                    case JMP, CALL -> store(offset, size, chance(10) ? random.nextLong() : CODE + random.nextInt(-256, 256));
+                    case JMP, CALL -> store(offset, size, chance(10) ? random.nextLong() : code + random.nextInt(-256, 256));
                     case CMPXCHG -> {
                         if (chance(2)) {
                             store(offset, size, state[RAX]);
@@ -498,32 +531,32 @@ final class CaseGenerator {
         switch (row.operation) {
             case POP, POPA, LEAVE, RET, POP_SEG -> {
                 if (row.operation == Operation.LEAVE) {
-                    state[RBP] = WINDOW_ADDRESS + 512 + 8 * random.nextInt(32);
+                    state[RBP] = window + 512 + 8 * random.nextInt(32);
                 }
                 long sp = row.operation == Operation.LEAVE ? state[RBP] : state[RSP];
-                int offset = (int) (sp - WINDOW_ADDRESS);
+                int offset = (int) (sp - window);
                 for (int i = 0; i < 8; i++) {
                     store(offset + i * size, size, Edges.integer(random, size));
                 }
                 if (row.operation == Operation.RET) {
-                    store(offset, size, chance(10) ? random.nextLong() : CODE + random.nextInt(-256, 256));
+                    store(offset, size, chance(10) ? random.nextLong() : code + random.nextInt(-256, 256));
                 } else if (row.operation == Operation.POP_SEG) {
                     store(offset, 2, selector());
                 }
             }
             case RET_FAR, IRET -> {
-                int offset = (int) (state[RSP] - WINDOW_ADDRESS);
-                store(offset, size, CODE + random.nextInt(-256, 256));
-                store(offset + size, size, mode == 64 ? new int[] {0x33, 0x33, 0x23, 0x2B, 0, 0x10}[random.nextInt(6)] : new int[] {0x23, 0x23, 0x33, 0x10}[random.nextInt(4)]);
+                int offset = (int) (state[RSP] - window);
+                store(offset, size, code + random.nextInt(-256, 256));
+                store(offset + size, size, mode == 64 ? new int[] {0x33, 0x33, 0x23, 0x2B, 0, 0x10}[random.nextInt(6)] : new int[] {ownCode(), ownCode(), 0x33, 0x10}[random.nextInt(4)]);
                 store(offset + 2 * size, size, random.nextInt() & 0xED5 | 0x202);
-                store(offset + 3 * size, size, WINDOW_ADDRESS + 256 + 8 * random.nextInt(64));
+                store(offset + 3 * size, size, window + 256 + 8 * random.nextInt(64));
                 store(offset + 4 * size, size, new int[] {0x2B, 0x2B, 0x2B, 0, 0x18}[random.nextInt(5)]);
             }
-            case POPF -> store((int) (state[RSP] - WINDOW_ADDRESS), size, random.nextInt() & ~0x7_4100); // not TF, NT, RF, VM, AC
-            case ENTER -> state[RBP] = WINDOW_ADDRESS + 768 + 8 * random.nextInt(16);
+            case POPF -> store((int) (state[RSP] - window), size, random.nextInt() & ~0x7_4100); // not TF, NT, RF, VM, AC
+            case ENTER -> state[RBP] = window + 768 + 8 * random.nextInt(16);
             case JMP, CALL -> {
                 if (row.hasModRm && !insn.memory) {
-                    state[insn.rm] = chance(10) ? random.nextLong() : CODE + random.nextInt(-256, 256);
+                    state[insn.rm] = chance(10) ? random.nextLong() : code + random.nextInt(-256, 256);
                 }
             }
             case MOVS, CMPS, STOS, LODS, SCAS, INS, OUTS -> strings(size);
@@ -543,9 +576,9 @@ final class CaseGenerator {
     }
 
     private void strings(int size) {
-        long high = insn.addressSize == 4 && mode == 64 && chance(2) ? 0x5A5A_5A5AL << 32 : 0;
-        state[RSI] = WINDOW_ADDRESS + 1024 + random.nextInt(64) | high;
-        state[RDI] = WINDOW_ADDRESS + (chance(3) ? 1024 + random.nextInt(64) : 1500 + random.nextInt(16)) | high;
+        long high = insn.addressSize == 2 && mode == 16 && chance(2) ? 0x5A5A_0000L : insn.addressSize == 4 && mode == 64 && chance(2) ? 0x5A5A_5A5AL << 32 : 0;
+        state[RSI] = window + 1024 + random.nextInt(64) | high;
+        state[RDI] = window + (chance(3) ? 1024 + random.nextInt(64) : 1500 + random.nextInt(16)) | high;
         state[RCX] = (insn.rep != 0 ? new int[] {0, 1, 2, 3, 5, 8, 15}[random.nextInt(7)] : random.nextInt(1000)) | high;
         boolean compare = row.operation == Operation.CMPS || row.operation == Operation.SCAS;
         if (compare) {
@@ -558,11 +591,11 @@ final class CaseGenerator {
                 state[RAX] = fill;
             }
         }
-        if (insn.addressSize == 2) {
+        if (insn.addressSize == 2 && mode != 16) {
             state[RCX] &= 0xF;
         }
         if (chance(40)) {
-            state[RDI] = WINDOW_ADDRESS + 4096 - size * 2 + random.nextInt(3); // runs into the page that is not there
+            state[RDI] = window + 4096 - size * 2 + random.nextInt(3); // runs into the page that is not there
             state[RFLAGS] &= ~0x400L;
         }
     }

@@ -43,7 +43,7 @@ final class Comparison {
     }
 
     private static long mask(Insn insn, SiliconCase silicon, int word) {
-        if (silicon.mode() == 32 && (word < 8 || word == SiliconState.RIP)) {
+        if (silicon.mode() != 64 && (word < 8 || word == SiliconState.RIP)) {
             return 0xFFFF_FFFFL; // the upper halves are undefined after compatibility mode
         }
         if (word == SiliconState.RFLAGS && silicon.vector() == SiliconCase.EXECUTED) {

@@ -22,6 +22,7 @@ final class EmulatedUserMode implements AutoCloseable {
     private static final long KERNEL = 0xFFFF_8000_0000_0000L;
     private static final int KERNEL_FRAME = 0x10_0000;
     private static final int GDT = 0x0;
+    private static final int LDT = 0x80;
     private static final int TSS = 0x100;
     private static final int IDT = 0x1000;
     private static final int HANDLERS = 0x2000;
@@ -80,6 +81,8 @@ final class EmulatedUserMode implements AutoCloseable {
         memory.write64(gdt + 0x20, 0x00CF_FB00_0000_FFFFL);
         memory.write64(gdt + 0x28, 0x00CF_F300_0000_FFFFL);
         memory.write64(gdt + 0x30, 0x00AF_FB00_0000_FFFFL);
+        memory.write64(KERNEL_FRAME + LDT, 0x1000_FB00_0000_FFFFL);
+        memory.write64(KERNEL_FRAME + LDT + 8, 0x1000_F300_0000_FFFFL);
         memory.write64(KERNEL_FRAME + TSS + 4, KERNEL + STACK_TOP);
         memory.write(KERNEL_FRAME + TSS + 0x66, 2, 0xFFFF); // no I/O permission map
         for (int vector = 0; vector < 256; vector++) {
@@ -97,6 +100,12 @@ final class EmulatedUserMode implements AutoCloseable {
 
     private void segment(int number, int selector) {
         cpu.segSelector[number] = selector;
+        if (selector == SiliconState.LDT_CODE || selector == SiliconState.LDT_DATA) {
+            cpu.segBase[number] = CODE_PAGE;
+            cpu.segLimit[number] = 0xFFFF;
+            cpu.segAttr[number] = (selector == SiliconState.LDT_CODE ? 0xB : 3) | Cpu.ATTR_S | 3 << 5 | Cpu.ATTR_P;
+            return;
+        }
         cpu.segBase[number] = 0;
         cpu.segLimit[number] = selector == 0 ? 0 : 0xFFFF_FFFFL;
         int type = number == Cpu.CS ? 0xB : 3;
@@ -122,12 +131,16 @@ final class EmulatedUserMode implements AutoCloseable {
             memory.write64(WINDOW_FRAME + 8 * i, s[SiliconState.WINDOW + i]);
         }
         System.arraycopy(s, SiliconState.GPR, cpu.r, 0, 16);
-        cpu.rip = CODE;
+        cpu.rip = c.mode() == 16 ? CODE_OFFSET : CODE;
         cpu.activity = Cpu.RUNNING;
         cpu.cpl = 3;
         for (int i = 0; i < 6; i++) {
             segment(i, (int) s[SiliconState.SEGMENT + i]);
         }
+        cpu.segSelector[Cpu.LDTR] = 0x50;
+        cpu.segBase[Cpu.LDTR] = KERNEL + LDT;
+        cpu.segLimit[Cpu.LDTR] = 15;
+        cpu.segAttr[Cpu.LDTR] = 2 | Cpu.ATTR_P;
         cpu.segSelector[Cpu.TR] = 0x40;
         cpu.segBase[Cpu.TR] = KERNEL + TSS;
         cpu.segLimit[Cpu.TR] = 0x67;
@@ -168,6 +181,9 @@ final class EmulatedUserMode implements AutoCloseable {
         long rip = memory.read64(frame);
         if (vector == 3) {
             rip--;
+        }
+        if (memory.read64(frame + 8) == SiliconState.LDT_CODE) {
+            rip += CODE_PAGE;
         }
         s[SiliconState.RIP] = rip - CODE_PAGE >= 0 && rip - CODE_PAGE < 4096 ? rip - CODE : rip;
         s[SiliconState.RFLAGS] = memory.read64(frame + 16);

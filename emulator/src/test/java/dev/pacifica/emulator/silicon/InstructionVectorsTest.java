@@ -67,7 +67,7 @@ class InstructionVectorsTest {
                 continue;
             }
             covered++;
-            report.add("%-80s %3d in 64-bit mode, %3d in compatibility mode, %3d without exception"
+            report.add("%-80s %3d in 64-bit mode, %3d in compatibility mode (32 and 16 bits), %3d without exception"
                     .formatted(row, cases64[row.id], cases32[row.id], executed[row.id]));
             if (cases < CASES_A_ROW) {
                 tooFew.add(row);

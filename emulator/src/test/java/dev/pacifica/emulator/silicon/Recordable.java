@@ -6,12 +6,12 @@ import dev.pacifica.emulator.decode.InstructionRow;
 final class Recordable {
     private Recordable() {}
 
-    /** Null if the row can be recorded in the mode (64 or 32). */
+    /** Null if the row can be recorded in the mode (64, 32, 16). */
     static String whyNot(InstructionRow row, int mode) {
         if (mode == 64 && !row.validIn64) {
             return "not in 64-bit mode";
         }
-        if (mode == 32 && !row.validOutside64) {
+        if (mode != 64 && !row.validOutside64) {
             return "64-bit mode only";
         }
         if (row.feature != null) {

@@ -5,7 +5,7 @@ import java.util.HexFormat;
 /**
  * One instruction, the state before it and what the processor made of it.
  *
- * @param mode 64 or 32 (compatibility mode)
+ * @param mode 64, or 32 or 16 in compatibility mode
  * @param code the instruction's bytes
  * @param vector the exception raised; {@link #EXECUTED} if none
  * @param address CR2 of a page fault

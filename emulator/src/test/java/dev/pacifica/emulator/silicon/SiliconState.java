@@ -49,6 +49,11 @@ final class SiliconState {
 
     private SiliconState() {}
 
+    /** 16-bit code and data segments of 64 KiB that begin at the code page. */
+    static final int LDT_CODE = 0x07;
+
+    static final int LDT_DATA = 0x0F;
+
     /** What all cases start from: each register has a value of its own, so that a wrong register number shows. */
     static long[] base() {
         long[] s = new long[WORDS];
