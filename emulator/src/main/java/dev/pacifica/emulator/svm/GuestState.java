@@ -23,7 +23,7 @@ final class GuestState {
     private static final long DR6_FIXED_ONES = 0xffff_0ff0L;
     private static final long DR6_DEFINED = 0xe00fL;
     private static final long DR7_FIXED_ONES = 0x400;
-    private static final long DR7_DEFINED = 0xffff_2fffL;
+    private static final long DR7_DEFINED = 0xffff_23ffL;
     private static final long DR7_DISABLED = DR7_FIXED_ONES;
 
     private GuestState() {}

@@ -57,15 +57,20 @@ final class VmcbShadow implements Stateful {
             return;
         }
         long[] copy = words[entry];
-        for (VmcbLayout.Field field : VmcbLayout.FIELDS) {
-            int word = field.offset() >>> 3;
+        for (int word = 0; word < WORDS; word++) {
             long now = vmcb.get64(8 * word);
             if (now != copy[word]) {
-                long before = part(copy[word], field);
-                long after = part(now, field);
-                if (before != after) {
-                    observer.vmcbChange(cpuId, vmcb.address(), field.offset(), field.size(), before, after);
-                }
+                report(vmcb.address(), word, copy[word], now, observer);
+            }
+        }
+    }
+
+    private void report(long vmcb, int word, long then, long now, MachineObserver observer) {
+        for (VmcbLayout.Field field : VmcbLayout.FIELDS) {
+            long before = part(then, field);
+            long after = part(now, field);
+            if (field.offset() >>> 3 == word && before != after) {
+                observer.vmcbChange(cpuId, vmcb, field.offset(), field.size(), before, after);
             }
         }
     }
