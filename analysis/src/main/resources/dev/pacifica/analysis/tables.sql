@@ -205,14 +205,14 @@ CREATE VIEW exit_stats AS
 SELECT
     exit_reason,
     count(*) AS exits,
-    round(100.0 * count(*) / sum(count(*)) OVER (), 2) AS exits_percent,
+    (100.0 * count(*) / sum(count(*)) OVER ())::DECIMAL(5, 2) AS exits_percent,
     sum(guest_instructions)::BIGINT AS guest_instructions,
     sum(guest_ns)::BIGINT AS guest_ns,
     sum(handling_ns)::BIGINT AS handling_ns,
-    round(100.0 * sum(handling_ns) / sum(sum(handling_ns)) OVER (), 2) AS handling_percent,
+    (100.0 * sum(handling_ns) / sum(sum(handling_ns)) OVER ())::DECIMAL(5, 2) AS handling_percent,
     min(handling_ns) AS handling_min_ns,
     max(handling_ns) AS handling_max_ns,
-    round(avg(handling_ns), 1) AS handling_avg_ns
+    avg(handling_ns)::DECIMAL(18, 1) AS handling_avg_ns
 FROM exits
 GROUP BY exit_reason
 ORDER BY exits DESC, exit_reason;

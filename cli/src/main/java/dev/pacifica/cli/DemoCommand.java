@@ -33,7 +33,7 @@ final class DemoCommand implements Callable<Integer> {
     private static final int WELL = 0x10 << 1 | 1;
 
     private static final long MEMORY = 64L << 20;
-    private static final long CHECKPOINT_EVERY = 500_000;
+    private static final long CHECKPOINT_EVERY = 50_000;
 
     @Option(
             names = {"-o", "--output"},
@@ -70,7 +70,7 @@ final class DemoCommand implements Callable<Integer> {
             status = new Recording(
                             output,
                             setup,
-                            List.of(new TraceRecorder.ImageSource("kernel", image)),
+                            List.of(new TraceRecorder.ImageSource("kernel", "guests/demo-hypervisor/" + IMAGE, image)),
                             CHECKPOINT_EVERY,
                             Long.MAX_VALUE)
                     .run(serial, new Progress(!Progress.stdoutIsTerminal()));

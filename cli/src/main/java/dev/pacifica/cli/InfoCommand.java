@@ -37,7 +37,7 @@ final class InfoCommand implements Callable<Integer> {
             line("command line", setup.append());
         }
         line("ends", end == null
-                ? "cut off: the recording was killed, and is whole up to there"
+                ? "cut off (killed, or the disk was full); whole up to there"
                 : end.reason() + (end.stopped() ? " (status " + end.status() + ")" : ""));
         line("instructions", "%,d".formatted(end == null ? extent.insnCount() : end.insnCount()));
         line("virtual time", String.format(Locale.ROOT, "%.6f s", (end == null ? extent.timeNs() : end.timeNs()) / 1e9));

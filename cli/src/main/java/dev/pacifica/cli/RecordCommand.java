@@ -76,12 +76,16 @@ final class RecordCommand implements Callable<Integer> {
         if (!Files.isRegularFile(trace.resolve("manifest.json"))) {
             throw new BadInput(trace + " exists and is not a trace, so --force does not replace it");
         }
+        delete(trace);
+    }
+
+    static void delete(Path trace) {
         try (Stream<Path> files = Files.walk(trace)) {
             for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.delete(file);
             }
         } catch (IOException e) {
-            throw new BadInput(trace + " cannot be replaced: " + e.getMessage());
+            throw new BadInput(trace + " cannot be removed: " + e.getMessage());
         }
     }
 }

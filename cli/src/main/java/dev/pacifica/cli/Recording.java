@@ -39,7 +39,7 @@ final class Recording {
     /** Records; returns the status for the process. */
     int run(SerialPorts serial, Progress progress) {
         InputSource inputs = serial.inputs();
-        // Whatever cannot be booted is found out before a trace is begun.
+        boolean begun = false;
         try (TraceRecorder recorder = create(inputs);
                 Machine machine = setup.build(setup.request(TraceReader.open(trace)), serial, recorder.inputs());
                 Interruption interruption = new Interruption(() -> {
@@ -47,6 +47,7 @@ final class Recording {
                     machine.requestPause();
                 })) {
             recorder.start(new EmulatedMachine(machine));
+            begun = true;
             Stop stop = null;
             long nextCheckpoint = checkpointEvery;
             while (stop == null && !interruption.requested() && machine.clock().retired < limit) {
@@ -66,7 +67,11 @@ final class Recording {
             return RunCommand.status(stop, interruption);
         } catch (TraceException.DiskFull e) {
             progress.clear();
-            throw new TraceException.DiskFull(e.getMessage() + "; the trace is whole up to that moment");
+            if (begun) {
+                throw new TraceException.DiskFull(e.getMessage() + "; the trace is whole up to that moment");
+            }
+            RecordCommand.delete(trace);
+            throw new TraceException.DiskFull(e.getMessage() + "; nothing was recorded");
         }
     }
 

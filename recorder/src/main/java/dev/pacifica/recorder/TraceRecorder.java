@@ -38,8 +38,16 @@ public final class TraceRecorder implements AutoCloseable {
     private int nextCheckpoint;
     private boolean closed;
 
-    /** An image to be copied into the trace. */
-    public record ImageSource(String role, Path file) {}
+    /**
+     * An image to be copied into the trace.
+     *
+     * @param source where it comes from, for people and, by its last element, for kernels that see names of modules
+     */
+    public record ImageSource(String role, String source, Path file) {
+        public ImageSource(String role, Path file) {
+            this(role, file.toString(), file);
+        }
+    }
 
     /**
      * Creates a trace.
@@ -99,7 +107,7 @@ public final class TraceRecorder implements AutoCloseable {
             Path copy = trace.resolve(file);
             Files.copy(image.file, copy, StandardCopyOption.COPY_ATTRIBUTES);
             copied.add(new Manifest.Image(
-                    image.role, image.file.toString(), file, Files.size(copy), TraceReader.sha256(copy)));
+                    image.role, image.source, file, Files.size(copy), TraceReader.sha256(copy)));
         }
         return copied;
     }
