@@ -36,6 +36,8 @@ static void prepare(const void *entry)
 }
 static unsigned type_of(u16 selector) { return (unsigned)(gdt[selector / 8] >> 40 & 0xf); }
 #define JUMP(selector) __asm__ volatile("ljmp %0, $0" ::"i"(selector) : "memory", "cc")
+/* A fault in the new task comes back with the new task's registers. */
+#define EVERYTHING "eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "memory", "cc"
 #define CALL(selector) __asm__ volatile("lcall %0, $0" ::"i"(selector) : "memory", "cc")
 
 TEST(task, jump_there_and_back)
@@ -109,7 +111,7 @@ TEST_QEMU_FAILS(task, trap_bit, "QEMU ignores the T bit (APM 2 §12.2.2)")
     prepare(task_leaves_by_jump);
     other.trap = 1;
     fault.taken = false;
-    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : "memory", "cc");
+    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : EVERYTHING);
     EXPECT_FAULT(DB, 0);
     u32 dr6;
     __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
@@ -129,21 +131,21 @@ TEST(task, absent)
 {
     prepare(task_leaves_by_jump);
     gdt[OTHER_TSS / 8] &= ~(0x80ull << 40);
-    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : "memory", "cc");
+    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : EVERYTHING);
     EXPECT_FAULT(NP, OTHER_TSS);
 }
 TEST(task, limit_below_103)
 {
     prepare(task_leaves_by_jump);
     gdt[OTHER_TSS / 8] = descriptor((u32)&other, 102, 0x89, 0);
-    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : "memory", "cc");
+    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : EVERYTHING);
     EXPECT_FAULT(TSF, OTHER_TSS);
 }
 TEST(task, busy)
 {
     prepare(task_leaves_by_jump);
     gdt[OTHER_TSS / 8] |= 2ull << 40;
-    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : "memory", "cc");
+    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : EVERYTHING);
     EXPECT_FAULT(GP, OTHER_TSS);
 }
 TEST(task, iret_to_a_task_that_is_not_busy)
@@ -158,7 +160,7 @@ TEST(task, bad_data_segment_faults_in_the_new_task)
 {
     prepare(task_leaves_by_jump);
     other.es = FREE + 16; /* a null descriptor */
-    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : "memory", "cc");
+    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : EVERYTHING);
     EXPECT_FAULT(TSF, FREE + 16);
     u32 tr;
     __asm__ volatile("str %0" : "=r"(tr));
@@ -168,7 +170,7 @@ TEST_QEMU_FAILS(task, such_a_fault_points_to_the_new_task, "QEMU 7.2 reports the
 {
     prepare(task_leaves_by_jump);
     other.es = FREE + 16;
-    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : "memory", "cc");
+    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : EVERYTHING);
     EXPECT_FAULT(TSF, FREE + 16);
     EXPECT_EQ(fault.frame.eip, (u32)task_leaves_by_jump);
 }
@@ -177,7 +179,7 @@ TEST(task, absent_data_segment_faults_in_the_new_task)
     prepare(task_leaves_by_jump);
     gdt[(FREE + 16) / 8] = descriptor(0, 0xfffff, 0x13, 0xc);
     other.fs = FREE + 16;
-    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : "memory", "cc");
+    TRY("ljmp %0, $0", : : "i"(OTHER_TSS) : EVERYTHING);
     EXPECT_FAULT(NP, FREE + 16);
 }
 static u32 user_jump(void)
