@@ -50,7 +50,8 @@ final class Cpuid {
             case 6 -> set(cpu, 4, 0, 0, 0); // ARAT: the APIC timer never stops
             case 7 -> {
                 if (sub == 0) {
-                    set(cpu, 0, bits(cpu, 7, CpuFeature.Register.EBX), bits(cpu, 7, CpuFeature.Register.ECX), 0);
+                    int edx = bits(cpu, 7, CpuFeature.Register.EDX);
+                    set(cpu, 0, bits(cpu, 7, CpuFeature.Register.EBX), bits(cpu, 7, CpuFeature.Register.ECX), edx);
                 } else {
                     set(cpu, 0, 0, 0, 0);
                 }

@@ -1,5 +1,7 @@
 package dev.pacifica.emulator.cpu;
 
+import dev.pacifica.emulator.decode.Insn;
+
 /** RDMSR, WRMSR, RDTSC, RDTSCP, RDPMC and CPUID. */
 final class MsrInstructions {
     private static final int EXIT_RDTSC = 0x6e;
@@ -62,6 +64,11 @@ final class MsrInstructions {
         }
         Operands.writeEdxEax(cpu, cpu.tsc() + cpu.svm.tscOffset());
         cpu.r[Cpu.RCX] = cpu.msrs.tscAux;
+        return SystemInstructions.NEXT;
+    }
+
+    static int processorId(Cpu cpu, Insn insn) {
+        Operands.writeRegister(cpu, insn.rm, insn.operandSize, cpu.msrs.tscAux);
         return SystemInstructions.NEXT;
     }
 

@@ -103,6 +103,7 @@ public final class SystemInstructions {
             case INVD -> CacheInstructions.invalidateCaches(cpu);
             case WBINVD, WBNOINVD -> CacheInstructions.writeBackCaches(cpu);
             case RDRAND, RDSEED -> cpu.random.read(cpu, insn);
+            case RDPID -> MsrInstructions.processorId(cpu, insn);
             case PAUSE -> pause(cpu);
             case RSM -> resume(cpu);
             default -> throw cpu.fault(GuestException.UD);
