@@ -88,6 +88,7 @@ final class OpcodeVectors {
             decoder.decode(code, 0, code.length, mode, insn);
             long[] state = SiliconState.base();
             Arrays.fill(state, 0, 16, SiliconState.WINDOW_ADDRESS + 1024);
+            state[SiliconState.SEGMENT + 1] = mode == 64 ? 0x33 : 0x23;
             state[1] = 1; // a short LOOP or REP
             cases.add(new SiliconCase(mode, insn.row == null ? code : Arrays.copyOf(code, insn.length), state, 0, 0, 0, null));
         }
