@@ -202,9 +202,10 @@ public final class Hpet implements MmioDevice, Stateful {
         }
     }
 
-    /** Arms the timer for the next match after the count at {@code tick}. */
+    /** Arms the timer for the next match after the count at {@code tick}, if anything would come of it. */
     private void arm(int n, long tick) {
-        if (!running()) {
+        boolean heard = (timerConfiguration[n] & (T_INTERRUPT | T_LEVEL | T_PERIODIC)) != 0;
+        if (!running() || !heard) {
             timers[n].cancel();
             return;
         }
