@@ -150,7 +150,7 @@ TEST(pit, mode_2_reloads)
 {
     start_2(2, 1000);
     u16 top = 0, bottom = 0xffff;
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 60000; i++) {
         u16 now = count_of_2();
         if (now > top)
             top = now;
@@ -164,7 +164,7 @@ TEST(pit, mode_3_is_a_square_wave)
 {
     start_2(3, 200);
     unsigned high = 0, low = 0;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 60000; i++) {
         if (inb(0x61) & 0x20)
             high++;
         else

@@ -224,7 +224,7 @@ TEST_QEMU_FAILS(ss, non_canonical_stack, "QEMU reports #GP (APM 2 §8.2.13)")
 {
     extern u8 interrupt_stubs[];
     set_gate(SS, interrupt_stubs + SS * 16, GATE_INTERRUPT, 0, 1, true); /* on a stack of its own: #DF otherwise */
-    TRY("mov %0, %%rsp; push %%rax", : : "r"(0x800000000000));
+    TRY("mov %0, %%rsp; push %%rax", : : "r"(0x800000001000));
     EXPECT_FAULT(SS, 0);
     TRY_THEN("mov %%rbp, %%r15; mov %0, %%rbp; mov (%%rbp), %%eax", "mov %%r15, %%rbp", : : "r"(0x800000000000) : "rax", "r15");
     EXPECT_FAULT(SS, 0);

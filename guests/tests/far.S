@@ -13,9 +13,15 @@ gate_target:
 	mov %rax, gate_seen + 32            /* the caller's SS */
 	lretq
 
+/* The target of a far call without a gate, which pushes four bytes each. */
+	.globl conforming_target
+conforming_target:
+	mov %cs, gate_seen
+	lretl
+
 /* u64 user_far_call(u64): calls through user_far_pointer; answers 0x77 */
 user_far_call:
-	rex.W lcall *user_far_pointer
+	lcall *user_far_pointer             /* AMD has 16:32 pointers only, whatever REX.W says */
 	mov $0x77, %eax
 	ret
 
@@ -45,34 +51,34 @@ in_compatibility_mode:
 compatibility_inc:                          /* 40 is INC here, REX in 64-bit mode */
 	mov $41, %eax
 	.byte 0x40
-	lret
+	lretl
 compatibility_wrap:                         /* addresses are cut to 32 bits */
 	mov $0xfffffffc, %ecx
 	mov $compatibility_value, %edx
 	add $4, %edx
 	mov (%ecx, %edx), %eax
-	lret
+	lretl
 compatibility_push:                         /* four bytes a push */
 	mov %esp, %eax
 	push %ebx
 	sub %esp, %eax
 	add $4, %esp
-	lret
+	lretl
 compatibility_pusha:
 	mov %esp, %ecx
 	pusha
 	sub %esp, %ecx
 	mov %ecx, 28(%esp)                  /* EAX */
 	popa
-	lret
+	lretl
 compatibility_segment_base:                 /* segments have bases again: FS is loaded by the caller */
 	mov %fs:0, %eax
-	lret
+	lretl
 compatibility_sahf:
 	stc
 	lahf
 	movzbl %ah, %eax
-	lret
+	lretl
 	.code64
 
 	.data
@@ -85,7 +91,7 @@ compatibility_pointer:
 compatibility_value:
 	.long 0xcafe
 user_far_pointer:
-	.quad 0
+	.long 0
 	.word 0
 	.balign 16
 gate_seen:

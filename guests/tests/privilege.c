@@ -273,10 +273,10 @@ TEST_QEMU_FAILS(gate, int1_ignores_dpl, "QEMU 7.2 gives F1 to its own debugger (
 }
 
 /* --- far transfers ------------------------------------------------------------------------------------------------------------------- */
-extern u8 gate_target[];
+extern u8 gate_target[], conforming_target[];
 extern u64 gate_seen[5];
 u64 user_far_call(u64);
-extern struct { u64 offset; u16 selector; } __attribute__((packed)) user_far_pointer;
+extern struct { u32 offset; u16 selector; } __attribute__((packed)) user_far_pointer;
 
 static void call_gate(u16 selector, void *target, unsigned dpl, bool present, u16 code)
 {
@@ -348,7 +348,7 @@ TEST(far, conforming_code_keeps_the_ring)
 {
     gdt[FREE_SELECTOR / 8] = 0x00af9f000000ffff; /* conforming, DPL 0 */
     user_far_pointer.selector = FREE_SELECTOR | 3;
-    user_far_pointer.offset = (u64)gate_target;
+    user_far_pointer.offset = (u32)(u64)conforming_target;
     EXPECT_EQ(in_user_mode(user_far_call, 0), 0x77);
     EXPECT_NO_FAULT();
     EXPECT_EQ(gate_seen[0] & 3, 3);
