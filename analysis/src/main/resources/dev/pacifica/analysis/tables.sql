@@ -25,8 +25,8 @@ SELECT
     x.guest_ns,
     r.host_instructions,
     r.host_ns,
-    lead(r.host_instructions) OVER next_exit AS handling_instructions,
-    lead(r.host_ns) OVER next_exit AS handling_ns,
+    lead(r.insn_count) OVER same_guest - x.insn_count AS handling_instructions,
+    lead(r.time_ns) OVER same_guest - x.time_ns AS handling_ns,
     x.vmrun_sequence,
     r.insn_count AS vmrun_insn_count,
     r.guest_rip AS entry_rip,
@@ -39,7 +39,7 @@ SELECT
 FROM raw.vmexit x
 LEFT JOIN raw.vmrun r ON r.sequence = x.vmrun_sequence
 LEFT JOIN raw.exit_reason n ON n.exit_code = x.exit_code
-WINDOW next_exit AS (PARTITION BY x.vcpu_id ORDER BY x.sequence)
+WINDOW same_guest AS (PARTITION BY x.vcpu_id, x.vmcb ORDER BY x.sequence)
 ORDER BY x.sequence;
 COMMENT ON TABLE exits IS 'One row for each VMRUN/#VMEXIT pair';
 COMMENT ON COLUMN exits.exit_number IS 'Number of the exit in the trace, from 0';
@@ -60,8 +60,8 @@ COMMENT ON COLUMN exits.guest_instructions IS 'Instructions that the guest retir
 COMMENT ON COLUMN exits.guest_ns IS 'Virtual time between VMRUN and the exit';
 COMMENT ON COLUMN exits.host_instructions IS 'Instructions that the host retired between the exit before and this VMRUN';
 COMMENT ON COLUMN exits.host_ns IS 'Virtual time between the exit before and this VMRUN';
-COMMENT ON COLUMN exits.handling_instructions IS 'Instructions that the host retired between this exit and the next VMRUN; null for the last';
-COMMENT ON COLUMN exits.handling_ns IS 'Virtual time between this exit and the next VMRUN; null for the last';
+COMMENT ON COLUMN exits.handling_instructions IS 'Instructions retired between this exit and the next VMRUN of the same VMCB; null for the last';
+COMMENT ON COLUMN exits.handling_ns IS 'Virtual time between this exit and the next VMRUN of the same VMCB; null for the last';
 COMMENT ON COLUMN exits.vmrun_sequence IS 'Sequence of the vmrun event that the exit ends; -1 where VMRUN itself was refused';
 COMMENT ON COLUMN exits.vmrun_insn_count IS 'Instructions retired by the machine at that VMRUN';
 COMMENT ON COLUMN exits.entry_rip IS 'RIP at which the guest was entered';
