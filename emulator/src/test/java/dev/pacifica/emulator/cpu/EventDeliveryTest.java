@@ -197,6 +197,24 @@ class EventDeliveryTest {
     }
 
     @Test
+    void nonCanonicalStackRaisesSsWhichAnInterruptStackCanTake() {
+        try (TestProcessor p = TestProcessor.longMode()) {
+            p.write(TestProcessor.IDT + 16 * GuestException.SS + 4, 1, 1); // IST1
+            p.cpu.r[Cpu.RSP] = 0x8000_0000_0100L;
+            p.code("50" /* push rax */).step();
+            assertThat(p.handler()).isEqualTo(GuestException.SS);
+            assertThat(p.stack64(0)).isZero();
+            assertThat(p.stack64(4)).isEqualTo(0x8000_0000_0100L);
+        }
+        try (TestProcessor p = TestProcessor.longMode()) {
+            p.write(TestProcessor.IDT + 16 * GuestException.SS + 4, 1, 1);
+            p.cpu.r[Cpu.RBP] = 0x8000_0000_0000L;
+            p.code("8b 45 00" /* mov eax, [rbp] */).step();
+            assertThat(p.handler()).isEqualTo(GuestException.SS);
+        }
+    }
+
+    @Test
     void longModeGateToA32BitSegmentRaisesGp() {
         try (TestProcessor p = TestProcessor.longMode()) {
             p.gate(GuestException.UD, TestProcessor.CODE0, TestProcessor.HANDLERS, 0x8e);
