@@ -58,6 +58,7 @@ public final class EventDelivery implements Stateful {
     private boolean external;
 
     private boolean trapFlagAtStart;
+    private long ripAtStart;
     private boolean shadowAtStart;
     private boolean guestAtStart;
     private boolean shadowSet;
@@ -92,13 +93,13 @@ public final class EventDelivery implements Stateful {
         stepSuppressed = true;
         try {
             if (vector == GuestException.DB && type == EXCEPTION) {
-                cpu.dr[7] &= ~Breakpoints.GENERAL_DETECT;
+                disarmForDebugHandler();
             }
             if (type == EXCEPTION && vector != GuestException.DB && intercepted(vector)) {
                 cpu.svm.exit(EXIT_EXCEPTION + vector, 0, 0);
                 return;
             }
-            deliver(type, vector, false, 0, nextRip(), cpu.rflags() & ~Cpu.RF, dplChecked);
+            deliver(type, vector, false, 0, nextRip(cpu.rip), cpu.rflags() & ~Cpu.RF, dplChecked);
         } catch (WorldSwitched w) {
             // The #VMEXIT is complete.
         } finally {
@@ -106,8 +107,8 @@ public final class EventDelivery implements Stateful {
         }
     }
 
-    private long nextRip() {
-        long next = cpu.rip + cpu.insnLength;
+    private long nextRip(long rip) {
+        long next = rip + cpu.insnLength;
         return cpu.mode64 ? next : next & 0xffff_ffffL;
     }
 
@@ -139,6 +140,12 @@ public final class EventDelivery implements Stateful {
         external = false;
     }
 
+    /** #DB clears DR7.GD and DebugCtl's LBR and BTF (§13.1). */
+    private void disarmForDebugHandler() {
+        cpu.dr[7] &= ~Breakpoints.GENERAL_DETECT;
+        cpu.msrs.debugCtl &= ~(Msrs.LAST_BRANCH_RECORD | Msrs.BRANCH_SINGLE_STEP);
+    }
+
     private boolean intercepted(int vector) {
         return cpu.guestMode && vector < 32 && cpu.svm.intercepted(EXIT_EXCEPTION + vector);
     }
@@ -146,7 +153,7 @@ public final class EventDelivery implements Stateful {
     /** An exception, possibly during the delivery of another event. Order as in §15.7.3. */
     private void raise(int vector, boolean hasCode, int code, long address) {
         if (vector == GuestException.DB) {
-            cpu.dr[7] &= ~Breakpoints.GENERAL_DETECT;
+            disarmForDebugHandler();
         }
         if (intercepted(vector)) {
             cpu.svm.exit(EXIT_EXCEPTION + vector, hasCode ? code & 0xffff_ffffL : 0, vector == GuestException.PF ? address : 0);
@@ -197,6 +204,7 @@ public final class EventDelivery implements Stateful {
             raise(e.vector, e.hasErrorCode, e.errorCode, e.address);
             return;
         }
+        cpu.msrs.recordException(from, cpu.rip);
         cpu.interruptShadow = false;
         cpu.stackShadow = false;
         repInterrupted = false;
@@ -285,7 +293,7 @@ public final class EventDelivery implements Stateful {
     }
 
     private void raiseTrap() {
-        cpu.dr[7] &= ~Breakpoints.GENERAL_DETECT;
+        disarmForDebugHandler();
         wake();
         if (intercepted(GuestException.DB)) {
             cpu.svm.exit(EXIT_EXCEPTION + GuestException.DB, 0, 0);
@@ -370,18 +378,20 @@ public final class EventDelivery implements Stateful {
         return repInterrupted ? cpu.rflags() | Cpu.RF : cpu.rflags();
     }
 
-    /** Whether the next instruction must be executed singly, between {@link #beforeInstruction} and {@link #afterInstruction}. */
+    /** Whether the next instruction must be executed singly (also to record its branch), between {@link #beforeInstruction} and {@link #afterInstruction}. */
     public boolean stepNeeded() {
         return (cpu.systemFlags() & (Cpu.TF | Cpu.RF)) != 0
                 || cpu.interruptShadow
                 || cpu.stackShadow
-                || breakpoints.instructionsArmed();
+                || breakpoints.instructionsArmed()
+                || (cpu.msrs.debugCtl & Msrs.LAST_BRANCH_RECORD) != 0;
     }
 
     /** Before an instruction that is executed singly: instruction breakpoints (raises #DB). */
     public void beforeInstruction() {
         int flags = cpu.systemFlags();
         trapFlagAtStart = (flags & Cpu.TF) != 0;
+        ripAtStart = cpu.rip;
         shadowAtStart = cpu.interruptShadow || cpu.stackShadow;
         guestAtStart = cpu.guestMode;
         shadowSet = false;
@@ -403,7 +413,12 @@ public final class EventDelivery implements Stateful {
                 cpu.stackShadow = false;
                 cpu.attention |= Cpu.ATTENTION_INTERRUPT;
             }
-            if (trapFlagAtStart && !stepSuppressed && !(shadowSet && cpu.stackShadow)) {
+            boolean branched = cpu.rip != ripAtStart && cpu.rip != nextRip(ripAtStart);
+            if (branched && !stepSuppressed) {
+                cpu.msrs.recordBranch(ripAtStart, cpu.rip);
+            }
+            boolean stepped = branched || (cpu.msrs.debugCtl & Msrs.BRANCH_SINGLE_STEP) == 0;
+            if (trapFlagAtStart && stepped && !stepSuppressed && !(shadowSet && cpu.stackShadow)) {
                 breakpoints.singleStepped();
             }
         }

@@ -75,6 +75,12 @@ public final class Msrs implements Stateful {
 
     private static final long PAT_RESET = 0x0007_0406_0007_0406L;
 
+    /** DebugCtl.LBR: record the last branch and exception. */
+    static final long LAST_BRANCH_RECORD = 1;
+
+    /** DebugCtl.BTF: TF steps over to the next branch. */
+    static final long BRANCH_SINGLE_STEP = 2;
+
     public long star;
     public long lstar;
     public long cstar;
@@ -153,6 +159,23 @@ public final class Msrs implements Stateful {
         syscfg = SYSCFG_MTRR_DRAM | (high == 0 ? 0 : SYSCFG_TOM2);
         memoryTypes.asFirmwareLeavesThem(dev.pacifica.emulator.memory.PhysicalMemory.HOLE_START);
         nbCfg = 1L << 46;
+    }
+
+    /** A branch was taken, while DebugCtl.LBR or TF makes instructions execute singly. */
+    void recordBranch(long from, long to) {
+        if ((debugCtl & LAST_BRANCH_RECORD) != 0) {
+            lastBranchFrom = from;
+            lastBranchTo = to;
+        }
+    }
+
+    void recordException(long from, long to) {
+        if ((debugCtl & LAST_BRANCH_RECORD) != 0) {
+            lastExceptionFrom = lastBranchFrom;
+            lastExceptionTo = lastBranchTo;
+            lastBranchFrom = from;
+            lastBranchTo = to;
+        }
     }
 
     private GuestException unknown() {
@@ -297,6 +320,7 @@ public final class Msrs implements Stateful {
             case DEBUG_CTL -> {
                 require((value & ~0x3fL) == 0);
                 debugCtl = value;
+                cpu.attention |= Cpu.ATTENTION_DEBUG;
             }
             case LAST_BRANCH_FROM -> lastBranchFrom = value;
             case LAST_BRANCH_FROM + 1 -> lastBranchTo = value;

@@ -181,4 +181,37 @@ class DebugTest {
             assertThat(p.cpu.r[Cpu.RCX]).isEqualTo(2);
         }
     }
+
+    @Test
+    void branchSingleStepTrapsAfterTheNextBranchOnly() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.cpu.setRflags(Cpu.TF | 2);
+            p.cpu.msrs.debugCtl = 2; // BTF
+            p.code("90 90 eb 10" /* nop; nop; jmp +10h */);
+            p.step(3);
+            assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 0x14);
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
+            assertThat(p.stack32(0)).isEqualTo(TestProcessor.CODE + 0x14);
+            assertThat(p.cpu.msrs.debugCtl).isZero();
+        }
+    }
+
+    @Test
+    void lastBranchIsRecordedUntilDebugExceptions() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.cpu.r[Cpu.RCX] = 0x1d9;
+            p.cpu.r[Cpu.RDX] = 0;
+            p.cpu.r[Cpu.RAX] = 1;
+            p.code("0f 30" /* wrmsr */ + "eb 0c" /* jmp 8010h */).code(TestProcessor.CODE + 0x10, "90 0f 0b" /* nop; ud2 */);
+            p.step(3);
+            assertThat(p.cpu.msrs.lastBranchFrom).isEqualTo(TestProcessor.CODE + 2);
+            assertThat(p.cpu.msrs.lastBranchTo).isEqualTo(TestProcessor.CODE + 0x10);
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.UD);
+            assertThat(p.cpu.msrs.lastExceptionTo).isEqualTo(TestProcessor.CODE + 0x10); // the branch before the exception
+            assertThat(p.cpu.msrs.lastBranchFrom).isEqualTo(TestProcessor.CODE + 0x11);
+            assertThat(p.cpu.msrs.debugCtl).isEqualTo(1);
+        }
+    }
 }
