@@ -37,7 +37,6 @@ final class CpuStateFormat {
         out.longs("dr", cpu.dr);
         out.u8("cpl", cpu.cpl);
         out.u8("activity", cpu.activity);
-        out.u32("attention", cpu.attention);
         out.flag("interruptShadow", cpu.interruptShadow);
         out.flag("stackShadow", cpu.stackShadow);
         out.flag("nmiPending", cpu.nmiPending);
@@ -82,7 +81,6 @@ final class CpuStateFormat {
         in.longs("dr", cpu.dr);
         cpu.cpl = in.u8("cpl");
         cpu.activity = in.u8("activity");
-        int attention = in.u32("attention");
         cpu.interruptShadow = in.flag("interruptShadow");
         cpu.stackShadow = in.flag("stackShadow");
         cpu.nmiPending = in.flag("nmiPending");
@@ -102,6 +100,7 @@ final class CpuStateFormat {
         cpu.fpu.load(in);
         cpu.setRflags(rflags);
         cpu.updateMode();
-        cpu.attention = attention | Cpu.ATTENTION_CONTEXT;
+        // What needs attention follows from the rest; the first boundary looks at everything.
+        cpu.attention = Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT | Cpu.ATTENTION_DEBUG;
     }
 }
