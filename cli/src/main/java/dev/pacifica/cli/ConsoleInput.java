@@ -49,6 +49,7 @@ final class ConsoleInput implements InputSource {
     }
 
     @Override
+    @SuppressWarnings("ReferenceEquality") // END is one object
     public Input poll(long now) {
         byte[] data = arrived.peek();
         if (data == null || data == END) {
@@ -59,6 +60,7 @@ final class ConsoleInput implements InputSource {
     }
 
     @Override
+    @SuppressWarnings("ReferenceEquality") // END is one object
     public boolean await(long now) {
         try {
             while (!ended) {

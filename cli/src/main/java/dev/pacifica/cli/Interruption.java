@@ -41,7 +41,6 @@ final class Interruption implements AutoCloseable {
             Runtime.getRuntime().removeShutdownHook(hook);
         } catch (IllegalStateException e) {
             // The process is going already.
-            return;
         }
     }
 }

@@ -96,7 +96,7 @@ final class SerialPorts implements SerialSink, AutoCloseable {
                 try {
                     out.flush();
                 } catch (IOException e) {
-                    continue;
+                    // As in write: nobody is there to read.
                 }
             }
         }

@@ -27,8 +27,8 @@ final class TinyGuest {
 
     /** Prints on COM1. */
     TinyGuest print(String ascii) {
-        for (char c : ascii.toCharArray()) {
-            out(0x3f8, c);
+        for (int i = 0; i < ascii.length(); i++) {
+            out(0x3f8, ascii.charAt(i));
         }
         return this;
     }

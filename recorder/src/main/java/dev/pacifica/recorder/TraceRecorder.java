@@ -244,8 +244,8 @@ public final class TraceRecorder implements AutoCloseable {
         background.shutdown();
         try {
             // Nothing may write the manifest any more once this returns.
-            while (!background.awaitTermination(1, TimeUnit.MINUTES)) {
-                continue;
+            if (!background.awaitTermination(10, TimeUnit.MINUTES)) {
+                throw new TraceException("a checkpoint of " + trace + " cannot be written");
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

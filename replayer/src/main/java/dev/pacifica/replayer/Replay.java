@@ -33,7 +33,7 @@ public final class Replay {
     /** Told between slices. */
     @FunctionalInterface
     public interface Progress {
-        /** @return false to end the replay here */
+        /** Tells how far the replay is; false ends it here. */
         boolean report(RecordedMachine machine, long events);
     }
 

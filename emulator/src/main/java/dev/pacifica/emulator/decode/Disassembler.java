@@ -133,11 +133,11 @@ public final class Disassembler {
                 if (in.memory) {
                     memory(out, in, operand, codeBits);
                 } else {
-                    register(out, in, operand, in.rm, codeBits);
+                    register(out, in, operand, in.rm);
                 }
             }
-            case GPR, MMX, XMM -> register(out, in, operand, in.reg, codeBits);
-            case GPR_OPCODE -> register(out, in, operand, in.rm, codeBits);
+            case GPR, MMX, XMM -> register(out, in, operand, in.reg);
+            case GPR_OPCODE -> register(out, in, operand, in.rm);
             case REGISTER -> out.append(general(operand.register(), operand.width().bytes(size), true));
             case SEGMENT_REGISTER -> out.append(SEGMENT[operand.register()]);
             case SEGMENT -> out.append(SEGMENT[in.reg]);
@@ -147,7 +147,7 @@ public final class Disassembler {
             case ST0 -> out.append("st");
             case STI -> out.append("st(").append(in.rm).append(')');
             case ONE -> out.append('1');
-            case IMMEDIATE -> immediate(out, in, operand, codeBits);
+            case IMMEDIATE -> immediate(out, in, operand);
             case RELATIVE -> {
                 long target = address + in.length + in.imm;
                 hex(out, size == 2 ? target & 0xFFFF : size == 4 ? target & 0xFFFF_FFFFL : target);
@@ -172,7 +172,7 @@ public final class Disassembler {
         }
     }
 
-    private static void immediate(StringBuilder out, Insn in, Operand operand, int codeBits) {
+    private static void immediate(StringBuilder out, Insn in, Operand operand) {
         if (operand.width() == Operand.Width.W && in.row.operation == Operation.ENTER) {
             hex(out, in.imm);
             return;
@@ -185,7 +185,7 @@ public final class Disassembler {
         hex(out, size == 8 ? in.imm : in.imm & ((1L << size * 8) - 1));
     }
 
-    private static void register(StringBuilder out, Insn in, Operand operand, int number, int codeBits) {
+    private static void register(StringBuilder out, Insn in, Operand operand, int number) {
         switch (operand.kind()) {
             case MMX, MMX_RM, MMX_OR_MEMORY -> out.append("mm").append(number);
             case XMM, XMM_RM, XMM_OR_MEMORY -> out.append("xmm").append(number);

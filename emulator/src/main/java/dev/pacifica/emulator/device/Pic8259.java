@@ -12,7 +12,7 @@ public final class Pic8259 implements BytePortDevice, Stateful {
     private static final int CASCADE = 2;
 
     /** One of the two chips. Bit n of a mask stands for input n. */
-    private final class Chip {
+    private static final class Chip {
         final boolean master;
         final int levelWritable;
         int requested;

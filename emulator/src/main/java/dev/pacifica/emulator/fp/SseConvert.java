@@ -85,7 +85,7 @@ final class SseConvert {
     }
 
     private static long integerPairToSingle(FloatContext c, long pair) {
-        long low = SseFloat.fromInteger(c, (int) pair, false);
+        long low = SseFloat.fromInteger(c, pair << 32 >> 32, false);
         return SseFloat.fromInteger(c, pair >> 32, false) << 32 | low;
     }
 

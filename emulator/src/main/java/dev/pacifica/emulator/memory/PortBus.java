@@ -42,6 +42,7 @@ public final class PortBus {
         }
     }
 
+    @SuppressWarnings("ReferenceEquality") // the same device, not an equal one
     private boolean sameDevice(int port, int size, PortDevice device) {
         for (int i = 1; i < size; i++) {
             if (devices[port + i & 0xffff] != device) {

@@ -73,9 +73,9 @@ class PermissionMapsTest {
         machine.vmrun();
         for (int port = 0; port < 0x10000; port++) {
             assertThat(machine.svm.ioIntercepted(port, 1)).isEqualTo(bits[port]);
-            assertThat(machine.svm.ioIntercepted(port, 2)).isEqualTo(bits[port] | bits[port + 1]);
+            assertThat(machine.svm.ioIntercepted(port, 2)).isEqualTo(bits[port] || bits[port + 1]);
             assertThat(machine.svm.ioIntercepted(port, 4))
-                    .isEqualTo(bits[port] | bits[port + 1] | bits[port + 2] | bits[port + 3]);
+                    .isEqualTo(bits[port] || bits[port + 1] || bits[port + 2] || bits[port + 3]);
         }
     }
 
