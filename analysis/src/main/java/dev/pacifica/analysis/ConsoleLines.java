@@ -59,7 +59,9 @@ final class ConsoleLines implements AutoCloseable {
         line.bytes.reset();
     }
 
-    /** The bytes as text; zero bytes, which SQL text cannot hold, become the replacement character. */
+    /**
+     * The bytes as text; zero bytes, which SQL text cannot hold, become the replacement character.
+     */
     static String text(byte[] bytes, int length) {
         return new String(bytes, 0, length, StandardCharsets.UTF_8).replace('\0', '\ufffd');
     }

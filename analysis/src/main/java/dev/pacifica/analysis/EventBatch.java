@@ -21,13 +21,20 @@ import org.apache.arrow.vector.types.pojo.ArrowType;
 import org.apache.arrow.vector.types.pojo.Field;
 import org.apache.arrow.vector.types.pojo.Schema;
 
-/** Events of one kind on their way to SQL, as Arrow vectors: one column a field, {@code sequence} and the header before them. */
+/**
+ * Events of one kind on their way to SQL, as Arrow vectors: one column a field, {@code sequence}
+ * and the header before them.
+ */
 final class EventBatch implements AutoCloseable {
     /** As many rows as one row group of DuckDB's holds. */
     static final int CAPACITY = 122_880;
 
-    /** The header's columns after {@code sequence}; kind and length are in the table's name and in the schema. */
-    static final List<EventField> HEADER = List.of(EventKind.VCPU_ID, EventKind.INSN_COUNT, EventKind.TIME_NS);
+    /**
+     * The header's columns after {@code sequence}; kind and length are in the table's name and in
+     * the schema.
+     */
+    static final List<EventField> HEADER =
+            List.of(EventKind.VCPU_ID, EventKind.INSN_COUNT, EventKind.TIME_NS);
 
     private final EventKind kind;
     private final BufferAllocator allocator;
@@ -90,7 +97,10 @@ final class EventBatch implements AutoCloseable {
                     case BigIntVector v -> (row, event) -> v.set(row, event.get(field));
                     case UInt8Vector v -> (row, event) -> v.set(row, event.get(field));
                     case VarCharVector v ->
-                            (row, event) -> v.setSafe(row, event.text(field).getBytes(StandardCharsets.UTF_8));
+                            (row, event) ->
+                                    v.setSafe(
+                                            row,
+                                            event.text(field).getBytes(StandardCharsets.UTF_8));
                     default -> throw new IllegalStateException(field.toString());
                 };
         return new Column(vector, setter);
@@ -114,7 +124,9 @@ final class EventBatch implements AutoCloseable {
         return rows == CAPACITY;
     }
 
-    /** The rows so far as a stream of one batch. After it was read, {@link #clear} must be called. */
+    /**
+     * The rows so far as a stream of one batch. After it was read, {@link #clear} must be called.
+     */
     ArrowReader reader() {
         root.setRowCount(rows);
         return new ArrowReader(allocator) {

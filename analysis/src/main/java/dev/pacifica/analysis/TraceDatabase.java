@@ -22,8 +22,8 @@ import java.util.stream.Stream;
 import org.duckdb.DuckDBConnection;
 
 /**
- * A trace as an SQL database. It is kept beside the trace and used again as long as no file of the trace has changed; where the
- * trace cannot be written to, it lives in memory.
+ * A trace as an SQL database. It is kept beside the trace and used again as long as no file of the
+ * trace has changed; where the trace cannot be written to, it lives in memory.
  */
 public final class TraceDatabase implements AutoCloseable {
     private static final String CACHE = ".cache/events.duckdb";
@@ -37,7 +37,10 @@ public final class TraceDatabase implements AutoCloseable {
         this.connection = connection;
     }
 
-    /** Opens the database of a trace, loading the trace first where that was not done since it changed. */
+    /**
+     * Opens the database of a trace, loading the trace first where that was not done since it
+     * changed.
+     */
     public static TraceDatabase open(TraceReader trace) {
         Path cache = trace.path().resolve(CACHE);
         try {
@@ -56,7 +59,11 @@ public final class TraceDatabase implements AutoCloseable {
                 // DuckDB wants to create the file itself.
                 Files.delete(temporary);
                 build(trace, temporary, key);
-                Files.move(temporary, cache, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+                Files.move(
+                        temporary,
+                        cache,
+                        StandardCopyOption.ATOMIC_MOVE,
+                        StandardCopyOption.REPLACE_EXISTING);
             } finally {
                 Files.deleteIfExists(temporary);
                 Files.deleteIfExists(temporary.resolveSibling(temporary.getFileName() + ".wal"));
@@ -66,7 +73,8 @@ public final class TraceDatabase implements AutoCloseable {
         } catch (IOException e) {
             throw new TraceException(cache + ": " + e.getMessage(), e);
         } catch (SQLException e) {
-            throw new TraceException("cannot load " + trace.path() + ": " + firstLine(e.getMessage()), e);
+            throw new TraceException(
+                    "cannot load " + trace.path() + ": " + firstLine(e.getMessage()), e);
         }
     }
 
@@ -81,7 +89,8 @@ public final class TraceDatabase implements AutoCloseable {
         return new TraceDatabase(memory);
     }
 
-    private static void build(TraceReader trace, Path file, String key) throws SQLException, IOException {
+    private static void build(TraceReader trace, Path file, String key)
+            throws SQLException, IOException {
         try (Connection connection = connect(file.toString(), false)) {
             new TraceLoader(trace, connection.unwrap(DuckDBConnection.class)).load();
             try (Statement statement = connection.createStatement()) {
@@ -123,24 +132,30 @@ public final class TraceDatabase implements AutoCloseable {
     }
 
     /**
-     * Changes whenever a file of the trace changes: names, sizes, inodes and times of change, which nobody can set back.
+     * Changes whenever a file of the trace changes: names, sizes, inodes and times of change, which
+     * nobody can set back.
      */
     private static String key(Path trace) throws IOException {
-        StringBuilder text = new StringBuilder("tables " + TABLES_VERSION + " format " + TraceFormat.VERSION + '\n');
+        StringBuilder text =
+                new StringBuilder(
+                        "tables " + TABLES_VERSION + " format " + TraceFormat.VERSION + '\n');
         text.append(String.join("\n", TraceLoader.statements()).hashCode()).append('\n');
         for (String part : List.of("manifest.json", "events", "inputs")) {
             try (Stream<Path> files = Files.walk(trace.resolve(part))) {
                 for (Path file : files.filter(Files::isRegularFile).sorted().toList()) {
                     text.append(trace.relativize(file))
                             .append(' ')
-                            .append(Files.readAttributes(file, "unix:size,ino,ctime,lastModifiedTime"))
+                            .append(
+                                    Files.readAttributes(
+                                            file, "unix:size,ino,ctime,lastModifiedTime"))
                             .append('\n');
                 }
             }
         }
         try {
             MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
-            return HexFormat.of().formatHex(sha256.digest(text.toString().getBytes(StandardCharsets.UTF_8)));
+            return HexFormat.of()
+                    .formatHex(sha256.digest(text.toString().getBytes(StandardCharsets.UTF_8)));
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e);
         }
@@ -158,7 +173,10 @@ public final class TraceDatabase implements AutoCloseable {
         }
     }
 
-    /** The first line of a message of DuckDB's, which says what is wrong; the rest draws a picture of it. */
+    /**
+     * The first line of a message of DuckDB's, which says what is wrong; the rest draws a picture
+     * of it.
+     */
     public static String firstLine(String message) {
         return message == null
                 ? "unknown error"

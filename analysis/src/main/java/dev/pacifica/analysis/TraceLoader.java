@@ -28,8 +28,8 @@ import org.apache.arrow.vector.ipc.ArrowReader;
 import org.duckdb.DuckDBConnection;
 
 /**
- * Loads a trace into a database: one table an event kind in schema {@code raw}, straight from the event schema, and the tables
- * and views for people out of {@code tables.sql}.
+ * Loads a trace into a database: one table an event kind in schema {@code raw}, straight from the
+ * event schema, and the tables and views for people out of {@code tables.sql}.
  */
 final class TraceLoader {
     private static final String TABLES = "tables.sql";
@@ -49,8 +49,9 @@ final class TraceLoader {
             createTable(kind);
         }
         names();
-        execute("CREATE TABLE raw.console_line (sequence BIGINT, insn_count BIGINT, time_ns BIGINT, device VARCHAR, "
-                + "line VARCHAR)");
+        execute(
+                "CREATE TABLE raw.console_line (sequence BIGINT, insn_count BIGINT, time_ns BIGINT, device VARCHAR, "
+                        + "line VARCHAR)");
         events();
         inputs();
         checkpoints();
@@ -85,15 +86,20 @@ final class TraceLoader {
     private void createTable(EventKind kind) throws SQLException {
         List<EventField> fields = new ArrayList<>(EventBatch.HEADER);
         fields.addAll(kind.fields());
-        String columns = fields.stream()
-                .map(f -> f.name() + " " + f.type().sqlType() + " NOT NULL")
-                .collect(Collectors.joining(", "));
+        String columns =
+                fields.stream()
+                        .map(f -> f.name() + " " + f.type().sqlType() + " NOT NULL")
+                        .collect(Collectors.joining(", "));
         String table = "raw." + kind.name();
         execute("CREATE TABLE %s (sequence BIGINT NOT NULL, %s)".formatted(table, columns));
         execute("COMMENT ON TABLE %s IS %s".formatted(table, quoted(kind.comment())));
-        execute("COMMENT ON COLUMN %s.sequence IS 'Number of the event in the trace, from 0'".formatted(table));
+        execute(
+                "COMMENT ON COLUMN %s.sequence IS 'Number of the event in the trace, from 0'"
+                        .formatted(table));
         for (EventField field : fields) {
-            execute("COMMENT ON COLUMN %s.%s IS %s".formatted(table, field.name(), quoted(field.comment())));
+            execute(
+                    "COMMENT ON COLUMN %s.%s IS %s"
+                            .formatted(table, field.name(), quoted(field.comment())));
         }
     }
 
@@ -102,8 +108,10 @@ final class TraceLoader {
     }
 
     private void names() throws SQLException {
-        execute("CREATE TABLE raw.exit_reason (exit_code UBIGINT, name VARCHAR, manual_name VARCHAR)");
-        try (PreparedStatement insert = database.prepareStatement("INSERT INTO raw.exit_reason VALUES (?, ?, ?)")) {
+        execute(
+                "CREATE TABLE raw.exit_reason (exit_code UBIGINT, name VARCHAR, manual_name VARCHAR)");
+        try (PreparedStatement insert =
+                database.prepareStatement("INSERT INTO raw.exit_reason VALUES (?, ?, ?)")) {
             for (ExitReason reason : ExitReason.known()) {
                 insert.setObject(1, new BigInteger(Long.toUnsignedString(reason.code())));
                 insert.setString(2, reason.name());
@@ -112,8 +120,10 @@ final class TraceLoader {
             }
             insert.executeBatch();
         }
-        execute("CREATE TABLE raw.vmcb_field (field_offset INTEGER, field_size INTEGER, name VARCHAR)");
-        try (PreparedStatement insert = database.prepareStatement("INSERT INTO raw.vmcb_field VALUES (?, ?, ?)")) {
+        execute(
+                "CREATE TABLE raw.vmcb_field (field_offset INTEGER, field_size INTEGER, name VARCHAR)");
+        try (PreparedStatement insert =
+                database.prepareStatement("INSERT INTO raw.vmcb_field VALUES (?, ?, ?)")) {
             for (VmcbFieldName field : VmcbFieldName.all()) {
                 insert.setInt(1, field.offset());
                 insert.setInt(2, field.size());
@@ -160,7 +170,8 @@ final class TraceLoader {
         }
     }
 
-    private void insert(EventBatch batch, BufferAllocator allocator) throws SQLException, IOException {
+    private void insert(EventBatch batch, BufferAllocator allocator)
+            throws SQLException, IOException {
         try (ArrowReader reader = batch.reader();
                 ArrowArrayStream stream = ArrowArrayStream.allocateNew(allocator)) {
             Data.exportArrayStream(allocator, reader, stream);
@@ -173,17 +184,21 @@ final class TraceLoader {
     }
 
     private void createEventsView() throws SQLException {
-        execute("CREATE VIEW events AS "
-                + Events.kinds().stream()
-                        .map(kind -> "SELECT sequence, vcpu_id, insn_count, time_ns, '%s' AS kind FROM raw.%s"
-                                .formatted(kind.name(), kind.name()))
-                        .collect(Collectors.joining(" UNION ALL ")));
+        execute(
+                "CREATE VIEW events AS "
+                        + Events.kinds().stream()
+                                .map(kind ->
+                                        "SELECT sequence, vcpu_id, insn_count, time_ns, '%s' AS kind FROM raw.%s"
+                                                .formatted(kind.name(), kind.name()))
+                                .collect(Collectors.joining(" UNION ALL ")));
     }
 
     private void inputs() throws SQLException {
-        execute("CREATE TABLE inputs (input BIGINT, insn_count BIGINT, time_ns BIGINT, kind INTEGER, device INTEGER, "
-                + "bytes BIGINT, data BLOB, text VARCHAR)");
-        try (PreparedStatement insert = database.prepareStatement("INSERT INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?, ?)")) {
+        execute(
+                "CREATE TABLE inputs (input BIGINT, insn_count BIGINT, time_ns BIGINT, kind INTEGER, device INTEGER, "
+                        + "bytes BIGINT, data BLOB, text VARCHAR)");
+        try (PreparedStatement insert =
+                database.prepareStatement("INSERT INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?, ?)")) {
             for (InputLog.Entry entry : trace.inputs()) {
                 byte[] data = entry.input().data();
                 insert.setLong(1, entry.sequence());
@@ -200,10 +215,12 @@ final class TraceLoader {
     }
 
     private void checkpoints() throws SQLException {
-        execute("CREATE TABLE checkpoints (checkpoint INTEGER, insn_count BIGINT, time_ns BIGINT, events BIGINT, "
-                + "inputs BIGINT, pages INTEGER, new_pages INTEGER, bytes BIGINT, file VARCHAR)");
+        execute(
+                "CREATE TABLE checkpoints (checkpoint INTEGER, insn_count BIGINT, time_ns BIGINT, events BIGINT, "
+                        + "inputs BIGINT, pages INTEGER, new_pages INTEGER, bytes BIGINT, file VARCHAR)");
         try (PreparedStatement insert =
-                database.prepareStatement("INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")) {
+                database.prepareStatement(
+                        "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")) {
             for (Manifest.Checkpoint checkpoint : trace.manifest().checkpoints()) {
                 insert.setInt(1, checkpoint.checkpoint());
                 insert.setLong(2, checkpoint.insnCount());

@@ -26,9 +26,18 @@ final class ScriptedMachine implements RecordedMachine {
         return value;
     }
 
-    /** A guest that runs for the given number of instructions and then exits; the host took {@code hostInstructions} before. */
+    /**
+     * A guest that runs for the given number of instructions and then exits; the host took {@code
+     * hostInstructions} before.
+     */
     void enterAndExit(
-            int hostInstructions, int guestInstructions, long entryRip, long exitCode, long info1, long info2, long rip) {
+            int hostInstructions,
+            int guestInstructions,
+            long entryRip,
+            long exitCode,
+            long info1,
+            long info2,
+            long rip) {
         clock.retired += hostInstructions;
         vmcb.putInt(0x058, 1);
         vmcb.putLong(0x578, entryRip);

@@ -25,13 +25,18 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class TraceDatabaseTest {
-    @TempDir
-    Path folder;
+    @TempDir Path folder;
 
     private TraceReader trace(Consumer<ScriptedMachine> script) {
         Path path = folder.resolve("run.pacifica");
-        try (TraceRecorder recorder = new TraceRecorder(
-                path, "test", "2026-01-01T00:00:00Z", JsonNodeFactory.instance.objectNode(), List.of(), InputSource.NONE)) {
+        try (TraceRecorder recorder =
+                new TraceRecorder(
+                        path,
+                        "test",
+                        "2026-01-01T00:00:00Z",
+                        JsonNodeFactory.instance.objectNode(),
+                        List.of(),
+                        InputSource.NONE)) {
             ScriptedMachine machine = new ScriptedMachine();
             recorder.start(machine);
             script.accept(machine);
@@ -69,11 +74,12 @@ class TraceDatabaseTest {
     @Test
     void exitsPairsVmrunWithItsExitAndCountsBothSides() {
         TraceReader trace = trace(TraceDatabaseTest::threeExits);
-        assertThat(query(
-                        trace,
-                        "SELECT exit_number, exit_reason, to_hex(guest_rip), to_hex(entry_rip), to_hex(info1), "
-                                + "to_hex(info2), guest_instructions, host_instructions, handling_instructions, "
-                                + "insn_count FROM exits ORDER BY sequence"))
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT exit_number, exit_reason, to_hex(guest_rip), to_hex(entry_rip), to_hex(info1), "
+                                        + "to_hex(info2), guest_instructions, host_instructions, handling_instructions, "
+                                        + "insn_count FROM exits ORDER BY sequence"))
                 .containsExactly(
                         "0|npf|1010|1000|100000006|203ABC|10|100|50|110",
                         "1|io|1017|1010|3F80010|1018|20|50|70|180",
@@ -83,10 +89,11 @@ class TraceDatabaseTest {
     @Test
     void exitInformationIsTakenApart() {
         TraceReader trace = trace(TraceDatabaseTest::threeExits);
-        assertThat(query(
-                        trace,
-                        "SELECT to_hex(gpa), present, is_write, is_user, reserved_bit, is_fetch, final_address, "
-                                + "table_walk FROM npf"))
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT to_hex(gpa), present, is_write, is_user, reserved_bit, is_fetch, final_address, "
+                                        + "table_walk FROM npf"))
                 .containsExactly("203ABC|false|true|true|false|false|true|false");
         assertThat(query(trace, "SELECT port, size, direction, value, string, rep FROM io"))
                 .containsExactly("1016|1|out|65|false|false");
@@ -96,15 +103,19 @@ class TraceDatabaseTest {
 
     @Test
     void viewsCount() {
-        TraceReader trace = trace(machine -> {
-            threeExits(machine);
-            threeExits(machine);
-            machine.observer.vmcbChange(0, 0x5000, 0x0a8, 8, 0, 0x8000_0020L);
-            machine.observer.vmcbChange(0, 0x5000, 0x0a8, 8, 0, 0x8000_0021L);
-            machine.observer.vmcbChange(0, 0x5000, 0x578, 8, 1, 2);
-            machine.observer.vmcbChange(0, 0x5000, 0x300, 8, 1, 2);
-        });
-        assertThat(query(trace, "SELECT exit_reason, exits, exits_percent, guest_instructions, handling_ns FROM exit_stats"))
+        TraceReader trace =
+                trace(machine -> {
+                    threeExits(machine);
+                    threeExits(machine);
+                    machine.observer.vmcbChange(0, 0x5000, 0x0a8, 8, 0, 0x8000_0020L);
+                    machine.observer.vmcbChange(0, 0x5000, 0x0a8, 8, 0, 0x8000_0021L);
+                    machine.observer.vmcbChange(0, 0x5000, 0x578, 8, 1, 2);
+                    machine.observer.vmcbChange(0, 0x5000, 0x300, 8, 1, 2);
+                });
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT exit_reason, exits, exits_percent, guest_instructions, handling_ns FROM exit_stats"))
                 .containsExactly("io|2|33.33|40|140", "msr|2|33.33|60|100", "npf|2|33.33|20|100");
         assertThat(query(trace, "SELECT port_hex, direction, size, accesses FROM io_ports"))
                 .containsExactly("0x3f8|out|1|2");
@@ -116,17 +127,22 @@ class TraceDatabaseTest {
 
     @Test
     void theConsoleIsThereByLine() {
-        TraceReader trace = trace(machine -> {
-            byte[] text = "first\r\nsecönd\n\nlast".getBytes(StandardCharsets.UTF_8);
-            for (byte each : text) {
-                machine.clock().retired += 10;
-                machine.observer.serialOutput(0, each & 0xff);
-                machine.observer.serialOutput(1, '!');
-            }
-        });
-        assertThat(query(trace, "SELECT insn_count, line FROM console WHERE device = 'COM1' ORDER BY sequence"))
+        TraceReader trace =
+                trace(machine -> {
+                    byte[] text = "first\r\nsecönd\n\nlast".getBytes(StandardCharsets.UTF_8);
+                    for (byte each : text) {
+                        machine.clock().retired += 10;
+                        machine.observer.serialOutput(0, each & 0xff);
+                        machine.observer.serialOutput(1, '!');
+                    }
+                });
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT insn_count, line FROM console WHERE device = 'COM1' ORDER BY sequence"))
                 .containsExactly("10|first", "80|secönd", "160|", "170|last");
-        assertThat(query(trace, "SELECT length(line) FROM console WHERE device = 'COM2'")).containsExactly("20");
+        assertThat(query(trace, "SELECT length(line) FROM console WHERE device = 'COM2'"))
+                .containsExactly("20");
     }
 
     /** The way from an event through Arrow to SQL, for each kind and field of the schema. */
@@ -134,44 +150,58 @@ class TraceDatabaseTest {
     void everyKindHasATableWithACommentOnEachColumn() {
         TraceReader trace = trace(TraceDatabaseTest::threeExits);
         for (EventKind kind : Events.kinds()) {
-            List<String> columns = new ArrayList<>(List.of("sequence", "vcpu_id", "insn_count", "time_ns"));
+            List<String> columns =
+                    new ArrayList<>(List.of("sequence", "vcpu_id", "insn_count", "time_ns"));
             kind.fields().forEach(f -> columns.add(f.name()));
-            assertThat(query(
-                            trace,
-                            "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'raw' AND table_name = '"
-                                    + kind.name() + "' AND comment IS NOT NULL ORDER BY column_index"))
+            assertThat(
+                            query(
+                                    trace,
+                                    "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'raw' AND table_name = '"
+                                            + kind.name()
+                                            + "' AND comment IS NOT NULL ORDER BY column_index"))
                     .containsExactlyElementsOf(columns);
         }
-        assertThat(query(
-                        trace,
-                        "SELECT table_name || '.' || column_name FROM duckdb_columns() WHERE schema_name = 'main' "
-                                + "AND table_name IN ('exits', 'inputs', 'checkpoints') AND comment IS NULL"))
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT table_name || '.' || column_name FROM duckdb_columns() WHERE schema_name = 'main' "
+                                        + "AND table_name IN ('exits', 'inputs', 'checkpoints') AND comment IS NULL"))
                 .isEmpty();
-        assertThat(query(trace, "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal "
-                        + "AND comment IS NULL"))
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal "
+                                        + "AND comment IS NULL"))
                 .isEmpty();
     }
 
     @Test
     void moreEventsThanABatchHoldsAllArrive() {
         int count = EventBatch.CAPACITY * 2 + 17;
-        TraceReader trace = trace(machine -> {
-            for (int i = 0; i < count; i++) {
-                machine.clock().retired++;
-                machine.observer.invlpga(0, 0xffff_8000_0000_0000L + i, i & 7);
-            }
-        });
-        assertThat(query(
-                        trace,
-                        "SELECT count(*), count(DISTINCT sequence), min(address) = '0xffff800000000000', "
-                                + "sum(asid), sum(insn_count) FROM raw.invlpga"))
-                .containsExactly("%d|%d|true|%d|%d"
-                        .formatted(
-                                count,
-                                count,
-                                java.util.stream.IntStream.range(0, count).map(i -> i & 7).asLongStream().sum(),
-                                (long) count * (count + 1) / 2));
-        assertThat(query(trace, "SELECT count(*) FROM events")).containsExactly(Integer.toString(count + 3));
+        TraceReader trace =
+                trace(machine -> {
+                    for (int i = 0; i < count; i++) {
+                        machine.clock().retired++;
+                        machine.observer.invlpga(0, 0xffff_8000_0000_0000L + i, i & 7);
+                    }
+                });
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT count(*), count(DISTINCT sequence), min(address) = '0xffff800000000000', "
+                                        + "sum(asid), sum(insn_count) FROM raw.invlpga"))
+                .containsExactly(
+                        "%d|%d|true|%d|%d"
+                                .formatted(
+                                        count,
+                                        count,
+                                        java.util.stream.IntStream.range(0, count)
+                                                .map(i -> i & 7)
+                                                .asLongStream()
+                                                .sum(),
+                                        (long) count * (count + 1) / 2));
+        assertThat(query(trace, "SELECT count(*) FROM events"))
+                .containsExactly(Integer.toString(count + 3));
     }
 
     @Test
@@ -218,7 +248,8 @@ class TraceDatabaseTest {
             file.seek(at + last);
             file.write(bytes[last] ^ 1);
         }
-        assertThatThrownBy(() -> query(TraceReader.open(trace.path()), "SELECT count(*) FROM exits"))
+        assertThatThrownBy(
+                        () -> query(TraceReader.open(trace.path()), "SELECT count(*) FROM exits"))
                 .isInstanceOf(TraceException.class)
                 .hasMessageStartingWith("damaged trace: ");
     }

@@ -8,7 +8,8 @@ import picocli.CommandLine.TypeConversionException;
 
 /** A size as people write it: 512M, 4G, 65536. A number with no unit is bytes. */
 record ByteSize(long bytes) {
-    private static final Pattern FORM = Pattern.compile("(\\d{1,18})([KMGT]?)(I?B)?", Pattern.CASE_INSENSITIVE);
+    private static final Pattern FORM =
+            Pattern.compile("(\\d{1,18})([KMGT]?)(I?B)?", Pattern.CASE_INSENSITIVE);
 
     static ByteSize parse(String text) {
         Matcher matcher = FORM.matcher(text.strip());

@@ -21,15 +21,16 @@ final class CheckpointsCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        TextTable table = new TextTable()
-                .number("checkpoint")
-                .number("instructions")
-                .number("virtual time")
-                .number("event")
-                .number("input")
-                .number("pages")
-                .number("new")
-                .number("size");
+        TextTable table =
+                new TextTable()
+                        .number("checkpoint")
+                        .number("instructions")
+                        .number("virtual time")
+                        .number("event")
+                        .number("input")
+                        .number("pages")
+                        .number("new")
+                        .number("size");
         for (Manifest.Checkpoint checkpoint : TraceReader.open(trace).manifest().checkpoints()) {
             table.row(
                     checkpoint.checkpoint(),

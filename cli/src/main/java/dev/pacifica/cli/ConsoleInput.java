@@ -7,8 +7,8 @@ import java.util.Arrays;
 import java.util.concurrent.LinkedBlockingQueue;
 
 /**
- * What a person types, for one serial port. The machine looks for it between slices; when it is idle with nothing to come, it waits
- * here. {@link #end} wakes it up for good.
+ * What a person types, for one serial port. The machine looks for it between slices; when it is
+ * idle with nothing to come, it waits here. {@link #end} wakes it up for good.
  */
 final class ConsoleInput implements InputSource {
     /** Stands for the end of all input. */

@@ -5,7 +5,10 @@ import java.util.Locale;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
-/** A number of instructions: 250000000, 250_000_000, 250M, 2.5G (decimal multiples), or hexadecimal with 0x. */
+/**
+ * A number of instructions: 250000000, 250_000_000, 250M, 2.5G (decimal multiples), or hexadecimal
+ * with 0x.
+ */
 final class CountConverter implements ITypeConverter<Long> {
     @Override
     public Long convert(String text) {
@@ -14,7 +17,10 @@ final class CountConverter implements ITypeConverter<Long> {
             if (plain.startsWith("0X")) {
                 return Long.parseUnsignedLong(plain.substring(2), 16);
             }
-            int power = plain.isEmpty() ? 0 : 3 * ("KMGT".indexOf(plain.charAt(plain.length() - 1)) + 1);
+            int power =
+                    plain.isEmpty()
+                            ? 0
+                            : 3 * ("KMGT".indexOf(plain.charAt(plain.length() - 1)) + 1);
             String digits = power == 0 ? plain : plain.substring(0, plain.length() - 1);
             long value = new BigDecimal(digits).scaleByPowerOfTen(power).longValueExact();
             if (value < 0) {
@@ -22,7 +28,8 @@ final class CountConverter implements ITypeConverter<Long> {
             }
             return value;
         } catch (ArithmeticException | NumberFormatException e) {
-            throw new TypeConversionException("'" + text + "' is not a number such as 250000000 or 250M");
+            throw new TypeConversionException(
+                    "'" + text + "' is not a number such as 250000000 or 250M");
         }
     }
 }

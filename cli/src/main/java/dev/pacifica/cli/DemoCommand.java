@@ -39,7 +39,8 @@ final class DemoCommand implements Callable<Integer> {
             names = {"-o", "--output"},
             paramLabel = "DIR",
             defaultValue = "demo.pacifica",
-            description = "The trace to write; one that is there is replaced. Default: ${DEFAULT-VALUE}.")
+            description =
+                    "The trace to write; one that is there is replaced. Default: ${DEFAULT-VALUE}.")
     private Path output;
 
     @Override
@@ -62,29 +63,37 @@ final class DemoCommand implements Callable<Integer> {
 
     private int demo(Path image) throws IOException, SQLException {
         RecordCommand.makeWay(output, true);
-        MachineSetup setup = new MachineSetup(
-                MEMORY, 1, "epyc-milan", "2026-01-01T00:00:00Z", 1, "", null, List.of());
+        MachineSetup setup =
+                new MachineSetup(
+                        MEMORY, 1, "epyc-milan", "2026-01-01T00:00:00Z", 1, "", null, List.of());
         title("Recording the demo hypervisor into " + output);
         int status;
         try (SerialPorts serial = SerialPorts.open(List.of("stdio", "null"))) {
-            status = new Recording(
-                            output,
-                            setup,
-                            List.of(new TraceRecorder.ImageSource("kernel", "guests/demo-hypervisor/" + IMAGE, image)),
-                            CHECKPOINT_EVERY,
-                            Long.MAX_VALUE)
-                    .run(serial, new Progress(!Progress.stdoutIsTerminal()));
+            status =
+                    new Recording(
+                                    output,
+                                    setup,
+                                    List.of(
+                                            new TraceRecorder.ImageSource(
+                                                    "kernel",
+                                                    "guests/demo-hypervisor/" + IMAGE,
+                                                    image)),
+                                    CHECKPOINT_EVERY,
+                                    Long.MAX_VALUE)
+                            .run(serial, new Progress(!Progress.stdoutIsTerminal()));
         }
         if (status != WELL) {
-            System.err.printf("pacifica: the demo ended with status 0x%x instead of 0x%x%n", status, WELL);
+            System.err.printf(
+                    "pacifica: the demo ended with status 0x%x instead of 0x%x%n", status, WELL);
             return status == Pacifica.INTERRUPTED ? status : 1;
         }
         TraceReader trace = TraceReader.open(output);
         title("Why the guest was left, out of the trace by SQL: SELECT … FROM exit_stats");
         try (TraceDatabase database = TraceDatabase.open(trace);
-                ResultSet rows = database.query(
-                        "SELECT exit_reason, exits, exits_percent AS \"%\", guest_instructions, handling_ns, handling_max_ns "
-                                + "FROM exit_stats")) {
+                ResultSet rows =
+                        database.query(
+                                "SELECT exit_reason, exits, exits_percent AS \"%\", guest_instructions, handling_ns, handling_max_ns "
+                                        + "FROM exit_stats")) {
             new ResultPrinter(System.out).print(rows, ResultPrinter.Format.TABLE);
         }
         return replay(trace);
@@ -93,13 +102,15 @@ final class DemoCommand implements Callable<Integer> {
     private int replay(TraceReader trace) {
         List<Manifest.Checkpoint> checkpoints = trace.manifest().checkpoints();
         int middle = checkpoints.size() / 2;
-        title(String.format(
-                Locale.ROOT,
-                "Replaying it from checkpoint %d of %d (instruction %,d)",
-                middle,
-                checkpoints.size() - 1,
-                checkpoints.get(middle).insnCount()));
-        Replay replay = new Replay(trace, ReplayCommand.factory(SerialPorts.none()), (_, _) -> true);
+        title(
+                String.format(
+                        Locale.ROOT,
+                        "Replaying it from checkpoint %d of %d (instruction %,d)",
+                        middle,
+                        checkpoints.size() - 1,
+                        checkpoints.get(middle).insnCount()));
+        Replay replay =
+                new Replay(trace, ReplayCommand.factory(SerialPorts.none()), (_, _) -> true);
         Replay.Result result = replay.run(middle, Long.MAX_VALUE);
         if (result.divergence() != null) {
             System.err.println("pacifica: " + result.divergence().describe());
@@ -108,7 +119,9 @@ final class DemoCommand implements Callable<Integer> {
         System.out.println(ReplayCommand.describe(result));
         title("What to try next");
         System.out.printf("./pacifica query %s \"SELECT * FROM npf_pages LIMIT 10\"%n", output);
-        System.out.printf("./pacifica query %s \"SELECT insn_count, line FROM console ORDER BY sequence\"%n", output);
+        System.out.printf(
+                "./pacifica query %s \"SELECT insn_count, line FROM console ORDER BY sequence\"%n",
+                output);
         System.out.printf("./pacifica replay %s --verify%n", output);
         return 0;
     }

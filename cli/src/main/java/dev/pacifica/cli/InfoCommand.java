@@ -28,19 +28,34 @@ final class InfoCommand implements Callable<Integer> {
         Manifest.End end = manifest.end();
         line("trace", trace + " (format version " + manifest.version() + ")");
         line("recorded", manifest.created() + " by " + manifest.program());
-        line("machine", "%s, %d processor, cpu %s".formatted(ByteSize.show(setup.memoryBytes()), setup.cpus(), setup.cpu()));
+        line(
+                "machine",
+                "%s, %d processor, cpu %s"
+                        .formatted(ByteSize.show(setup.memoryBytes()), setup.cpus(), setup.cpu()));
         for (Manifest.Image image : manifest.images()) {
-            line(image.role(), "%s (%s, SHA-256 %s…)"
-                    .formatted(image.source(), ByteSize.show(image.bytes()), image.sha256().substring(0, 16)));
+            line(
+                    image.role(),
+                    "%s (%s, SHA-256 %s…)"
+                            .formatted(
+                                    image.source(),
+                                    ByteSize.show(image.bytes()),
+                                    image.sha256().substring(0, 16)));
         }
         if (!setup.append().isEmpty()) {
             line("command line", setup.append());
         }
-        line("ends", end == null
-                ? "cut off (killed, or the disk was full); whole up to there"
-                : end.reason() + (end.stopped() ? " (status " + end.status() + ")" : ""));
+        line(
+                "ends",
+                end == null
+                        ? "cut off (killed, or the disk was full); whole up to there"
+                        : end.reason() + (end.stopped() ? " (status " + end.status() + ")" : ""));
         line("instructions", "%,d".formatted(end == null ? extent.insnCount() : end.insnCount()));
-        line("virtual time", String.format(Locale.ROOT, "%.6f s", (end == null ? extent.timeNs() : end.timeNs()) / 1e9));
+        line(
+                "virtual time",
+                String.format(
+                        Locale.ROOT,
+                        "%.6f s",
+                        (end == null ? extent.timeNs() : end.timeNs()) / 1e9));
         line("events", "%,d".formatted(extent.events()));
         line("inputs", "%,d".formatted(reader.inputs().size()));
         line("checkpoints", "%,d".formatted(manifest.checkpoints().size()));

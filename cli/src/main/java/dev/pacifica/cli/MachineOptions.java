@@ -14,16 +14,22 @@ final class MachineOptions {
             names = "--kernel",
             required = true,
             paramLabel = "FILE",
-            description = "What to boot: Linux bzImage or PVH ELF, Multiboot kernel, or a flat binary with --load.")
+            description =
+                    "What to boot: Linux bzImage or PVH ELF, Multiboot kernel, or a flat binary with --load.")
     Path kernel;
 
     @Option(
             names = "--initrd",
             paramLabel = "FILE[,FILE…]",
-            description = "Initial ramdisks or Multiboot modules; a module's arguments follow it after a space.")
+            description =
+                    "Initial ramdisks or Multiboot modules; a module's arguments follow it after a space.")
     String initrd;
 
-    @Option(names = "--append", paramLabel = "STR", defaultValue = "", description = "The kernel's command line.")
+    @Option(
+            names = "--append",
+            paramLabel = "STR",
+            defaultValue = "",
+            description = "The kernel's command line.")
     String append;
 
     @Option(
@@ -44,7 +50,8 @@ final class MachineOptions {
             names = "--cpu",
             paramLabel = "MODEL[,+F,-F]",
             defaultValue = "epyc-milan",
-            description = "Processor model, with features switched on or off. Default: ${DEFAULT-VALUE}, AMD family 19h.")
+            description =
+                    "Processor model, with features switched on or off. Default: ${DEFAULT-VALUE}, AMD family 19h.")
     String cpu;
 
     @Option(
@@ -59,21 +66,24 @@ final class MachineOptions {
             paramLabel = "INSTANT",
             defaultValue = "2026-01-01T00:00:00Z",
             converter = InstantConverter.class,
-            description = "What the real-time clock shows at power-on, or 'now'. Default: ${DEFAULT-VALUE}.")
+            description =
+                    "What the real-time clock shows at power-on, or 'now'. Default: ${DEFAULT-VALUE}.")
     Instant rtcBase;
 
     @Option(
             names = "--seed",
             paramLabel = "N",
             defaultValue = "1",
-            description = "What the machine's sources of randomness start from. Default: ${DEFAULT-VALUE}.")
+            description =
+                    "What the machine's sources of randomness start from. Default: ${DEFAULT-VALUE}.")
     long seed;
 
     @Option(
             names = "--load",
             paramLabel = "ADDR",
             converter = CountConverter.class,
-            description = "The kernel is a flat binary to be loaded, and started in real mode, at this address.")
+            description =
+                    "The kernel is a flat binary to be loaded, and started in real mode, at this address.")
     Long load;
 
     long instructionLimit() {
@@ -90,7 +100,8 @@ final class MachineOptions {
             try {
                 return Instant.parse(text);
             } catch (DateTimeParseException e) {
-                throw new TypeConversionException("'" + text + "' is not an instant such as 2026-01-01T00:00:00Z");
+                throw new TypeConversionException(
+                        "'" + text + "' is not an instant such as 2026-01-01T00:00:00Z");
             }
         }
     }

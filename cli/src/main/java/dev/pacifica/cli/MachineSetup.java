@@ -23,7 +23,8 @@ import java.util.List;
 import java.util.OptionalLong;
 
 /**
- * A machine with what it boots, as the command line has it or as a trace's manifest has it; both give the same machine.
+ * A machine with what it boots, as the command line has it or as a trace's manifest has it; both
+ * give the same machine.
  *
  * @param loadAddress of a flat binary, or null
  * @param modules the files after the kernel, each with its arguments
@@ -65,12 +66,19 @@ record MachineSetup(
     static MachineSetup of(TraceReader trace) {
         try {
             MachineSetup setup = JSON.treeToValue(trace.manifest().machine(), MachineSetup.class);
-            if (setup.modules == null || setup.cpu == null || setup.rtcBase == null || setup.append == null) {
-                throw new TraceException("damaged trace: " + trace.path() + ": the manifest's machine is incomplete");
+            if (setup.modules == null
+                    || setup.cpu == null
+                    || setup.rtcBase == null
+                    || setup.append == null) {
+                throw new TraceException(
+                        "damaged trace: "
+                                + trace.path()
+                                + ": the manifest's machine is incomplete");
             }
             return setup;
         } catch (IOException e) {
-            throw new TraceException("damaged trace: " + trace.path() + ": the manifest describes no machine", e);
+            throw new TraceException(
+                    "damaged trace: " + trace.path() + ": the manifest describes no machine", e);
         }
     }
 
@@ -101,8 +109,14 @@ record MachineSetup(
     BootRequest request(TraceReader trace) {
         List<Manifest.Image> images = trace.manifest().images();
         if (images.size() != modules.size() + 1) {
-            throw new TraceException("damaged trace: " + trace.path() + ": the manifest names "
-                    + images.size() + " images for a kernel and " + modules.size() + " modules");
+            throw new TraceException(
+                    "damaged trace: "
+                            + trace.path()
+                            + ": the manifest names "
+                            + images.size()
+                            + " images for a kernel and "
+                            + modules.size()
+                            + " modules");
         }
         List<BootModule> files = new ArrayList<>();
         for (int i = 0; i < modules.size(); i++) {
@@ -115,20 +129,31 @@ record MachineSetup(
         try {
             return BootFile.of(image.source(), Files.readAllBytes(trace.image(image)));
         } catch (IOException e) {
-            throw new TraceException("damaged trace: " + trace.path().resolve(image.file()) + ": " + e.getMessage(), e);
+            throw new TraceException(
+                    "damaged trace: " + trace.path().resolve(image.file()) + ": " + e.getMessage(),
+                    e);
         }
     }
 
     private BootRequest request(BootFile kernel, List<BootModule> files) {
         return new BootRequest(
-                kernel, files, append, loadAddress == null ? OptionalLong.empty() : OptionalLong.of(loadAddress));
+                kernel,
+                files,
+                append,
+                loadAddress == null ? OptionalLong.empty() : OptionalLong.of(loadAddress));
     }
 
-    /** Builds the machine, boots what is asked for into it, and leaves it before its first instruction. */
+    /**
+     * Builds the machine, boots what is asked for into it, and leaves it before its first
+     * instruction.
+     */
     Machine build(BootRequest request, SerialSink console, InputSource inputs) {
         Machine machine;
         try {
-            machine = new Machine(new MachineConfig(memoryBytes, cpus, cpu, Instant.parse(rtcBase), seed), console);
+            machine =
+                    new Machine(
+                            new MachineConfig(memoryBytes, cpus, cpu, Instant.parse(rtcBase), seed),
+                            console);
         } catch (IllegalArgumentException e) {
             throw new BadInput(e.getMessage());
         } catch (OutOfMemoryError e) {

@@ -56,7 +56,8 @@ public final class Pacifica {
 
     /** Runs the command and ends the process with its status. */
     public static void main(String[] args) {
-        // What guests print is bytes, and tables have their own characters; both want UTF-8 whatever the locale.
+        // What guests print is bytes, and tables have their own characters; both want UTF-8
+        // whatever the locale.
         System.setErr(new PrintStream(System.err, true, StandardCharsets.UTF_8));
         int status = commandLine().execute(args);
         System.out.flush();
@@ -73,7 +74,10 @@ public final class Pacifica {
     /** One line, and where to read more only if nothing was asked for at all. */
     private static int badUsage(ParameterException e, String[] args) {
         CommandLine command = e.getCommandLine();
-        if (args.length == 0 || e instanceof CommandLine.MissingParameterException && args.length == 1 && command.getParent() == null) {
+        if (args.length == 0
+                || e instanceof CommandLine.MissingParameterException
+                        && args.length == 1
+                        && command.getParent() == null) {
             command.usage(command.getErr());
             return BAD_INPUT;
         }
@@ -86,9 +90,12 @@ public final class Pacifica {
             case TraceException _, BootException _, BadInput _ ->
                     command.getErr().println("pacifica: " + oneLine(e.getMessage()));
             case SQLException _ ->
-                    command.getErr().println("pacifica: query: " + TraceDatabase.firstLine(e.getMessage()));
+                    command.getErr()
+                            .println("pacifica: query: " + TraceDatabase.firstLine(e.getMessage()));
             default -> {
-                command.getErr().println("pacifica: this is a bug of Pacifica's own; please report it with what follows");
+                command.getErr()
+                        .println(
+                                "pacifica: this is a bug of Pacifica's own; please report it with what follows");
                 e.printStackTrace(command.getErr());
                 return BUG;
             }

@@ -4,7 +4,10 @@ import dev.pacifica.emulator.machine.VirtualClock;
 import java.io.PrintStream;
 import java.util.Locale;
 
-/** One line on standard error that tells how a machine is doing, rewritten twice a second; silent unless that is a terminal. */
+/**
+ * One line on standard error that tells how a machine is doing, rewritten twice a second; silent
+ * unless that is a terminal.
+ */
 final class Progress {
     private static final long PERIOD_NS = 500_000_000L;
 
@@ -20,7 +23,10 @@ final class Progress {
         active = wanted && Boolean.getBoolean("pacifica.stderr.tty");
     }
 
-    /** Whether standard output is a terminal, on which a guest's console and a progress line would fight. */
+    /**
+     * Whether standard output is a terminal, on which a guest's console and a progress line would
+     * fight.
+     */
     static boolean stdoutIsTerminal() {
         return Boolean.getBoolean("pacifica.stdout.tty");
     }
@@ -36,15 +42,22 @@ final class Progress {
         }
         double seconds = (now - lastTime) / 1e9;
         StringBuilder line = new StringBuilder();
-        line.append(String.format(
-                Locale.ROOT,
-                "%,.1f M instructions  %.0f MIPS",
-                clock.retired / 1e6,
-                (clock.retired - lastInsn) / 1e6 / seconds));
+        line.append(
+                String.format(
+                        Locale.ROOT,
+                        "%,.1f M instructions  %.0f MIPS",
+                        clock.retired / 1e6,
+                        (clock.retired - lastInsn) / 1e6 / seconds));
         if (events >= 0) {
-            line.append(String.format(Locale.ROOT, "  %,.0f events/s", (events - lastEvents) / seconds));
+            line.append(
+                    String.format(
+                            Locale.ROOT, "  %,.0f events/s", (events - lastEvents) / seconds));
         }
-        line.append(String.format(Locale.ROOT, "  %.2f s virtual", clock.now() / (double) VirtualClock.FREQUENCY));
+        line.append(
+                String.format(
+                        Locale.ROOT,
+                        "  %.2f s virtual",
+                        clock.now() / (double) VirtualClock.FREQUENCY));
         out.print("\r" + line + "\u001b[K");
         out.flush();
         shown = true;

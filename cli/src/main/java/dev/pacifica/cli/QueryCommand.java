@@ -38,7 +38,10 @@ final class QueryCommand implements Callable<Integer> {
     @Parameters(index = "0", paramLabel = "DIR", description = "The trace.")
     private Path trace;
 
-    @Parameters(index = "1", paramLabel = "SQL", description = "The query, or - to read it from standard input.")
+    @Parameters(
+            index = "1",
+            paramLabel = "SQL",
+            description = "The query, or - to read it from standard input.")
     private String sql;
 
     @Option(
@@ -50,14 +53,18 @@ final class QueryCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException, SQLException {
-        String query = sql.equals("-") ? new String(System.in.readAllBytes(), StandardCharsets.UTF_8) : sql;
+        String query =
+                sql.equals("-")
+                        ? new String(System.in.readAllBytes(), StandardCharsets.UTF_8)
+                        : sql;
         if (query.isBlank()) {
             throw new BadInput("the query is empty");
         }
-        PrintStream out = new PrintStream(
-                new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16),
-                false,
-                StandardCharsets.UTF_8);
+        PrintStream out =
+                new PrintStream(
+                        new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16),
+                        false,
+                        StandardCharsets.UTF_8);
         try (TraceDatabase database = TraceDatabase.open(TraceReader.open(trace));
                 ResultSet rows = database.query(query)) {
             new ResultPrinter(out).print(rows, format);

@@ -44,8 +44,7 @@ final class RecordCommand implements Callable<Integer> {
             description = "Instructions between two checkpoints. Default: ${DEFAULT-VALUE}.")
     private long checkpointEvery;
 
-    @Mixin
-    private MachineOptions options;
+    @Mixin private MachineOptions options;
 
     @Override
     public Integer call() {
@@ -54,18 +53,25 @@ final class RecordCommand implements Callable<Integer> {
         }
         MachineSetup setup = MachineSetup.of(options);
         try (SerialPorts serial = SerialPorts.open(options.serial)) {
-            // A throw-away machine tells what is wrong with images and options before anything is written or replaced.
-            setup.build(setup.request(options.kernel), (_, _) -> {}, InputSource.NONE)
-                    .close();
+            // A throw-away machine tells what is wrong with images and options before anything is
+            // written or replaced.
+            setup.build(setup.request(options.kernel), (_, _) -> {}, InputSource.NONE).close();
             makeWay(output, force);
             Progress progress = new Progress(!(serial.usesStdio() && Progress.stdoutIsTerminal()));
             return new Recording(
-                            output, setup, MachineSetup.images(options), checkpointEvery, options.instructionLimit())
+                            output,
+                            setup,
+                            MachineSetup.images(options),
+                            checkpointEvery,
+                            options.instructionLimit())
                     .run(serial, progress);
         }
     }
 
-    /** Makes sure that a trace can be created; removes an old one only if it is a trace and that is wanted. */
+    /**
+     * Makes sure that a trace can be created; removes an old one only if it is a trace and that is
+     * wanted.
+     */
     static void makeWay(Path trace, boolean force) {
         if (!Files.exists(trace, LinkOption.NOFOLLOW_LINKS)) {
             return;
@@ -74,7 +80,8 @@ final class RecordCommand implements Callable<Integer> {
             throw new BadInput(trace + " exists already; --force replaces it");
         }
         if (!Files.isRegularFile(trace.resolve("manifest.json"))) {
-            throw new BadInput(trace + " exists and is not a trace, so --force does not replace it");
+            throw new BadInput(
+                    trace + " exists and is not a trace, so --force does not replace it");
         }
         delete(trace);
     }

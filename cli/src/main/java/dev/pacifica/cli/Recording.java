@@ -41,11 +41,14 @@ final class Recording {
         InputSource inputs = serial.inputs();
         boolean begun = false;
         try (TraceRecorder recorder = create(inputs);
-                Machine machine = setup.build(setup.request(TraceReader.open(trace)), serial, recorder.inputs());
-                Interruption interruption = new Interruption(() -> {
-                    RunCommand.endInput(inputs);
-                    machine.requestPause();
-                })) {
+                Machine machine =
+                        setup.build(
+                                setup.request(TraceReader.open(trace)), serial, recorder.inputs());
+                Interruption interruption =
+                        new Interruption(() -> {
+                            RunCommand.endInput(inputs);
+                            machine.requestPause();
+                        })) {
             recorder.start(new EmulatedMachine(machine));
             begun = true;
             Stop stop = null;
@@ -63,12 +66,14 @@ final class Recording {
             }
             progress.clear();
             serial.flush();
-            recorder.finish(stop, interruption.requested() ? "interrupted" : "instruction limit reached");
+            recorder.finish(
+                    stop, interruption.requested() ? "interrupted" : "instruction limit reached");
             return RunCommand.status(stop, interruption);
         } catch (TraceException.DiskFull e) {
             progress.clear();
             if (begun) {
-                throw new TraceException.DiskFull(e.getMessage() + "; the trace is whole up to that moment");
+                throw new TraceException.DiskFull(
+                        e.getMessage() + "; the trace is whole up to that moment");
             }
             RecordCommand.delete(trace);
             throw new TraceException.DiskFull(e.getMessage() + "; nothing was recorded");

@@ -27,7 +27,11 @@ import picocli.CommandLine.Parameters;
             "Shows the guest's console, or with --verify only the verdict."
         },
         exitCodeListHeading = "%nExit status:%n",
-        exitCodeList = {"0:identical", "1:diverged; the first difference is told", "2:bad usage or a damaged trace"},
+        exitCodeList = {
+            "0:identical",
+            "1:diverged; the first difference is told",
+            "2:bad usage or a damaged trace"
+        },
         footerHeading = "%nExamples:%n",
         footer = {
             "  pacifica replay sample-traces/demo.pacifica --verify",
@@ -38,7 +42,9 @@ final class ReplayCommand implements Callable<Integer> {
     @Parameters(paramLabel = "DIR", description = "The trace.")
     private Path trace;
 
-    @Option(names = "--verify", description = "Do not show the guest's console; tell whether the replay is identical.")
+    @Option(
+            names = "--verify",
+            description = "Do not show the guest's console; tell whether the replay is identical.")
     private boolean verify;
 
     @Option(
@@ -62,13 +68,19 @@ final class ReplayCommand implements Callable<Integer> {
             AtomicBoolean cancelled = new AtomicBoolean();
             Replay.Result result;
             try (Interruption _ = new Interruption(() -> cancelled.set(true))) {
-                Replay replay = new Replay(reader, factory(serial), (machine, events) -> {
-                    serial.flush();
-                    progress.report(machine.clock(), events);
-                    return !cancelled.get();
-                });
-                result = replay.run(
-                        fromCheckpoint == null ? Replay.POWER_ON : fromCheckpoint, until == null ? Long.MAX_VALUE : until);
+                Replay replay =
+                        new Replay(
+                                reader,
+                                factory(serial),
+                                (machine, events) -> {
+                                    serial.flush();
+                                    progress.report(machine.clock(), events);
+                                    return !cancelled.get();
+                                });
+                result =
+                        replay.run(
+                                fromCheckpoint == null ? Replay.POWER_ON : fromCheckpoint,
+                                until == null ? Long.MAX_VALUE : until);
             }
             progress.clear();
             serial.flush();
@@ -83,7 +95,8 @@ final class ReplayCommand implements Callable<Integer> {
         return (TraceReader trace, InputSource inputs) -> machine(trace, inputs, serial);
     }
 
-    private static RecordedMachine machine(TraceReader trace, InputSource inputs, SerialSink serial) {
+    private static RecordedMachine machine(
+            TraceReader trace, InputSource inputs, SerialSink serial) {
         MachineSetup setup = MachineSetup.of(trace);
         return new EmulatedMachine(setup.build(setup.request(trace), serial, inputs));
     }

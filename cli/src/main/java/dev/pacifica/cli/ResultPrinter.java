@@ -17,7 +17,10 @@ import java.util.List;
 import org.apache.commons.csv.CSVFormat;
 import org.apache.commons.csv.CSVPrinter;
 
-/** Prints the rows of a query. Columns of 64 unsigned bits are addresses and registers: hexadecimal for people, numbers for programs. */
+/**
+ * Prints the rows of a query. Columns of 64 unsigned bits are addresses and registers: hexadecimal
+ * for people, numbers for programs.
+ */
 final class ResultPrinter {
     /** How rows are printed. */
     enum Format {
@@ -64,7 +67,10 @@ final class ResultPrinter {
             List<String> row = new ArrayList<>(count);
             for (int i = 0; i < count; i++) {
                 Object value = rows.getObject(i + 1);
-                row.add(hexadecimal[i] && value instanceof BigInteger bits ? "0x" + bits.toString(16) : text(value));
+                row.add(
+                        hexadecimal[i] && value instanceof BigInteger bits
+                                ? "0x" + bits.toString(16)
+                                : text(value));
             }
             table.row(row);
             found++;
@@ -83,7 +89,8 @@ final class ResultPrinter {
                     Types.DOUBLE,
                     Types.REAL,
                     Types.DECIMAL,
-                    Types.NUMERIC -> true;
+                    Types.NUMERIC ->
+                    true;
             default -> false;
         };
     }

@@ -21,8 +21,7 @@ import picocli.CommandLine.Mixin;
 final class RunCommand implements Callable<Integer> {
     private static final long SLICE = 10_000_000;
 
-    @Mixin
-    private MachineOptions options;
+    @Mixin private MachineOptions options;
 
     @Override
     public Integer call() {
@@ -30,16 +29,22 @@ final class RunCommand implements Callable<Integer> {
         try (SerialPorts serial = SerialPorts.open(options.serial)) {
             InputSource inputs = serial.inputs();
             try (Machine machine = setup.build(setup.request(options.kernel), serial, inputs);
-                    Interruption interruption = new Interruption(() -> {
-                        endInput(inputs);
-                        machine.requestPause();
-                    })) {
-                Progress progress = new Progress(!(serial.usesStdio() && Progress.stdoutIsTerminal()));
+                    Interruption interruption =
+                            new Interruption(() -> {
+                                endInput(inputs);
+                                machine.requestPause();
+                            })) {
+                Progress progress =
+                        new Progress(!(serial.usesStdio() && Progress.stdoutIsTerminal()));
                 Stop stop = null;
                 while (stop == null
                         && !interruption.requested()
                         && machine.clock().retired < options.instructionLimit()) {
-                    stop = machine.run(Math.min(options.instructionLimit(), machine.clock().retired + SLICE));
+                    stop =
+                            machine.run(
+                                    Math.min(
+                                            options.instructionLimit(),
+                                            machine.clock().retired + SLICE));
                     serial.flush();
                     progress.report(machine.clock(), -1);
                 }

@@ -25,7 +25,9 @@ final class SerialPorts implements SerialSink, AutoCloseable {
     /** Opens what the options name; COM1 is stdio and COM2 nothing by default. */
     static SerialPorts open(List<String> options) {
         if (options.size() > PORTS) {
-            throw new BadInput("--serial is given %d times; the machine has %d serial ports".formatted(options.size(), PORTS));
+            throw new BadInput(
+                    "--serial is given %d times; the machine has %d serial ports"
+                            .formatted(options.size(), PORTS));
         }
         SerialPorts ports = new SerialPorts();
         List<String> all = new ArrayList<>(options);
@@ -49,14 +51,21 @@ final class SerialPorts implements SerialSink, AutoCloseable {
                 throw new BadInput("--serial stdio is given twice");
             }
             stdio = device;
-            // Unbuffered here and flushed by slices: what a guest prints shows at once, bytes as they are.
-            outputs[device] = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 13);
+            // Unbuffered here and flushed by slices: what a guest prints shows at once, bytes as
+            // they are.
+            outputs[device] =
+                    new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 13);
         } else if (option.startsWith("file:")) {
             try {
                 Path path = Path.of(option.substring("file:".length()));
                 outputs[device] = new BufferedOutputStream(Files.newOutputStream(path), 1 << 16);
             } catch (IOException | InvalidPathException e) {
-                throw new BadInput("--serial " + option + ": cannot be written (" + e.getClass().getSimpleName() + ")");
+                throw new BadInput(
+                        "--serial "
+                                + option
+                                + ": cannot be written ("
+                                + e.getClass().getSimpleName()
+                                + ")");
             }
         } else if (!option.equals("null")) {
             throw new BadInput("--serial '" + option + "' is neither stdio nor file:PATH nor null");

@@ -46,13 +46,15 @@ final class TextTable {
         List<ColumnData<List<String>>> columns = new ArrayList<>();
         for (int i = 0; i < headers.size(); i++) {
             int index = i;
-            columns.add(new Column()
-                    .header(headers.get(i))
-                    .headerAlign(aligns.get(i))
-                    .dataAlign(aligns.get(i))
-                    .maxWidth(WIDEST, OverflowBehaviour.NEWLINE)
-                    .with(row -> row.get(index)));
+            columns.add(
+                    new Column()
+                            .header(headers.get(i))
+                            .headerAlign(aligns.get(i))
+                            .dataAlign(aligns.get(i))
+                            .maxWidth(WIDEST, OverflowBehaviour.NEWLINE)
+                            .with(row -> row.get(index)));
         }
-        return AsciiTable.getTable(AsciiTable.BASIC_ASCII_NO_DATA_SEPARATORS_NO_OUTSIDE_BORDER, rows, columns);
+        return AsciiTable.getTable(
+                AsciiTable.BASIC_ASCII_NO_DATA_SEPARATORS_NO_OUTSIDE_BORDER, rows, columns);
     }
 }

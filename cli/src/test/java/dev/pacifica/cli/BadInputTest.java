@@ -17,8 +17,7 @@ import picocli.CommandLine;
 
 /** Each mistake gets exactly one line on standard error that says what is wrong, and status 2. */
 class BadInputTest {
-    @TempDir
-    Path folder;
+    @TempDir Path folder;
 
     private Path guest;
 
@@ -30,9 +29,10 @@ class BadInputTest {
     private String refused(Object... args) {
         StringWriter err = new StringWriter();
         StringWriter out = new StringWriter();
-        CommandLine command = Pacifica.commandLine()
-                .setErr(new PrintWriter(err, true))
-                .setOut(new PrintWriter(out, true));
+        CommandLine command =
+                Pacifica.commandLine()
+                        .setErr(new PrintWriter(err, true))
+                        .setOut(new PrintWriter(out, true));
         String[] words = Stream.of(args).map(String::valueOf).toArray(String[]::new);
         assertThat(command.execute(words)).as(String.join(" ", words)).isEqualTo(2);
         assertThat(out.toString()).isEmpty();
@@ -50,27 +50,36 @@ class BadInputTest {
 
     private Path trace() {
         Path trace = folder.resolve("t.pacifica");
-        int status = Pacifica.commandLine()
-                .execute(
-                        "record",
-                        "-o",
-                        trace.toString(),
-                        "--kernel",
-                        guest.toString(),
-                        "--load",
-                        TinyGuest.LOAD,
-                        "--memory",
-                        "16M",
-                        "--serial",
-                        "null");
+        int status =
+                Pacifica.commandLine()
+                        .execute(
+                                "record",
+                                "-o",
+                                trace.toString(),
+                                "--kernel",
+                                guest.toString(),
+                                "--load",
+                                TinyGuest.LOAD,
+                                "--memory",
+                                "16M",
+                                "--serial",
+                                "null");
         assertThat(status).isEqualTo(1);
         return trace;
     }
 
     @Test
     void aMissingFile() {
-        assertThat(recordRefused("--kernel", folder.resolve("nothing"))).isEqualTo(folder.resolve("nothing") + ": no such file");
-        assertThat(recordRefused("--kernel", guest, "--load", "0x7c00", "--initrd", folder.resolve("nothing")))
+        assertThat(recordRefused("--kernel", folder.resolve("nothing")))
+                .isEqualTo(folder.resolve("nothing") + ": no such file");
+        assertThat(
+                        recordRefused(
+                                "--kernel",
+                                guest,
+                                "--load",
+                                "0x7c00",
+                                "--initrd",
+                                folder.resolve("nothing")))
                 .isEqualTo(folder.resolve("nothing") + ": no such file");
     }
 
@@ -103,11 +112,13 @@ class BadInputTest {
 
     @Test
     void unknownOptionsAndValues() {
-        assertThat(recordRefused("--kernel", guest, "--memory", "lots")).contains("'lots' is not a size");
+        assertThat(recordRefused("--kernel", guest, "--memory", "lots"))
+                .contains("'lots' is not a size");
         assertThat(recordRefused("--kernel", guest, "--memory", "128G")).contains("64G");
         assertThat(recordRefused("--kernel", guest, "--cpu", "pentium")).contains("pentium");
         assertThat(recordRefused("--kernel", guest, "--serial", "telnet")).contains("'telnet'");
-        assertThat(recordRefused("--kernel", guest, "--rtc-base", "yesterday")).contains("'yesterday'");
+        assertThat(recordRefused("--kernel", guest, "--rtc-base", "yesterday"))
+                .contains("'yesterday'");
         assertThat(recordRefused("--kernel", guest, "--max-instructions", "-1")).contains("'-1'");
         assertThat(recordRefused("--kernel", guest, "--colour", "blue")).contains("--colour");
         assertThat(recordRefused()).contains("--kernel");
@@ -117,9 +128,30 @@ class BadInputTest {
     @Test
     void aTraceThatExistsOrDoesNot() {
         Path trace = trace();
-        assertThat(refused("record", "-o", trace, "--kernel", guest, "--load", "0x7c00", "--serial", "null"))
+        assertThat(
+                        refused(
+                                "record",
+                                "-o",
+                                trace,
+                                "--kernel",
+                                guest,
+                                "--load",
+                                "0x7c00",
+                                "--serial",
+                                "null"))
                 .isEqualTo(trace + " exists already; --force replaces it");
-        assertThat(refused("record", "-o", folder, "--force", "--kernel", guest, "--load", "0x7c00", "--serial", "null"))
+        assertThat(
+                        refused(
+                                "record",
+                                "-o",
+                                folder,
+                                "--force",
+                                "--kernel",
+                                guest,
+                                "--load",
+                                "0x7c00",
+                                "--serial",
+                                "null"))
                 .contains("is not a trace");
         Path nothing = folder.resolve("nothing");
         for (String command : new String[] {"info", "checkpoints", "replay"}) {
@@ -133,7 +165,9 @@ class BadInputTest {
     void aNewerVersion() throws IOException {
         Path trace = trace();
         Path manifest = trace.resolve("manifest.json");
-        Files.writeString(manifest, Files.readString(manifest).replaceFirst("\"version\" : \\d+", "\"version\" : 99"));
+        Files.writeString(
+                manifest,
+                Files.readString(manifest).replaceFirst("\"version\" : \\d+", "\"version\" : 99"));
         assertThat(refused("info", trace)).contains("version 99");
     }
 
@@ -164,8 +198,10 @@ class BadInputTest {
     @Test
     void badSql() {
         Path trace = trace();
-        assertThat(refused("query", trace, "SELEC 1")).startsWith("query: Parser Error: syntax error at or near \"SELEC\"");
-        assertThat(refused("query", trace, "SELECT * FROM nowhere")).startsWith("query: Catalog Error");
+        assertThat(refused("query", trace, "SELEC 1"))
+                .startsWith("query: Parser Error: syntax error at or near \"SELEC\"");
+        assertThat(refused("query", trace, "SELECT * FROM nowhere"))
+                .startsWith("query: Catalog Error");
         assertThat(refused("query", trace, " ")).isEqualTo("the query is empty");
         assertThat(refused("query", trace, "SELECT 1", "--format", "xml")).contains("'xml'");
     }
@@ -173,8 +209,10 @@ class BadInputTest {
     @Test
     void anUnknownCheckpoint() {
         Path trace = trace();
-        assertThat(refused("replay", trace, "--from-checkpoint", "7")).isEqualTo("no checkpoint 7: the trace has 0 to 0");
-        assertThat(refused("replay", trace, "--from-checkpoint", "-1")).startsWith("no checkpoint -1");
+        assertThat(refused("replay", trace, "--from-checkpoint", "7"))
+                .isEqualTo("no checkpoint 7: the trace has 0 to 0");
+        assertThat(refused("replay", trace, "--from-checkpoint", "-1"))
+                .startsWith("no checkpoint -1");
         assertThat(refused("replay", trace, "--from-checkpoint", "first")).contains("'first'");
     }
 }

@@ -25,9 +25,17 @@ final class PacificaProcess {
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         // The flags that this very JVM got for the libraries.
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(a -> a.startsWith("--add-") || a.startsWith("--enable-native") || a.startsWith("--sun-misc"))
+                .filter(a ->
+                        a.startsWith("--add-")
+                                || a.startsWith("--enable-native")
+                                || a.startsWith("--sun-misc"))
                 .forEach(command::add);
-        command.addAll(List.of("-XX:+UseSerialGC", "-cp", System.getProperty("java.class.path"), "dev.pacifica.cli.Pacifica"));
+        command.addAll(
+                List.of(
+                        "-XX:+UseSerialGC",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        "dev.pacifica.cli.Pacifica"));
         command.addAll(List.of(args));
         try {
             return new ProcessBuilder(command).directory(folder.toFile()).start();
@@ -42,7 +50,8 @@ final class PacificaProcess {
             process.getOutputStream().write(input.getBytes(StandardCharsets.UTF_8));
             process.getOutputStream().close();
             String[] err = {""};
-            Thread reader = Thread.ofPlatform().start(() -> err[0] = text(process.getErrorStream()));
+            Thread reader =
+                    Thread.ofPlatform().start(() -> err[0] = text(process.getErrorStream()));
             String out = text(process.getInputStream());
             if (!process.waitFor(PATIENCE_SECONDS, TimeUnit.SECONDS)) {
                 process.destroyForcibly();

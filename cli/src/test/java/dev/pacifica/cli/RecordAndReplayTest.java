@@ -18,8 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** The command line on real-mode guests of a few instructions. */
 class RecordAndReplayTest {
-    @TempDir
-    Path folder;
+    @TempDir Path folder;
 
     private PacificaProcess.Result pacifica(String... args) {
         return PacificaProcess.run(folder, "", args);
@@ -31,7 +30,16 @@ class RecordAndReplayTest {
 
     private PacificaProcess.Result record(String input, String... more) {
         String[] base = {
-            "record", "-o", "t.pacifica", "--force", "--kernel", "guest.bin", "--load", TinyGuest.LOAD, "--memory", "16M"
+            "record",
+            "-o",
+            "t.pacifica",
+            "--force",
+            "--kernel",
+            "guest.bin",
+            "--load",
+            TinyGuest.LOAD,
+            "--memory",
+            "16M"
         };
         String[] args = new String[base.length + more.length];
         System.arraycopy(base, 0, args, 0, base.length);
@@ -43,7 +51,14 @@ class RecordAndReplayTest {
     void theGuestsDebugExitIsTheStatusOfRunAndRecord() throws IOException {
         guest(new TinyGuest().print("hello\n").exit(0x15));
         PacificaProcess.Result run =
-                pacifica("run", "--kernel", "guest.bin", "--load", TinyGuest.LOAD, "--memory", "16M");
+                pacifica(
+                        "run",
+                        "--kernel",
+                        "guest.bin",
+                        "--load",
+                        TinyGuest.LOAD,
+                        "--memory",
+                        "16M");
         assertThat(run).isEqualTo(new PacificaProcess.Result(0x15 << 1 | 1, "hello\n", ""));
         assertThat(record("")).isEqualTo(run);
     }
@@ -57,25 +72,42 @@ class RecordAndReplayTest {
         assertThat(manifest.checkpoints()).hasSize(5);
         PacificaProcess.Result whole = pacifica("replay", "t.pacifica", "--verify");
         assertThat(whole.status()).isZero();
-        assertThat(whole.out()).startsWith("identical: instructions 0 to 1,3").contains(" 5 checkpoints compared");
+        assertThat(whole.out())
+                .startsWith("identical: instructions 0 to 1,3")
+                .contains(" 5 checkpoints compared");
         for (int k = 0; k < 5; k++) {
             String trace = folder.resolve("t.pacifica").toString();
-            assertThat(Pacifica.commandLine().execute("replay", trace, "--verify", "--from-checkpoint", "" + k))
+            assertThat(
+                            Pacifica.commandLine()
+                                    .execute(
+                                            "replay",
+                                            trace,
+                                            "--verify",
+                                            "--from-checkpoint",
+                                            "" + k))
                     .as("from checkpoint %d", k)
                     .isZero();
         }
         assertThat(pacifica("replay", "t.pacifica").out()).isEqualTo("one\ntwo\n");
-        assertThat(pacifica("query", "t.pacifica", "SELECT line FROM console ORDER BY sequence", "--format", "csv").out())
+        assertThat(
+                        pacifica(
+                                        "query",
+                                        "t.pacifica",
+                                        "SELECT line FROM console ORDER BY sequence",
+                                        "--format",
+                                        "csv")
+                                .out())
                 .isEqualTo("line\r\none\r\ntwo\r\n");
-        assertThat(PacificaProcess.run(
-                                folder,
-                                "SELECT checkpoint, insn_count FROM checkpoints WHERE checkpoint = 2",
-                                "query",
-                                "t.pacifica",
-                                "-",
-                                "--format",
-                                "json")
-                        .out())
+        assertThat(
+                        PacificaProcess.run(
+                                        folder,
+                                        "SELECT checkpoint, insn_count FROM checkpoints WHERE checkpoint = 2",
+                                        "query",
+                                        "t.pacifica",
+                                        "-",
+                                        "--format",
+                                        "json")
+                                .out())
                 .isEqualTo("[\n{\"checkpoint\":2,\"insn_count\":600000}\n]\n");
         assertThat(pacifica("checkpoints", "t.pacifica").out()).contains("600,000");
         assertThat(pacifica("info", "t.pacifica").out())
@@ -89,7 +121,14 @@ class RecordAndReplayTest {
         assertThat(recorded).isEqualTo(new PacificaProcess.Result(7, "abc, q", ""));
         assertThat(pacifica("replay", "t.pacifica").out()).isEqualTo("abc, q");
         assertThat(pacifica("replay", "t.pacifica", "--verify").status()).isZero();
-        assertThat(pacifica("query", "t.pacifica", "SELECT string_agg(text, '') AS t FROM inputs", "--format", "csv").out())
+        assertThat(
+                        pacifica(
+                                        "query",
+                                        "t.pacifica",
+                                        "SELECT string_agg(text, '') AS t FROM inputs",
+                                        "--format",
+                                        "csv")
+                                .out())
                 .isEqualTo("t\r\n\"abc, q\"\r\n");
     }
 
@@ -108,7 +147,9 @@ class RecordAndReplayTest {
         Files.writeString(manifest, Files.readString(manifest).replace(before, after));
         PacificaProcess.Result replay = pacifica("replay", "t.pacifica", "--verify");
         assertThat(replay.status()).isEqualTo(1);
-        assertThat(replay.err()).matches("pacifica: first divergence at instruction 0, event 0: RAM page 0x7: .*\n");
+        assertThat(replay.err())
+                .matches(
+                        "pacifica: first divergence at instruction 0, event 0: RAM page 0x7: .*\n");
     }
 
     private static byte[] sha256(byte[] bytes) {
@@ -126,15 +167,26 @@ class RecordAndReplayTest {
         assertThat(TraceReader.open(folder.resolve("t.pacifica")).manifest().end().insnCount())
                 .isEqualTo(1_234_567);
         assertThat(pacifica("replay", "t.pacifica", "--verify").out())
-                .isEqualTo("identical: instructions 0 to 1,234,567, 3 events and 1 checkpoints compared "
-                        + "(instruction limit reached)\n");
+                .isEqualTo(
+                        "identical: instructions 0 to 1,234,567, 3 events and 1 checkpoints compared "
+                                + "(instruction limit reached)\n");
     }
 
     @Test
     void terminationEndsARecordingInGoodOrder() throws IOException, InterruptedException {
         guest(new TinyGuest().print("go\n").forEver());
-        Process process = PacificaProcess.start(
-                folder, "record", "-o", "t.pacifica", "--kernel", "guest.bin", "--load", TinyGuest.LOAD, "--memory", "16M");
+        Process process =
+                PacificaProcess.start(
+                        folder,
+                        "record",
+                        "-o",
+                        "t.pacifica",
+                        "--kernel",
+                        "guest.bin",
+                        "--load",
+                        TinyGuest.LOAD,
+                        "--memory",
+                        "16M");
         assertThat(process.getInputStream().read()).isEqualTo('g');
         process.destroy();
         assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
@@ -146,19 +198,20 @@ class RecordAndReplayTest {
     @Test
     void aKilledRecordingOpensAndReplaysAsFarAsItGoes() throws IOException, InterruptedException {
         guest(new TinyGuest().print("go\n").spin(200).print("still\n").forEver());
-        Process process = PacificaProcess.start(
-                folder,
-                "record",
-                "-o",
-                "t.pacifica",
-                "--kernel",
-                "guest.bin",
-                "--load",
-                TinyGuest.LOAD,
-                "--memory",
-                "16M",
-                "--checkpoint-every",
-                "3M");
+        Process process =
+                PacificaProcess.start(
+                        folder,
+                        "record",
+                        "-o",
+                        "t.pacifica",
+                        "--kernel",
+                        "guest.bin",
+                        "--load",
+                        TinyGuest.LOAD,
+                        "--memory",
+                        "16M",
+                        "--checkpoint-every",
+                        "3M");
         assertThat(process.getInputStream().read()).isEqualTo('g');
         while (TraceReader.open(folder.resolve("t.pacifica")).manifest().checkpoints().size() < 3) {
             Thread.sleep(10);
@@ -168,9 +221,7 @@ class RecordAndReplayTest {
         assertThat(pacifica("info", "t.pacifica").out()).contains("cut off");
         for (String[] from : new String[][] {{}, {"--from-checkpoint", "2"}}) {
             String[] args = {"replay", "t.pacifica", "--verify"};
-            String[] all = Stream.of(args, from)
-                    .flatMap(Arrays::stream)
-                    .toArray(String[]::new);
+            String[] all = Stream.of(args, from).flatMap(Arrays::stream).toArray(String[]::new);
             PacificaProcess.Result replay = pacifica(all);
             assertThat(replay.status()).isZero();
             assertThat(replay.out()).contains("(the recording was cut off here)");

@@ -5,7 +5,10 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Writes real-mode guests, flat binaries for --load 0x7c00, from the few instructions that these tests need. */
+/**
+ * Writes real-mode guests, flat binaries for --load 0x7c00, from the few instructions that these
+ * tests need.
+ */
 final class TinyGuest {
     static final String LOAD = "0x7c00";
 
@@ -33,7 +36,9 @@ final class TinyGuest {
         return this;
     }
 
-    /** Spends 65,536 × {@code times} + a few instructions, writing the counter to memory each time. */
+    /**
+     * Spends 65,536 × {@code times} + a few instructions, writing the counter to memory each time.
+     */
     TinyGuest spin(int times) {
         bytes(0xbb, times & 0xff, times >> 8); // mov bx, times
         int again = code.size();

@@ -18,8 +18,9 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * One checkpoint in a file. RAM is there as the pages written since the checkpoint before; contents that an earlier checkpoint
- * already has are only named. Sections are compressed with zstd; the SHA-256 of all before it ends the file.
+ * One checkpoint in a file. RAM is there as the pages written since the checkpoint before; contents
+ * that an earlier checkpoint already has are only named. Sections are compressed with zstd; the
+ * SHA-256 of all before it ends the file.
  *
  * <pre>
  *  0                               4                               8
@@ -91,14 +92,25 @@ final class CheckpointFile {
     }
 
     /** Writes the file in one step and returns its length. */
-    static long write(Path file, int checkpoint, byte[] machine, byte[] encoder, List<Page> pages, List<byte[]> contents) {
+    static long write(
+            Path file,
+            int checkpoint,
+            byte[] machine,
+            byte[] encoder,
+            List<Page> pages,
+            List<byte[]> contents) {
         ByteArrayOutputStream out = new ByteArrayOutputStream(1 << 16);
         ByteBuffer head = ByteBuffer.allocate(HEADER_LENGTH).order(ByteOrder.LITTLE_ENDIAN);
-        head.putLong(MAGIC).putInt(checkpoint).putInt(pages.size()).putInt(contents.size()).putInt(0);
+        head.putLong(MAGIC)
+                .putInt(checkpoint)
+                .putInt(pages.size())
+                .putInt(contents.size())
+                .putInt(0);
         out.writeBytes(head.array());
         section(out, machine, machine.length);
         section(out, encoder, encoder.length);
-        ByteBuffer list = ByteBuffer.allocate(pages.size() * ENTRY_LENGTH).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer list =
+                ByteBuffer.allocate(pages.size() * ENTRY_LENGTH).order(ByteOrder.LITTLE_ENDIAN);
         for (Page page : pages) {
             list.putInt(page.page).putInt(page.checkpoint).putInt(page.index);
             list.putLong(page.hash.high).putLong(page.hash.low);
@@ -117,7 +129,8 @@ final class CheckpointFile {
     }
 
     private static void section(ByteArrayOutputStream out, byte[] raw, int length) {
-        byte[] compressed = Zstd.compress(length == raw.length ? raw : Arrays.copyOf(raw, length), LEVEL);
+        byte[] compressed =
+                Zstd.compress(length == raw.length ? raw : Arrays.copyOf(raw, length), LEVEL);
         ByteBuffer lengths = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN);
         lengths.putInt(length).putInt(compressed.length);
         out.writeBytes(lengths.array());
@@ -151,7 +164,8 @@ final class CheckpointFile {
         try {
             bytes = Files.readAllBytes(file);
         } catch (IOException e) {
-            throw new TraceException("damaged trace: " + DiskErrors.explain(file, e).getMessage(), e);
+            throw new TraceException(
+                    "damaged trace: " + DiskErrors.explain(file, e).getMessage(), e);
         }
         int end = bytes.length - DIGEST_LENGTH;
         if (end < HEADER_LENGTH) {
@@ -174,8 +188,12 @@ final class CheckpointFile {
         ByteBuffer list = ByteBuffer.wrap(section(in)).order(ByteOrder.LITTLE_ENDIAN);
         List<Page> pages = new ArrayList<>(pageCount);
         for (int i = 0; i < pageCount; i++) {
-            pages.add(new Page(
-                    list.getInt(), list.getInt(), list.getInt(), new PageHash(list.getLong(), list.getLong())));
+            pages.add(
+                    new Page(
+                            list.getInt(),
+                            list.getInt(),
+                            list.getInt(),
+                            new PageHash(list.getLong(), list.getLong())));
         }
         return new Contents(new Head(checkpoint, machine, encoder, pages), in, contentCount);
     }
@@ -218,7 +236,11 @@ final class CheckpointFile {
         void page(int index, byte[] into) {
             int group = index / PAGES_PER_SECTION;
             if (group != openGroup) {
-                open = section(in.duplicate().order(ByteOrder.LITTLE_ENDIAN).position(offsets[group]));
+                open =
+                        section(
+                                in.duplicate()
+                                        .order(ByteOrder.LITTLE_ENDIAN)
+                                        .position(offsets[group]));
                 openGroup = group;
             }
             System.arraycopy(open, index % PAGES_PER_SECTION * PAGE_SIZE, into, 0, PAGE_SIZE);

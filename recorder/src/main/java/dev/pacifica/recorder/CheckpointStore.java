@@ -57,7 +57,10 @@ public final class CheckpointStore {
         return new Snapshot(Arrays.copyOf(numbers, count), pages);
     }
 
-    /** Writes checkpoints one after the other and remembers which page contents the trace already has. */
+    /**
+     * Writes checkpoints one after the other and remembers which page contents the trace already
+     * has.
+     */
     static final class Writer {
         private record Place(int checkpoint, int index) {}
 
@@ -81,7 +84,12 @@ public final class CheckpointStore {
                 byte[] bytes = snapshot.pages[i];
                 PageHash hash = PageHash.of(bytes, sha256);
                 if (Arrays.equals(bytes, ZERO_PAGE)) {
-                    pages.add(new Page(snapshot.numbers[i], CheckpointFile.ZEROS, CheckpointFile.ZEROS, hash));
+                    pages.add(
+                            new Page(
+                                    snapshot.numbers[i],
+                                    CheckpointFile.ZEROS,
+                                    CheckpointFile.ZEROS,
+                                    hash));
                     continue;
                 }
                 Place place = known.get(hash);
@@ -97,7 +105,9 @@ public final class CheckpointStore {
                 pages.add(new Page(snapshot.numbers[i], place.checkpoint, place.index, hash));
             }
             String file = fileName(checkpoint);
-            long bytes = CheckpointFile.write(trace.resolve(file), checkpoint, machine, encoder, pages, contents);
+            long bytes =
+                    CheckpointFile.write(
+                            trace.resolve(file), checkpoint, machine, encoder, pages, contents);
             // Only what is on the disk may be referred to.
             for (PageHash hash : added) {
                 known.put(hash, fresh.get(hash));
@@ -117,7 +127,8 @@ public final class CheckpointStore {
         }
 
         private CheckpointFile.Contents open(int checkpoint) {
-            return CheckpointFile.read(trace.resolve(checkpoints.get(checkpoint).file()), checkpoint);
+            return CheckpointFile.read(
+                    trace.resolve(checkpoints.get(checkpoint).file()), checkpoint);
         }
 
         /** The saved state of the machine, without RAM. */
@@ -125,7 +136,10 @@ public final class CheckpointStore {
             return open(checkpoint).head().machine();
         }
 
-        /** Puts machine, RAM and encoder into the state of a checkpoint; the machine must be built as the recorded one was. */
+        /**
+         * Puts machine, RAM and encoder into the state of a checkpoint; the machine must be built
+         * as the recorded one was.
+         */
         public void load(int checkpoint, RecordedMachine machine, EventEncoder encoder) {
             CheckpointFile.Contents last = null;
             Map<Integer, Page> newest = new HashMap<>();
@@ -145,22 +159,33 @@ public final class CheckpointStore {
                 BinaryStateReader state = new BinaryStateReader(last.head().machine());
                 machine.load(state);
                 if (!state.atEnd()) {
-                    throw new StateFormatException("the saved machine has more state than this one");
+                    throw new StateFormatException(
+                            "the saved machine has more state than this one");
                 }
                 encoder.load(new BinaryStateReader(last.head().encoder()));
             } catch (StateFormatException e) {
-                throw new TraceException("checkpoint " + checkpoint + " does not fit this machine: " + e.getMessage(), e);
+                throw new TraceException(
+                        "checkpoint "
+                                + checkpoint
+                                + " does not fit this machine: "
+                                + e.getMessage(),
+                        e);
             }
             machine.memory().cleanAll();
         }
 
         private static void loadPages(
-                PhysicalMemory memory, Map<Integer, Page> newest, List<CheckpointFile.Contents> files) {
+                PhysicalMemory memory,
+                Map<Integer, Page> newest,
+                List<CheckpointFile.Contents> files) {
             // In the order of the contents, so that each group is decompressed once.
             List<Page> pages = new ArrayList<>(newest.values());
-            pages.sort((a, b) -> a.checkpoint() != b.checkpoint()
-                    ? Integer.compare(a.checkpoint(), b.checkpoint())
-                    : a.index() != b.index() ? Integer.compare(a.index(), b.index()) : Integer.compare(a.page(), b.page()));
+            pages.sort((a, b) ->
+                    a.checkpoint() != b.checkpoint()
+                            ? Integer.compare(a.checkpoint(), b.checkpoint())
+                            : a.index() != b.index()
+                                    ? Integer.compare(a.index(), b.index())
+                                    : Integer.compare(a.page(), b.page()));
             byte[] bytes = new byte[CheckpointFile.PAGE_SIZE];
             for (Page page : pages) {
                 if (page.page() >= memory.pageCount()) {
@@ -178,8 +203,8 @@ public final class CheckpointStore {
         }
 
         /**
-         * Compares the pages that a replaying machine wrote since the checkpoint before with those of a recorded checkpoint, and
-         * marks them clean.
+         * Compares the pages that a replaying machine wrote since the checkpoint before with those
+         * of a recorded checkpoint, and marks them clean.
          */
         public Comparison comparePages(int checkpoint, PhysicalMemory memory) {
             Snapshot found = takeDirtyPages(memory);

@@ -14,8 +14,9 @@ import java.util.Arrays;
 import java.util.zip.CRC32C;
 
 /**
- * Turns what the machine tells its observer into event records, collected to blocks. The recorder writes the blocks, the replayer
- * compares them with the recorded ones; so both see the machine through the same eyes.
+ * Turns what the machine tells its observer into event records, collected to blocks. The recorder
+ * writes the blocks, the replayer compares them with the recorded ones; so both see the machine
+ * through the same eyes.
  */
 public final class EventEncoder implements MachineObserver, Stateful {
     /** Takes a full block of records: {@code count} of them in [{@code from}, {@code to}). */
@@ -34,7 +35,8 @@ public final class EventEncoder implements MachineObserver, Stateful {
     private final RecordedMachine machine;
     private final VirtualClock clock;
     private final Sink sink;
-    private final byte[] buffer = new byte[BlockFormat.HEADER_LENGTH + (EVENTS_PER_BLOCK + 1) * Events.MAX_LENGTH];
+    private final byte[] buffer =
+            new byte[BlockFormat.HEADER_LENGTH + (EVENTS_PER_BLOCK + 1) * Events.MAX_LENGTH];
     private final EventWriter out = new EventWriter(buffer, BlockFormat.HEADER_LENGTH);
     private int inBlock;
     private long blockSequence;
@@ -231,7 +233,8 @@ public final class EventEncoder implements MachineObserver, Stateful {
         boolean write = selective || code >= ExitReason.WRITE_CR0;
         int register = (int) (info1 & 15);
         long value = 0;
-        // RSP of the guest is gone from the register file by now; MOV CR from RSP is not worth more.
+        // RSP of the guest is gone from the register file by now; MOV CR from RSP is not worth
+        // more.
         if (write && info1 < 0 && register != 4) {
             value = register == 0 ? rax : machine.register(vcpu, register);
         }
@@ -251,7 +254,8 @@ public final class EventEncoder implements MachineObserver, Stateful {
     }
 
     @Override
-    public void vmcbChange(int vcpu, long vmcb, int offset, int size, long oldValue, long newValue) {
+    public void vmcbChange(
+            int vcpu, long vmcb, int offset, int size, long oldValue, long newValue) {
         begin(Events.VmcbChange.KIND, vcpu)
                 .set(Events.VmcbChange.VMCB, vmcb)
                 .set(Events.VmcbChange.OLD, oldValue)
@@ -276,7 +280,9 @@ public final class EventEncoder implements MachineObserver, Stateful {
 
     @Override
     public void invlpga(int vcpu, long va, int asid) {
-        begin(Events.Invlpga.KIND, vcpu).set(Events.Invlpga.ADDRESS, va).set(Events.Invlpga.ASID, asid);
+        begin(Events.Invlpga.KIND, vcpu)
+                .set(Events.Invlpga.ADDRESS, va)
+                .set(Events.Invlpga.ASID, asid);
     }
 
     @Override
@@ -311,7 +317,9 @@ public final class EventEncoder implements MachineObserver, Stateful {
 
     @Override
     public void serialOutput(int device, int value) {
-        begin(Events.Console.KIND, 0).set(Events.Console.DEVICE, device).set(Events.Console.VALUE, value);
+        begin(Events.Console.KIND, 0)
+                .set(Events.Console.DEVICE, device)
+                .set(Events.Console.VALUE, value);
     }
 
     @Override

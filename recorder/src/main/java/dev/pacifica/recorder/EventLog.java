@@ -30,7 +30,8 @@ public final class EventLog implements AutoCloseable {
         try {
             event.wrap(blocks.block(), next, end, sequence);
         } catch (IllegalArgumentException e) {
-            throw new TraceException("damaged trace: " + folder + ": event " + sequence + ": " + e.getMessage(), e);
+            throw new TraceException(
+                    "damaged trace: " + folder + ": event " + sequence + ": " + e.getMessage(), e);
         }
         next += event.kind().length();
         sequence++;

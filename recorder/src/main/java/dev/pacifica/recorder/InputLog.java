@@ -69,9 +69,12 @@ public final class InputLog {
                 int start = BlockFormat.HEADER_LENGTH;
                 byte[] data = input.data();
                 byte[] block = new byte[start + RECORD_HEADER + data.length];
-                ByteBuffer record = ByteBuffer.wrap(block).order(ByteOrder.LITTLE_ENDIAN).position(start);
+                ByteBuffer record =
+                        ByteBuffer.wrap(block).order(ByteOrder.LITTLE_ENDIAN).position(start);
                 record.putLong(now).putLong(clock.retired);
-                record.putShort((short) input.kind()).putShort((short) input.device()).putInt(data.length);
+                record.putShort((short) input.kind())
+                        .putShort((short) input.device())
+                        .putInt(data.length);
                 record.put(data);
                 log.append(block, block.length, inputs++, 1);
             }
@@ -95,13 +98,18 @@ public final class InputLog {
         try (BlockLog.Reader reader = new BlockLog.Reader(folder)) {
             while (reader.next()) {
                 int start = BlockFormat.HEADER_LENGTH;
-                ByteBuffer record = ByteBuffer.wrap(reader.block(), 0, reader.length())
-                        .order(ByteOrder.LITTLE_ENDIAN)
-                        .position(start);
+                ByteBuffer record =
+                        ByteBuffer.wrap(reader.block(), 0, reader.length())
+                                .order(ByteOrder.LITTLE_ENDIAN)
+                                .position(start);
                 if (record.remaining() < RECORD_HEADER
                         || record.getInt(start + 20) != record.remaining() - RECORD_HEADER) {
                     throw new TraceException(
-                            "damaged trace: " + folder + ": input " + entries.size() + " is no record of this version");
+                            "damaged trace: "
+                                    + folder
+                                    + ": input "
+                                    + entries.size()
+                                    + " is no record of this version");
                 }
                 long tick = record.getLong();
                 long insnCount = record.getLong();
@@ -109,7 +117,8 @@ public final class InputLog {
                 int device = record.getShort() & 0xffff;
                 byte[] data = new byte[record.getInt()];
                 record.get(data);
-                entries.add(new Entry(entries.size(), tick, insnCount, new Input(kind, device, data)));
+                entries.add(
+                        new Entry(entries.size(), tick, insnCount, new Input(kind, device, data)));
             }
             return new Contents(List.copyOf(entries), reader.chain());
         }

@@ -14,8 +14,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The trace's manifest.json: what was recorded, on what, and how far it goes. Replaced as a whole, so that a reader never sees a
- * half of it.
+ * The trace's manifest.json: what was recorded, on what, and how far it goes. Replaced as a whole,
+ * so that a reader never sees a half of it.
  *
  * @param format always {@link #FORMAT}
  * @param version the trace format's version
@@ -41,7 +41,8 @@ public record Manifest(
     public static final String FORMAT = "pacifica-trace";
     public static final String FILE = "manifest.json";
 
-    private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+    private static final ObjectMapper JSON =
+            new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
 
     /**
      * A file that was booted, copied into the trace.
@@ -77,7 +78,8 @@ public record Manifest(
      * How a recording ended in good order.
      *
      * @param status the exit status that the guest asked for, 0 otherwise
-     * @param stopped whether the machine ended by itself; otherwise the recording was ended at this moment
+     * @param stopped whether the machine ended by itself; otherwise the recording was ended at this
+     *     moment
      * @param eventChain chain value of the event log's last block, hexadecimal
      * @param inputChain chain value of the input log's last block, hexadecimal
      */
@@ -98,7 +100,11 @@ public record Manifest(
         Path temporary = trace.resolve(FILE + ".tmp");
         try {
             Files.write(temporary, JSON.writeValueAsBytes(this));
-            Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            Files.move(
+                    temporary,
+                    file,
+                    StandardCopyOption.ATOMIC_MOVE,
+                    StandardCopyOption.REPLACE_EXISTING);
         } catch (IOException e) {
             throw DiskErrors.explain(file, e);
         }
@@ -108,7 +114,10 @@ public record Manifest(
     public static Manifest read(Path trace) {
         Path file = trace.resolve(FILE);
         if (!Files.isDirectory(trace)) {
-            throw new TraceException(Files.exists(trace) ? trace + " is not a trace: not a directory" : trace + ": no such trace");
+            throw new TraceException(
+                    Files.exists(trace)
+                            ? trace + " is not a trace: not a directory"
+                            : trace + ": no such trace");
         }
         if (!Files.isRegularFile(file)) {
             throw new TraceException(trace + " is not a trace: it has no " + FILE);
@@ -116,20 +125,26 @@ public record Manifest(
         try {
             JsonNode json = JSON.readTree(Files.readAllBytes(file));
             if (!FORMAT.equals(json.path("format").asText())) {
-                throw new TraceException("damaged trace: " + file + " is not the manifest of a trace");
+                throw new TraceException(
+                        "damaged trace: " + file + " is not the manifest of a trace");
             }
             int version = json.path("version").asInt();
             if (version > TraceFormat.VERSION) {
-                throw new TraceException("%s has trace format version %d; this Pacifica reads up to version %d"
-                        .formatted(trace, version, TraceFormat.VERSION));
+                throw new TraceException(
+                        "%s has trace format version %d; this Pacifica reads up to version %d"
+                                .formatted(trace, version, TraceFormat.VERSION));
             }
             Manifest manifest = JSON.treeToValue(json, Manifest.class);
-            if (version < 1 || manifest.machine == null || manifest.images == null || manifest.checkpoints == null) {
+            if (version < 1
+                    || manifest.machine == null
+                    || manifest.images == null
+                    || manifest.checkpoints == null) {
                 throw new TraceException("damaged trace: " + file + " is incomplete");
             }
             return manifest;
         } catch (JsonProcessingException e) {
-            throw new TraceException("damaged trace: " + file + ": " + firstLine(e.getOriginalMessage()), e);
+            throw new TraceException(
+                    "damaged trace: " + file + ": " + firstLine(e.getOriginalMessage()), e);
         } catch (IOException e) {
             throw DiskErrors.explain(file, e);
         }
@@ -140,6 +155,7 @@ public record Manifest(
     }
 
     Manifest with(List<Checkpoint> newCheckpoints, End newEnd) {
-        return new Manifest(format, version, program, created, host, machine, images, newCheckpoints, newEnd);
+        return new Manifest(
+                format, version, program, created, host, machine, images, newCheckpoints, newEnd);
     }
 }

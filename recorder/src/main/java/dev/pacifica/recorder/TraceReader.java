@@ -18,7 +18,10 @@ public final class TraceReader {
         this.manifest = manifest;
     }
 
-    /** Opens a trace; refuses what is none, damaged manifests and newer versions with a {@link TraceException}. */
+    /**
+     * Opens a trace; refuses what is none, damaged manifests and newer versions with a {@link
+     * TraceException}.
+     */
     public static TraceReader open(Path trace) {
         return new TraceReader(trace, Manifest.read(trace));
     }
@@ -46,7 +49,12 @@ public final class TraceReader {
         }
         InputLog.Contents contents = InputLog.read(folder);
         if (end != null) {
-            requireEnd("inputs", end.inputs(), end.inputChain(), contents.entries().size(), contents.chain());
+            requireEnd(
+                    "inputs",
+                    end.inputs(),
+                    end.inputChain(),
+                    contents.entries().size(),
+                    contents.chain());
         }
         return contents.entries();
     }
@@ -63,7 +71,10 @@ public final class TraceReader {
      */
     public record Extent(long events, long insnCount, long timeNs) {}
 
-    /** Reads and checks the whole event log; where the recording ended in good order, nothing may be missing. */
+    /**
+     * Reads and checks the whole event log; where the recording ended in good order, nothing may be
+     * missing.
+     */
     public Extent extent() {
         try (EventLog log = events()) {
             long insnCount = 0;
@@ -86,15 +97,21 @@ public final class TraceReader {
         }
         List<Manifest.Checkpoint> checkpoints = manifest.checkpoints();
         if (!checkpoints.isEmpty() && log.events() < checkpoints.getLast().events()) {
-            throw new TraceException("damaged trace: %s has %d events; its last checkpoint comes after event %d"
-                    .formatted(trace.resolve("events"), log.events(), checkpoints.getLast().events()));
+            throw new TraceException(
+                    "damaged trace: %s has %d events; its last checkpoint comes after event %d"
+                            .formatted(
+                                    trace.resolve("events"),
+                                    log.events(),
+                                    checkpoints.getLast().events()));
         }
     }
 
-    private void requireEnd(String what, long expected, String expectedChain, long found, long foundChain) {
+    private void requireEnd(
+            String what, long expected, String expectedChain, long found, long foundChain) {
         if (expected != found || !Long.toHexString(foundChain).equals(expectedChain)) {
-            throw new TraceException("damaged trace: %s has %d %s; the manifest says %d"
-                    .formatted(trace.resolve(what), found, what, expected));
+            throw new TraceException(
+                    "damaged trace: %s has %d %s; the manifest says %d"
+                            .formatted(trace.resolve(what), found, what, expected));
         }
     }
 
@@ -103,10 +120,12 @@ public final class TraceReader {
         Path file = trace.resolve(image.file());
         try {
             if (!sha256(file).equals(image.sha256())) {
-                throw new TraceException("damaged trace: " + file + " is not the image that was recorded");
+                throw new TraceException(
+                        "damaged trace: " + file + " is not the image that was recorded");
             }
         } catch (IOException e) {
-            throw new TraceException("damaged trace: " + DiskErrors.explain(file, e).getMessage(), e);
+            throw new TraceException(
+                    "damaged trace: " + DiskErrors.explain(file, e).getMessage(), e);
         }
         return file;
     }

@@ -20,17 +20,18 @@ import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Writes a trace: first the images and the manifest, then, from {@link #start} on, everything that the machine tells, its inputs
- * and checkpoints, until {@link #finish}. Whoever drives the machine calls {@link #flush} now and then and {@link #checkpoint} when
- * it is time.
+ * Writes a trace: first the images and the manifest, then, from {@link #start} on, everything that
+ * the machine tells, its inputs and checkpoints, until {@link #finish}. Whoever drives the machine
+ * calls {@link #flush} now and then and {@link #checkpoint} when it is time.
  */
 public final class TraceRecorder implements AutoCloseable {
     private final Path trace;
     private final InputLog.Tap inputs;
     private final BlockLog.Writer events;
     private final CheckpointStore.Writer checkpoints;
-    private final ExecutorService background = Executors.newSingleThreadExecutor(
-            Thread.ofPlatform().daemon().name("checkpoint-writer").factory());
+    private final ExecutorService background =
+            Executors.newSingleThreadExecutor(
+                    Thread.ofPlatform().daemon().name("checkpoint-writer").factory());
     private Future<?> pending;
     private volatile Manifest manifest;
     private RecordedMachine machine;
@@ -41,7 +42,8 @@ public final class TraceRecorder implements AutoCloseable {
     /**
      * An image to be copied into the trace.
      *
-     * @param source where it comes from, for people and, by its last element, for kernels that see names of modules
+     * @param source where it comes from, for people and, by its last element, for kernels that see
+     *     names of modules
      */
     public record ImageSource(String role, String source, Path file) {
         public ImageSource(String role, Path file) {
@@ -74,16 +76,17 @@ public final class TraceRecorder implements AutoCloseable {
             for (String folder : List.of("events", "inputs", "checkpoints", "images")) {
                 Files.createDirectory(trace.resolve(folder));
             }
-            manifest = new Manifest(
-                    Manifest.FORMAT,
-                    TraceFormat.VERSION,
-                    program,
-                    created,
-                    hostFacts(),
-                    machineConfiguration,
-                    copy(images),
-                    List.of(),
-                    null);
+            manifest =
+                    new Manifest(
+                            Manifest.FORMAT,
+                            TraceFormat.VERSION,
+                            program,
+                            created,
+                            hostFacts(),
+                            machineConfiguration,
+                            copy(images),
+                            List.of(),
+                            null);
         } catch (IOException e) {
             throw DiskErrors.explain(trace, e);
         }
@@ -95,8 +98,10 @@ public final class TraceRecorder implements AutoCloseable {
 
     private static Map<String, String> hostFacts() {
         return Map.of(
-                "os", System.getProperty("os.name") + " " + System.getProperty("os.version"),
-                "java", System.getProperty("java.vm.version", "unknown"));
+                "os",
+                System.getProperty("os.name") + " " + System.getProperty("os.version"),
+                "java",
+                System.getProperty("java.vm.version", "unknown"));
     }
 
     private List<Manifest.Image> copy(List<ImageSource> images) throws IOException {
@@ -106,8 +111,13 @@ public final class TraceRecorder implements AutoCloseable {
             String file = "images/%d-%s".formatted(i, image.file.getFileName());
             Path copy = trace.resolve(file);
             Files.copy(image.file, copy, StandardCopyOption.COPY_ATTRIBUTES);
-            copied.add(new Manifest.Image(
-                    image.role, image.source, file, Files.size(copy), TraceReader.sha256(copy)));
+            copied.add(
+                    new Manifest.Image(
+                            image.role,
+                            image.source,
+                            file,
+                            Files.size(copy),
+                            TraceReader.sha256(copy)));
         }
         return copied;
     }
@@ -125,8 +135,11 @@ public final class TraceRecorder implements AutoCloseable {
     /** Begins with a machine that is ready to run its first instruction, and takes checkpoint 0. */
     public void start(RecordedMachine recorded) {
         machine = recorded;
-        encoder = new EventEncoder(
-                recorded, (bytes, _, to, firstSequence, count) -> events.append(bytes, to, firstSequence, count));
+        encoder =
+                new EventEncoder(
+                        recorded,
+                        (bytes, _, to, firstSequence, count) ->
+                                events.append(bytes, to, firstSequence, count));
         inputs.attach(recorded.clock());
         recorded.observe(encoder);
         checkpoint();
@@ -145,7 +158,9 @@ public final class TraceRecorder implements AutoCloseable {
         }
     }
 
-    /** Takes a checkpoint. Compression and writing go on in the background while the machine runs. */
+    /**
+     * Takes a checkpoint. Compression and writing go on in the background while the machine runs.
+     */
     public void checkpoint() {
         int number = nextCheckpoint++;
         BinaryStateWriter state = new BinaryStateWriter();
@@ -162,23 +177,26 @@ public final class TraceRecorder implements AutoCloseable {
         long eventCount = encoder.events();
         long inputCount = inputs.inputs();
         await();
-        pending = background.submit(() -> {
-            CheckpointStore.Writer.Written written =
-                    checkpoints.write(number, machineState, encoderState.toByteArray(), snapshot);
-            List<Manifest.Checkpoint> all = new ArrayList<>(manifest.checkpoints());
-            all.add(new Manifest.Checkpoint(
-                    number,
-                    written.file(),
-                    insnCount,
-                    timeNs,
-                    eventCount,
-                    inputCount,
-                    written.pages(),
-                    written.newPages(),
-                    written.bytes()));
-            manifest = manifest.with(List.copyOf(all), null);
-            manifest.write(trace);
-        });
+        pending =
+                background.submit(() -> {
+                    CheckpointStore.Writer.Written written =
+                            checkpoints.write(
+                                    number, machineState, encoderState.toByteArray(), snapshot);
+                    List<Manifest.Checkpoint> all = new ArrayList<>(manifest.checkpoints());
+                    all.add(
+                            new Manifest.Checkpoint(
+                                    number,
+                                    written.file(),
+                                    insnCount,
+                                    timeNs,
+                                    eventCount,
+                                    inputCount,
+                                    written.pages(),
+                                    written.newPages(),
+                                    written.bytes()));
+                    manifest = manifest.with(List.copyOf(all), null);
+                    manifest.write(trace);
+                });
     }
 
     /** A digest of a saved state: the first 64 bits of its SHA-256. */
@@ -219,22 +237,26 @@ public final class TraceRecorder implements AutoCloseable {
         encoder.flush();
         await();
         machine.observe(null);
-        Manifest.End end = new Manifest.End(
-                stop == null ? reason : stop.detail(),
-                stop == null ? 0 : stop.status(),
-                stop != null,
-                machine.clock().retired,
-                machine.clock().now(),
-                encoder.events(),
-                inputs.inputs(),
-                Long.toHexString(events.chain()),
-                Long.toHexString(inputs.chain()));
+        Manifest.End end =
+                new Manifest.End(
+                        stop == null ? reason : stop.detail(),
+                        stop == null ? 0 : stop.status(),
+                        stop != null,
+                        machine.clock().retired,
+                        machine.clock().now(),
+                        encoder.events(),
+                        inputs.inputs(),
+                        Long.toHexString(events.chain()),
+                        Long.toHexString(inputs.chain()));
         close();
         manifest = manifest.with(manifest.checkpoints(), end);
         manifest.write(trace);
     }
 
-    /** Lets go of the files. Without {@link #finish} before, the trace ends like that of a killed recording. */
+    /**
+     * Lets go of the files. Without {@link #finish} before, the trace ends like that of a killed
+     * recording.
+     */
     @Override
     public void close() {
         if (closed) {

@@ -18,7 +18,8 @@ final class EventComparison implements EventEncoder.Sink {
 
     /**
      * @param recorded stands at the first event to compare
-     * @param whole whether events after the recorded ones are a difference; not so where the recording was killed
+     * @param whole whether events after the recorded ones are a difference; not so where the
+     *     recording was killed
      */
     EventComparison(EventLog recorded, boolean whole) {
         this.recorded = recorded;
@@ -70,19 +71,24 @@ final class EventComparison implements EventEncoder.Sink {
 
     private Divergence firstDifference(EventReader expected) {
         if (expected.sequence() != found.sequence()) {
-            return at("sequence", Long.toString(expected.sequence()), Long.toString(found.sequence()));
+            return at(
+                    "sequence",
+                    Long.toString(expected.sequence()),
+                    Long.toString(found.sequence()));
         }
         if (expected.kind() != found.kind()) {
             return at("kind", describe(expected), describe(found));
         }
         for (EventField field : EventKind.HEADER) {
             if (expected.get(field) != found.get(field)) {
-                return at(found.kind() + "." + field.name(), expected.show(field), found.show(field));
+                return at(
+                        found.kind() + "." + field.name(), expected.show(field), found.show(field));
             }
         }
         for (EventField field : found.kind().fields()) {
             if (!expected.show(field).equals(found.show(field))) {
-                return at(found.kind() + "." + field.name(), expected.show(field), found.show(field));
+                return at(
+                        found.kind() + "." + field.name(), expected.show(field), found.show(field));
             }
         }
         return at(found.kind() + "", "other padding", "this padding");
@@ -93,15 +99,24 @@ final class EventComparison implements EventEncoder.Sink {
     }
 
     private Divergence at(String field, String expectedValue, String foundValue) {
-        return new Divergence(found.insnCount(), found.sequence(), field, expectedValue, foundValue);
+        return new Divergence(
+                found.insnCount(), found.sequence(), field, expectedValue, foundValue);
     }
 
-    /** To be called when the replay has gone as far as the recording: nothing recorded may be left. */
+    /**
+     * To be called when the replay has gone as far as the recording: nothing recorded may be left.
+     */
     void requireNoneLeft(long insnCount, long events) {
         if (divergence == null && surplus == 0) {
             EventReader expected = recorded.next();
             if (expected != null) {
-                divergence = new Divergence(insnCount, events, "events", describe(expected), "the end of the replay");
+                divergence =
+                        new Divergence(
+                                insnCount,
+                                events,
+                                "events",
+                                describe(expected),
+                                "the end of the replay");
             }
         }
     }

@@ -17,8 +17,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Executes a recorded run again, from power-on or from a checkpoint, and compares every event, and at every checkpoint the whole
- * machine and the written RAM pages, with the recording.
+ * Executes a recorded run again, from power-on or from a checkpoint, and compares every event, and
+ * at every checkpoint the whole machine and the written RAM pages, with the recording.
  */
 public final class Replay {
     /** Where a replay begins. */
@@ -74,7 +74,8 @@ public final class Replay {
      */
     public Result run(int fromCheckpoint, long until) {
         List<Manifest.Checkpoint> checkpoints = trace.manifest().checkpoints();
-        if (fromCheckpoint != POWER_ON && (fromCheckpoint < 0 || fromCheckpoint >= checkpoints.size())) {
+        if (fromCheckpoint != POWER_ON
+                && (fromCheckpoint < 0 || fromCheckpoint >= checkpoints.size())) {
             throw new TraceException(
                     checkpoints.isEmpty()
                             ? "no checkpoint %d: the trace has none".formatted(fromCheckpoint)
@@ -88,7 +89,10 @@ public final class Replay {
         }
     }
 
-    /** Reads the whole event log: checks it, collects the checkpoint events, returns the last event's instruction count. */
+    /**
+     * Reads the whole event log: checks it, collects the checkpoint events, returns the last
+     * event's instruction count.
+     */
     private long scan(List<Mark> marks) {
         long last = 0;
         try (EventLog log = trace.events()) {
@@ -225,13 +229,16 @@ public final class Replay {
             encoder.flush();
             noteDivergence();
             requireNoneLeft();
-            if (divergence == null && end.stopped() && (stop == null || !stop.detail().equals(end.reason()))) {
-                divergence = new Divergence(
-                        machine.clock().retired,
-                        encoder.events(),
-                        "end",
-                        end.reason(),
-                        stop == null ? "the machine goes on" : stop.detail());
+            if (divergence == null
+                    && end.stopped()
+                    && (stop == null || !stop.detail().equals(end.reason()))) {
+                divergence =
+                        new Divergence(
+                                machine.clock().retired,
+                                encoder.events(),
+                                "end",
+                                end.reason(),
+                                stop == null ? "the machine goes on" : stop.detail());
             }
         }
 
@@ -250,12 +257,13 @@ public final class Replay {
                 CheckpointStore.Comparison pages = store.comparePages(number, machine.memory());
                 dirty = pages.dirtyPages();
                 if (divergence == null && pages.difference() != null) {
-                    divergence = new Divergence(
-                            machine.clock().retired,
-                            encoder.events(),
-                            "RAM page 0x%x".formatted(pages.difference().page()),
-                            pages.difference().expected(),
-                            pages.difference().found());
+                    divergence =
+                            new Divergence(
+                                    machine.clock().retired,
+                                    encoder.events(),
+                                    "RAM page 0x%x".formatted(pages.difference().page()),
+                                    pages.difference().expected(),
+                                    pages.difference().found());
                 }
                 compared++;
             } else {
@@ -274,12 +282,13 @@ public final class Replay {
             StateComparison difference = new StateComparison(store.machineState(number));
             machine.save(difference);
             if (difference.field() != null) {
-                divergence = new Divergence(
-                        machine.clock().retired,
-                        encoder.events(),
-                        difference.field(),
-                        difference.expected(),
-                        difference.found());
+                divergence =
+                        new Divergence(
+                                machine.clock().retired,
+                                encoder.events(),
+                                difference.field(),
+                                difference.expected(),
+                                difference.found());
             }
         }
 
@@ -291,7 +300,9 @@ public final class Replay {
             if (end == null && machine.clock().retired >= lastInsn) {
                 return "the recording was cut off here";
             }
-            return end != null && machine.clock().retired >= end.insnCount() ? end.reason() : "as far as asked for";
+            return end != null && machine.clock().retired >= end.insnCount()
+                    ? end.reason()
+                    : "as far as asked for";
         }
     }
 }

@@ -5,8 +5,8 @@ import dev.pacifica.emulator.machine.StateFormatException;
 import dev.pacifica.emulator.machine.StateWriter;
 
 /**
- * Compares a machine with a recorded state while the machine saves itself: the first field that differs is kept with its name,
- * although the recorded bytes have no names.
+ * Compares a machine with a recorded state while the machine saves itself: the first field that
+ * differs is kept with its name, although the recorded bytes have no names.
  */
 final class StateComparison implements StateWriter {
     private final BinaryStateReader recorded;
@@ -88,22 +88,26 @@ final class StateComparison implements StateWriter {
 
     @Override
     public void bytes(String name, byte[] value) {
-        step(name, () -> {
-            byte[] other = recorded.bytes(name);
-            check(name + ".length", other.length, value.length);
-            for (int i = 0; i < value.length && field == null; i++) {
-                check(name + "[" + i + "]", other[i] & 0xff, value[i] & 0xff);
-            }
-        });
+        step(
+                name,
+                () -> {
+                    byte[] other = recorded.bytes(name);
+                    check(name + ".length", other.length, value.length);
+                    for (int i = 0; i < value.length && field == null; i++) {
+                        check(name + "[" + i + "]", other[i] & 0xff, value[i] & 0xff);
+                    }
+                });
     }
 
     @Override
     public void longs(String name, long[] value) {
-        step(name, () -> {
-            check(name + ".length", recorded.u32(name), value.length);
-            for (int i = 0; i < value.length && field == null; i++) {
-                check(name + "[" + i + "]", recorded.u64(name), value[i]);
-            }
-        });
+        step(
+                name,
+                () -> {
+                    check(name + ".length", recorded.u32(name), value.length);
+                    for (int i = 0; i < value.length && field == null; i++) {
+                        check(name + "[" + i + "]", recorded.u64(name), value[i]);
+                    }
+                });
     }
 }

@@ -11,8 +11,9 @@ import dev.pacifica.recorder.RecordedMachine;
 import java.util.Arrays;
 
 /**
- * A machine that executes nothing but behaves like one: a pseudo-random sequence of memory writes, VMRUN/#VMEXIT pairs, serial
- * output and idle time, all of which depends on all that came before, its inputs included.
+ * A machine that executes nothing but behaves like one: a pseudo-random sequence of memory writes,
+ * VMRUN/#VMEXIT pairs, serial output and idle time, all of which depends on all that came before,
+ * its inputs included.
  */
 final class FakeMachine implements RecordedMachine {
     private final VirtualClock clock = new VirtualClock();
@@ -69,7 +70,10 @@ final class FakeMachine implements RecordedMachine {
             memory.write(0x20_0000, 1, 0x99);
         }
         if (next(20) == 0) {
-            memory.write((long) next((int) (memory.size() >> 4)) & ~7L, 8, next(4) == 0 ? 0 : registers[next(16)]);
+            memory.write(
+                    (long) next((int) (memory.size() >> 4)) & ~7L,
+                    8,
+                    next(4) == 0 ? 0 : registers[next(16)]);
         }
         if (next(50) == 0) {
             worldSwitch();
@@ -111,7 +115,11 @@ final class FakeMachine implements RecordedMachine {
             }
             step();
             if (clock.retired >= endsAt) {
-                stop = new Stop(Stop.Reason.DEBUG_EXIT, 33, "the guest wrote 0x10 to the debug-exit port");
+                stop =
+                        new Stop(
+                                Stop.Reason.DEBUG_EXIT,
+                                33,
+                                "the guest wrote 0x10 to the debug-exit port");
                 observer.stopped(stop.detail(), stop.status());
             }
         }

@@ -27,8 +27,7 @@ class ReplayTest {
     private static final long ENDS = 200_000;
     private static final long EVERY = 40_000;
 
-    @TempDir
-    Path folder;
+    @TempDir Path folder;
 
     private Path trace() {
         return folder.resolve("run.pacifica");
@@ -50,7 +49,10 @@ class ReplayTest {
                 return null;
             }
             next = now + 1 + random.nextInt(50_000);
-            return new Input(SERIAL_RECEIVE, 0, Integer.toString(random.nextInt()).getBytes(StandardCharsets.UTF_8));
+            return new Input(
+                    SERIAL_RECEIVE,
+                    0,
+                    Integer.toString(random.nextInt()).getBytes(StandardCharsets.UTF_8));
         }
 
         @Override
@@ -61,7 +63,12 @@ class ReplayTest {
 
     private TraceRecorder recorder(Path trace) {
         return new TraceRecorder(
-                trace, "test", "2026-01-01T00:00:00Z", JsonNodeFactory.instance.objectNode(), List.of(), new Typist());
+                trace,
+                "test",
+                "2026-01-01T00:00:00Z",
+                JsonNodeFactory.instance.objectNode(),
+                List.of(),
+                new Typist());
     }
 
     private void record(Path trace, long endsAt) {
@@ -99,7 +106,8 @@ class ReplayTest {
         assertThat(manifest.end().events()).isGreaterThan(5000);
         assertThat(manifest.end().inputs()).isGreaterThan(5);
         for (int from = -1; from < 5; from++) {
-            Replay.Result result = replay(trace(), _ -> {}).run(from < 0 ? Replay.POWER_ON : from, Long.MAX_VALUE);
+            Replay.Result result =
+                    replay(trace(), _ -> {}).run(from < 0 ? Replay.POWER_ON : from, Long.MAX_VALUE);
             assertThat(result.divergence()).as("from %d", from).isNull();
             long before = from < 0 ? 0 : manifest.checkpoints().get(from).events();
             assertThat(result.events()).isEqualTo(manifest.end().events() - before);
@@ -111,10 +119,11 @@ class ReplayTest {
     @Test
     void theMachinesOwnEndIsReplayed() {
         record(trace(), 150_001);
-        Replay replay = new Replay(
-                TraceReader.open(trace()),
-                (_, inputs) -> new FakeMachine(1, 150_001, inputs),
-                (_, _) -> true);
+        Replay replay =
+                new Replay(
+                        TraceReader.open(trace()),
+                        (_, inputs) -> new FakeMachine(1, 150_001, inputs),
+                        (_, _) -> true);
         Replay.Result result = replay.run(2, Long.MAX_VALUE);
         assertThat(result.divergence()).isNull();
         assertThat(result.stop().status()).isEqualTo(33);
@@ -125,17 +134,20 @@ class ReplayTest {
     @Test
     void aFlippedRegisterBitIsFoundAtTheFirstEventOrStateThatShowsIt() {
         record(trace(), Long.MAX_VALUE);
-        Replay.Result result = replay(trace(), m -> m.glitchAt = 100_000).run(Replay.POWER_ON, Long.MAX_VALUE);
+        Replay.Result result =
+                replay(trace(), m -> m.glitchAt = 100_000).run(Replay.POWER_ON, Long.MAX_VALUE);
         assertThat(result.divergence().insnCount()).isBetween(100_000L, 101_000L);
         assertThat(result.divergence().field()).startsWith("vm");
         assertThat(result.divergence().expected()).isNotEqualTo(result.divergence().found());
-        assertThat(result.divergence().describe()).startsWith("first divergence at instruction 100,");
+        assertThat(result.divergence().describe())
+                .startsWith("first divergence at instruction 100,");
     }
 
     @Test
     void aChangedByteOfRamIsFoundAtTheNextCheckpoint() {
         record(trace(), Long.MAX_VALUE);
-        Replay.Result result = replay(trace(), m -> m.memoryGlitchAt = 100_000).run(0, Long.MAX_VALUE);
+        Replay.Result result =
+                replay(trace(), m -> m.memoryGlitchAt = 100_000).run(0, Long.MAX_VALUE);
         assertThat(result.divergence().insnCount()).isBetween(120_000L, 120_200L);
         assertThat(result.divergence().field()).isEqualTo("RAM page 0x200");
     }
@@ -178,7 +190,8 @@ class ReplayTest {
         TraceReader.Extent extent = reader.extent();
         assertThat(extent.insnCount()).isBetween(EVERY + 12_000, EVERY + 13_000);
         for (int from = -1; from < reader.manifest().checkpoints().size(); from++) {
-            Replay.Result result = replay(copy, _ -> {}).run(from < 0 ? Replay.POWER_ON : from, Long.MAX_VALUE);
+            Replay.Result result =
+                    replay(copy, _ -> {}).run(from < 0 ? Replay.POWER_ON : from, Long.MAX_VALUE);
             assertThat(result.divergence()).isNull();
             assertThat(result.toInsnCount()).isGreaterThanOrEqualTo(extent.insnCount());
         }
@@ -197,10 +210,12 @@ class ReplayTest {
         record(trace(), Long.MAX_VALUE);
         Path manifest = trace().resolve("manifest.json");
         Files.writeString(
-                manifest, Files.readString(manifest).replaceFirst("\"version\" : 1", "\"version\" : 2"));
+                manifest,
+                Files.readString(manifest).replaceFirst("\"version\" : 1", "\"version\" : 2"));
         assertThatThrownBy(() -> TraceReader.open(trace()))
                 .isInstanceOf(TraceException.class)
-                .hasMessageEndingWith("has trace format version 2; this Pacifica reads up to version 1");
+                .hasMessageEndingWith(
+                        "has trace format version 2; this Pacifica reads up to version 1");
     }
 
     @Test
