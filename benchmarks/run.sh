@@ -66,7 +66,7 @@ machine() {
       [ "$engine" = run ] || arguments=(-o "$work/trace.pacifica" --force "${arguments[@]}")
       rm -rf "$work/trace.pacifica"
       stamped "$log" "$top/pacifica" "$engine" "${arguments[@]}"
-      if [ "$engine" = record ] && [ -d "$work/trace.pacifica" ]; then du -sb "$work/trace.pacifica" | cut -f1 >"$log.size"; fi
+      if [ "$engine" = record ] && [ -d "$work/trace.pacifica" ]; then du -s -B1 "$work/trace.pacifica" | cut -f1 >"$log.size"; fi
       ;;
   esac
 }
