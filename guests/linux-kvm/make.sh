@@ -52,9 +52,9 @@ refresh() { # fetches the package lists once: the system's as root, private ones
     mkdir -p "$work/lists/partial" "$work/archives/partial"
     apt_options+=(-o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/archives")
   fi
-  apt-get "${apt_options[@]}" update >>"$log" 2>&1 || fail "apt-get update failed: $(reason)"
+  apt-get "${apt_options[@]}" -o APT::Update::Error-Mode=any update >>"$log" 2>&1 || fail "apt-get update failed: $(reason)"
 }
-reason() { grep -E '^(E|Err|W):?' "$log" | tail -n 1 || tail -n 1 "$log"; }
+reason() { grep -E '^(E:|W:|Err)' "$log" | head -n 1 | tr -s ' ' || tail -n 1 "$log"; }
 
 missing=()
 for tool in lz4:lz4 cpio:cpio gcc:gcc readelf:binutils; do
