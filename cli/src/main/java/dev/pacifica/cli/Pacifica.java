@@ -3,8 +3,6 @@ package dev.pacifica.cli;
 import dev.pacifica.analysis.TraceDatabase;
 import dev.pacifica.emulator.boot.BootException;
 import dev.pacifica.recorder.TraceException;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.sql.SQLException;
 import picocli.AutoComplete;
 import picocli.CommandLine;
@@ -56,9 +54,6 @@ public final class Pacifica {
 
     /** Runs the command and ends the process with its status. */
     public static void main(String[] args) {
-        // What guests print is bytes, and tables have their own characters; both want UTF-8
-        // whatever the locale.
-        System.setErr(new PrintStream(System.err, true, StandardCharsets.UTF_8));
         int status = commandLine().execute(args);
         System.out.flush();
         System.exit(status);
