@@ -6,9 +6,9 @@ import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 
 /** The command in a process of its own, as a person runs it. */
 final class PacificaProcess {
@@ -21,6 +21,15 @@ final class PacificaProcess {
 
     /** The process itself, for those who want to kill it. */
     static Process start(Path folder, String... args) {
+        try {
+            return new ProcessBuilder(command(args)).directory(folder.toFile()).start();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** What the launcher executes. */
+    static List<String> command(String... args) {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         // The flags that this very JVM got for the libraries.
@@ -37,28 +46,28 @@ final class PacificaProcess {
                         System.getProperty("java.class.path"),
                         "dev.pacifica.cli.Pacifica"));
         command.addAll(List.of(args));
-        try {
-            return new ProcessBuilder(command).directory(folder.toFile()).start();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        return command;
     }
 
     static Result run(Path folder, String input, String... args) {
+        return run(Duration.ofSeconds(PATIENCE_SECONDS), folder, input, args);
+    }
+
+    static Result run(Duration patience, Path folder, String input, String... args) {
         Process process = start(folder, args);
         try {
             process.getOutputStream().write(input.getBytes(StandardCharsets.UTF_8));
             process.getOutputStream().close();
-            String[] err = {""};
-            Thread reader =
-                    Thread.ofPlatform().start(() -> err[0] = text(process.getErrorStream()));
-            String out = text(process.getInputStream());
-            if (!process.waitFor(PATIENCE_SECONDS, TimeUnit.SECONDS)) {
+            String[] said = {"", ""};
+            Thread out = Thread.ofPlatform().start(() -> said[0] = text(process.getInputStream()));
+            Thread err = Thread.ofPlatform().start(() -> said[1] = text(process.getErrorStream()));
+            if (!process.waitFor(patience)) {
                 process.destroyForcibly();
                 throw new AssertionError("pacifica " + String.join(" ", args) + " does not end");
             }
-            reader.join();
-            return new Result(process.exitValue(), out, err[0]);
+            out.join();
+            err.join();
+            return new Result(process.exitValue(), said[0], said[1]);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         } catch (InterruptedException e) {

@@ -1,0 +1,182 @@
+package dev.pacifica.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * The stock workloads of guests/linux-kvm, and their recordings by {@code pacifica record}: each is made once for all tests of
+ * a run and left in cli/target/ladder for people to look at.
+ */
+enum Ladder {
+    /** Debian's kernel boots to user space and switches the power off. */
+    BOOT("boot.cpio", "console=ttyS0 quiet"),
+    /** Debian's KVM runs a real-mode and a long-mode guest under nested paging. */
+    KVM_NESTED_PAGING("kvm.cpio", "console=ttyS0 quiet hvnpt=1"),
+    /** The same with shadow paging. */
+    KVM_SHADOW_PAGING("kvm.cpio", "console=ttyS0 quiet hvnpt=0");
+
+    private static final Duration PATIENCE = Duration.ofMinutes(10);
+    private static final Instant START = Instant.now();
+    private static final Map<Ladder, Recorded> RECORDINGS = new ConcurrentHashMap<>();
+    private static final Map<String, Path> IMAGES = new ConcurrentHashMap<>();
+
+    final String initrd;
+    final String append;
+
+    Ladder(String initrd, String append) {
+        this.initrd = initrd;
+        this.append = append;
+    }
+
+    /**
+     * A recording.
+     *
+     * @param trace the trace
+     * @param console what COM1 printed
+     * @param kernelLog what COM2 printed: the tracepoint log of the kernel inside
+     * @param wall how long recording took
+     */
+    record Recorded(Path trace, Path console, Path kernelLog, Duration wall) {
+        List<String> consoleLines() {
+            return lines(console);
+        }
+
+        List<String> kernelLogLines() {
+            return lines(kernelLog);
+        }
+
+        private static List<String> lines(Path file) {
+            try {
+                return Files.readString(file).lines().map(String::stripTrailing).toList();
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
+
+    /** The recording that all tests share; the first to ask makes it. */
+    Recorded recorded() {
+        return RECORDINGS.computeIfAbsent(this, ladder -> ladder.record("first"));
+    }
+
+    /** Records once more. */
+    Recorded record(String name) {
+        Path folder = folder().resolve(name);
+        try {
+            deleteTree(folder);
+            Files.createDirectories(folder);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        say("recording %s into %s", this, folder);
+        Instant start = Instant.now();
+        Recorded recorded = at(folder, Duration.ZERO);
+        PacificaProcess.Result result = PacificaProcess.run(PATIENCE, folder, "", recordArguments(folder));
+        Recorded timed = at(folder, Duration.between(start, Instant.now()));
+        assertThat(result.err()).as("standard error of the recording of %s", this).isEmpty();
+        assertThat(result.status()).as("status of the recording of %s; console: %s", this, recorded.console).isZero();
+        say("recorded %s in %.1f s", this, timed.wall.toMillis() / 1e3);
+        return timed;
+    }
+
+    private static Recorded at(Path folder, Duration wall) {
+        return new Recorded(folder.resolve("run.pacifica"), folder.resolve("console"), folder.resolve("kernel-log"), wall);
+    }
+
+    /** The arguments of {@code pacifica} that record this workload in {@code folder}. */
+    String[] recordArguments(Path folder) {
+        Recorded into = at(folder, Duration.ZERO);
+        return new String[] {
+            "record",
+            "-o",
+            into.trace.toString(),
+            "--memory",
+            "512M",
+            "--kernel",
+            image("vmlinux").toString(),
+            "--initrd",
+            image(initrd).toString(),
+            "--append",
+            append,
+            "--serial",
+            "file:" + into.console,
+            "--serial",
+            "file:" + into.kernelLog
+        };
+    }
+
+    /** Where this workload's recordings are. */
+    Path folder() {
+        return root().resolve("cli/target/ladder")
+                .resolve(name().toLowerCase(Locale.ROOT).replace('_', '-'));
+    }
+
+    /** An image of the recipe, which builds all of them out of Debian packages when they are not there yet. */
+    static Path image(String name) {
+        return IMAGES.computeIfAbsent(name, n -> images().resolve(n));
+    }
+
+    private static synchronized Path images() {
+        Path folder = root().resolve(".cache/linux-kvm");
+        Path script = root().resolve("guests/linux-kvm/make.sh");
+        say("%s %s", script, folder);
+        try {
+            Process make = new ProcessBuilder(script.toString(), folder.toString())
+                    .redirectErrorStream(true)
+                    .start();
+            make.getOutputStream().close();
+            String said = new String(make.getInputStream().readAllBytes());
+            assertThat(make.waitFor())
+                    .as("The tests need the images that guests/linux-kvm/make.sh builds out of Debian packages, and it failed:%n%s", said)
+                    .isZero();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
+        return folder;
+    }
+
+    /** The top of the repository. */
+    static Path root() {
+        String given = System.getProperty("pacifica.root");
+        Path root = Path.of(given == null ? "" : given).toAbsolutePath();
+        while (!Files.exists(root.resolve("mvnw"))) {
+            root = root.getParent();
+            assertThat(root).as("the top of the repository, above the working directory").isNotNull();
+        }
+        return root;
+    }
+
+    /** Tells a person who waits what goes on. */
+    static void say(String format, Object... args) {
+        Duration since = Duration.between(START, Instant.now());
+        System.out.printf(Locale.ROOT, "[integration %d:%02d] ", since.toMinutes(), since.toSecondsPart());
+        System.out.printf(Locale.ROOT, format + "%n", args);
+        System.out.flush();
+    }
+
+    static void deleteTree(Path folder) throws IOException {
+        if (!Files.exists(folder)) {
+            return;
+        }
+        List<Path> files = new ArrayList<>();
+        try (var walk = Files.walk(folder)) {
+            walk.forEach(files::addFirst);
+        }
+        for (Path file : files) {
+            Files.delete(file);
+        }
+    }
+}
