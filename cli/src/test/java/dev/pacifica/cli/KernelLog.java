@@ -26,10 +26,11 @@ final class KernelLog {
 
     record Entry(String rip) implements Crossing {}
 
-    record Exit(String reason, String rip, String info1, String info2, String intrInfo, String errorCode) implements Crossing {
-        long bits(String field) {
-            return Long.parseUnsignedLong(field, 2, field.length(), 16);
-        }
+    record Exit(String reason, String rip, String info1, String info2, String intrInfo, String errorCode) implements Crossing {}
+
+    /** The value of a field. */
+    static long number(String field) {
+        return Long.parseUnsignedLong(field, 2, field.length(), 16);
     }
 
     /** The kernel's lines in their order. */
@@ -98,7 +99,7 @@ final class KernelLog {
     }
 
     private static String same(String number) {
-        return hex(Long.parseUnsignedLong(number, 2, number.length(), 16));
+        return hex(number(number));
     }
 
     private static String hex(long value) {

@@ -124,11 +124,11 @@ enum Ladder {
 
     /** An image of the recipe, which builds all of them out of Debian packages when they are not there yet. */
     static Path image(String name) {
-        return IMAGES.computeIfAbsent(name, n -> images().resolve(n));
+        return IMAGES.computeIfAbsent(".cache/linux-kvm", Ladder::images).resolve(name);
     }
 
-    private static synchronized Path images() {
-        Path folder = root().resolve(".cache/linux-kvm");
+    private static Path images(String cache) {
+        Path folder = root().resolve(cache);
         Path script = root().resolve("guests/linux-kvm/make.sh");
         say("%s %s", script, folder);
         try {

@@ -73,6 +73,14 @@ final class TinyGuest {
         return bytes(0xfa, 0xf4);
     }
 
+    /** Prints on COM1 and does nothing else. */
+    TinyGuest printForEver() {
+        bytes(0xba, 0xf8, 0x03); // mov dx, 3f8h
+        int again = code.size();
+        bytes(0xee); // out dx, al
+        return bytes(0xeb, again - code.size() - 2); // jmp again
+    }
+
     /** Loops for ever. */
     TinyGuest forEver() {
         return bytes(0xeb, 0xfe);
