@@ -3,6 +3,10 @@ package dev.pacifica.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
@@ -14,29 +18,31 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Mistakes as a person makes them, in a process of their own: exactly one line on standard error that says what is wrong, status
- * 2, nothing on standard output, and nothing written that was not there before.
+ * Mistakes as a person makes them, in a process of their own: exactly one line on standard error
+ * that says what is wrong, status 2, nothing on standard output, and nothing written that was not
+ * there before.
  */
 class BadInputIT {
     private static final Duration PATIENCE = Duration.ofMinutes(2);
 
-    @TempDir
-    Path folder;
+    @TempDir Path folder;
 
     private Path kernel;
 
     @BeforeEach
     void copyKernel() throws IOException {
-        kernel = Files.copy(
-                Ladder.root().resolve("guests/demo-hypervisor/demo-hypervisor.elf"), folder.resolve("kernel.elf"));
+        kernel =
+                Files.copy(
+                        Ladder.root().resolve("guests/demo-hypervisor/demo-hypervisor.elf"),
+                        folder.resolve("kernel.elf"));
     }
 
-    /** Runs, demands the one line and returns it without {@code pacifica: } and with {@code folder} taken out. */
+    /**
+     * Runs, demands the one line and returns it without {@code pacifica: } and with {@code folder}
+     * taken out.
+     */
     private String refused(String... args) throws IOException {
         List<String> before = files();
         PacificaProcess.Result result = PacificaProcess.run(PATIENCE, folder, "", args);
@@ -59,15 +65,26 @@ class BadInputIT {
     private List<String> files() throws IOException {
         try (Stream<Path> files = Files.walk(folder)) {
             return files.filter(file -> !file.toString().contains("/.cache"))
-                    .map(file -> file + (Files.isRegularFile(file) ? " " + file.toFile().length() : ""))
+                    .map(file ->
+                            file + (Files.isRegularFile(file) ? " " + file.toFile().length() : ""))
                     .sorted()
                     .collect(Collectors.toList());
         }
     }
 
     private Path trace() {
-        PacificaProcess.Result recording = PacificaProcess.run(
-                PATIENCE, folder, "", "record", "-o", "t.pacifica", "--kernel", "kernel.elf", "--memory", "64M");
+        PacificaProcess.Result recording =
+                PacificaProcess.run(
+                        PATIENCE,
+                        folder,
+                        "",
+                        "record",
+                        "-o",
+                        "t.pacifica",
+                        "--kernel",
+                        "kernel.elf",
+                        "--memory",
+                        "64M");
         assertThat(recording.status()).as(recording.err()).isEqualTo(0x10 << 1 | 1);
         return folder.resolve("t.pacifica");
     }
@@ -75,7 +92,8 @@ class BadInputIT {
     @Test
     void aMissingFile() throws IOException {
         assertThat(recordRefused("--kernel", "nowhere")).isEqualTo("nowhere: no such file");
-        assertThat(recordRefused("--kernel", "kernel.elf", "--initrd", "nowhere")).isEqualTo("nowhere: no such file");
+        assertThat(recordRefused("--kernel", "kernel.elf", "--initrd", "nowhere"))
+                .isEqualTo("nowhere: no such file");
     }
 
     @Test
@@ -97,21 +115,33 @@ class BadInputIT {
 
     @Test
     void anInitrdLargerThanMemory() throws IOException {
-        try (RandomAccessFile large = new RandomAccessFile(folder.resolve("large.cpio").toFile(), "rw")) {
+        try (RandomAccessFile large =
+                new RandomAccessFile(folder.resolve("large.cpio").toFile(), "rw")) {
             large.setLength(100 << 20);
         }
-        assertThat(recordRefused("--kernel", "kernel.elf", "--memory", "64M", "--initrd", "large.cpio"))
+        assertThat(
+                        recordRefused(
+                                "--kernel",
+                                "kernel.elf",
+                                "--memory",
+                                "64M",
+                                "--initrd",
+                                "large.cpio"))
                 .startsWith("large.cpio: ")
                 .contains("memory");
     }
 
     @Test
     void unknownOptionValues() throws IOException {
-        assertThat(recordRefused("--kernel", "kernel.elf", "--memory", "plenty")).contains("plenty");
+        assertThat(recordRefused("--kernel", "kernel.elf", "--memory", "plenty"))
+                .contains("plenty");
         assertThat(recordRefused("--kernel", "kernel.elf", "--cpu", "z80")).contains("z80");
-        assertThat(recordRefused("--kernel", "kernel.elf", "--cpu", "epyc-milan,+wings")).contains("wings");
-        assertThat(recordRefused("--kernel", "kernel.elf", "--serial", "pigeon")).contains("pigeon");
-        assertThat(recordRefused("--kernel", "kernel.elf", "--checkpoint-every", "0")).contains("--checkpoint-every");
+        assertThat(recordRefused("--kernel", "kernel.elf", "--cpu", "epyc-milan,+wings"))
+                .contains("wings");
+        assertThat(recordRefused("--kernel", "kernel.elf", "--serial", "pigeon"))
+                .contains("pigeon");
+        assertThat(recordRefused("--kernel", "kernel.elf", "--checkpoint-every", "0"))
+                .contains("--checkpoint-every");
         assertThat(recordRefused("--kernel", "kernel.elf", "--wings", "2")).contains("--wings");
     }
 
@@ -125,7 +155,10 @@ class BadInputIT {
     @Test
     void aTraceOfANewerVersion() throws IOException {
         Path manifest = trace().resolve("manifest.json");
-        Files.writeString(manifest, Files.readString(manifest).replaceFirst("\"version\" : \\d+", "\"version\" : 1000"));
+        Files.writeString(
+                manifest,
+                Files.readString(manifest)
+                        .replaceFirst("\"version\" : \\d+", "\"version\" : 1000"));
         for (String command : List.of("info", "checkpoints", "replay")) {
             assertThat(refused(command, "t.pacifica")).contains("version 1000");
         }
@@ -136,7 +169,12 @@ class BadInputIT {
     void aDamagedTrace() throws IOException {
         Path trace = trace();
         // One byte each in the middle of the file.
-        for (String file : List.of("events/19700101.cq4", "checkpoints/000000.checkpoint", "images/0-kernel.elf", "manifest.json")) {
+        for (String file :
+                List.of(
+                        "events/19700101.cq4",
+                        "checkpoints/000000.checkpoint",
+                        "images/0-kernel.elf",
+                        "manifest.json")) {
             Path path = trace.resolve(file);
             byte[] good = Files.readAllBytes(path);
             byte[] bad = good.clone();
@@ -164,8 +202,11 @@ class BadInputIT {
     @Test
     void badSql() throws IOException {
         trace();
-        assertThat(refused("query", "t.pacifica", "SELECT FROM WHERE")).startsWith("query: Parser Error");
-        assertThat(refused("query", "t.pacifica", "SELECT rip FROM exits")).startsWith("query: Binder Error").contains("rip");
+        assertThat(refused("query", "t.pacifica", "SELECT FROM WHERE"))
+                .startsWith("query: Parser Error");
+        assertThat(refused("query", "t.pacifica", "SELECT rip FROM exits"))
+                .startsWith("query: Binder Error")
+                .contains("rip");
     }
 
     @Test
@@ -175,13 +216,26 @@ class BadInputIT {
                 .startsWith("no checkpoint 9999: the trace has 0 to ");
     }
 
-    /** What a script said inside a name space of its own where a small tmpfs is mounted at {@code small}. */
+    /**
+     * What a script said inside a name space of its own where a small tmpfs is mounted at {@code
+     * small}.
+     */
     private PacificaProcess.Result onSmallDisk(String size, String script) throws IOException {
         Files.createDirectories(folder.resolve("small"));
-        String[] unshare = {"unshare", "--user", "--map-root-user", "--mount", "--propagation", "private", "/bin/sh", "-c"};
+        String[] unshare = {
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--propagation",
+            "private",
+            "/bin/sh",
+            "-c"
+        };
         String mount = "mount -t tmpfs -o size=" + size + " tmpfs small";
         PacificaProcess.Result probe = run(unshare, mount);
-        assumeTrue(probe.status() == 0, "no small disk can be mounted here: " + probe.err().strip());
+        assumeTrue(
+                probe.status() == 0, "no small disk can be mounted here: " + probe.err().strip());
         return run(unshare, mount + " && { " + script + "; }");
     }
 
@@ -208,10 +262,25 @@ class BadInputIT {
 
     @Test
     void aDiskTooSmallForTheImage() throws IOException {
-        Files.write(folder.resolve("kernel.elf"), Arrays.copyOf(Files.readAllBytes(kernel), 5 << 20));
-        PacificaProcess.Result full = onSmallDisk(
-                "4m", pacifica("record", "-o", "small/t.pacifica", "--kernel", "kernel.elf", "--memory", "64M") + "; echo $?; ls small");
-        assertThat(full.err()).matches("pacifica: no space left [^\n]*small/t.pacifica[^\n]*; nothing was recorded\n");
+        Files.write(
+                folder.resolve("kernel.elf"), Arrays.copyOf(Files.readAllBytes(kernel), 5 << 20));
+        PacificaProcess.Result full =
+                onSmallDisk(
+                        "4m",
+                        pacifica(
+                                        "record",
+                                        "-o",
+                                        "small/t.pacifica",
+                                        "--kernel",
+                                        "kernel.elf",
+                                        "--memory",
+                                        "64M")
+                                + "; echo $?; ls small");
+        assertThat(full.err())
+                .matches(
+                        "pacifica: no space left [^\n"
+                            + "]*small/t.pacifica[^\n"
+                            + "]*; nothing was recorded\n");
         assertThat(full.out()).isEqualTo("2\n");
         Ladder.say("disk full at the start: %s", full.err().strip());
     }
@@ -229,33 +298,40 @@ class BadInputIT {
     }
 
     private void diskFull(String size, String checkpointEvery) throws IOException {
-        PacificaProcess.Result full = onSmallDisk(
-                size,
-                pacifica(
-                                "record",
-                                "-o",
-                                "small/t.pacifica",
-                                "--kernel",
-                                "guest.bin",
-                                "--load",
-                                TinyGuest.LOAD,
-                                "--memory",
-                                "16M",
-                                "--serial",
-                                "null",
-                                "--checkpoint-every",
-                                checkpointEvery)
-                        + "; echo $?; "
-                        + pacifica("info", "small/t.pacifica")
-                        + " && "
-                        + pacifica("replay", "small/t.pacifica", "--verify"));
+        PacificaProcess.Result full =
+                onSmallDisk(
+                        size,
+                        pacifica(
+                                        "record",
+                                        "-o",
+                                        "small/t.pacifica",
+                                        "--kernel",
+                                        "guest.bin",
+                                        "--load",
+                                        TinyGuest.LOAD,
+                                        "--memory",
+                                        "16M",
+                                        "--serial",
+                                        "null",
+                                        "--checkpoint-every",
+                                        checkpointEvery)
+                                + "; echo $?; "
+                                + pacifica("info", "small/t.pacifica")
+                                + " && "
+                                + pacifica("replay", "small/t.pacifica", "--verify"));
         assertThat(full.err())
-                .matches("pacifica: no space left [^\n]*small/t.pacifica[^\n]*; the trace is whole up to that moment\n");
+                .matches(
+                        "pacifica: no space left [^\n"
+                            + "]*small/t.pacifica[^\n"
+                            + "]*; the trace is whole up to that moment\n");
         assertThat(full.status()).isZero();
         assertThat(full.out())
                 .startsWith("2\n")
                 .contains("cut off (killed, or the disk was full); whole up to there")
-                .containsPattern("identical: instructions 0 to [\\d,]+, [\\d,]+ events and [\\d,]+ checkpoints compared \\(the recording was cut off here\\)\n$");
+                .containsPattern(
+                        "identical: instructions 0 to [\\d,]+, [\\d,]+ events and [\\d,]+"
+                            + " checkpoints compared \\(the recording was cut off here\\)\n"
+                            + "$");
         Ladder.say("disk full: %s%n%s", full.err().strip(), full.out().strip());
     }
 }

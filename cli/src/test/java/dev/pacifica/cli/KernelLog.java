@@ -7,17 +7,26 @@ import dev.pacifica.recorder.TraceReader;
 import dev.pacifica.schemas.EventReader;
 import dev.pacifica.schemas.Events;
 import dev.pacifica.schemas.ExitReason;
+
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** What the KVM inside a recorded machine says of its guests by its tracepoints, and the same as the trace has it. */
+/**
+ * What the KVM inside a recorded machine says of its guests by its tracepoints, and the same as the
+ * trace has it.
+ */
 final class KernelLog {
-    private static final Pattern ENTRY = Pattern.compile(": kvm_entry: vcpu (\\d+), rip (0x\\p{XDigit}+)");
-    private static final Pattern EXIT = Pattern.compile(": kvm_exit: vcpu (\\d+) reason (.*) rip (0x\\p{XDigit}+) info1 (0x\\p{XDigit}+)"
-            + " info2 (0x\\p{XDigit}+) intr_info (0x\\p{XDigit}+) error_code (0x\\p{XDigit}+)");
-    private static final Pattern BUFFER = Pattern.compile("# entries-in-buffer/entries-written: (\\d+)/(\\d+) .*");
+    private static final Pattern ENTRY =
+            Pattern.compile(": kvm_entry: vcpu (\\d+), rip (0x\\p{XDigit}+)");
+    private static final Pattern EXIT =
+            Pattern.compile(
+                    ": kvm_exit: vcpu (\\d+) reason (.*) rip (0x\\p{XDigit}+) info1"
+                        + " (0x\\p{XDigit}+) info2 (0x\\p{XDigit}+) intr_info (0x\\p{XDigit}+)"
+                        + " error_code (0x\\p{XDigit}+)");
+    private static final Pattern BUFFER =
+            Pattern.compile("# entries-in-buffer/entries-written: (\\d+)/(\\d+) .*");
 
     private KernelLog() {}
 
@@ -26,7 +35,14 @@ final class KernelLog {
 
     record Entry(String rip) implements Crossing {}
 
-    record Exit(String reason, String rip, String info1, String info2, String intrInfo, String errorCode) implements Crossing {}
+    record Exit(
+            String reason,
+            String rip,
+            String info1,
+            String info2,
+            String intrInfo,
+            String errorCode)
+            implements Crossing {}
 
     /** The value of a field. */
     static long number(String field) {
@@ -39,20 +55,23 @@ final class KernelLog {
         for (String line : lines) {
             Matcher buffer = BUFFER.matcher(line);
             if (buffer.matches()) {
-                assertThat(buffer.group(1)).as("the kernel lost none of its lines").isEqualTo(buffer.group(2));
+                assertThat(buffer.group(1))
+                        .as("the kernel lost none of its lines")
+                        .isEqualTo(buffer.group(2));
             }
             Matcher entry = ENTRY.matcher(line);
             Matcher exit = EXIT.matcher(line);
             if (entry.find()) {
                 crossings.add(new Entry(same(entry.group(2))));
             } else if (exit.find()) {
-                crossings.add(new Exit(
-                        exit.group(2),
-                        same(exit.group(3)),
-                        same(exit.group(4)),
-                        same(exit.group(5)),
-                        same(exit.group(6)),
-                        same(exit.group(7))));
+                crossings.add(
+                        new Exit(
+                                exit.group(2),
+                                same(exit.group(3)),
+                                same(exit.group(4)),
+                                same(exit.group(5)),
+                                same(exit.group(6)),
+                                same(exit.group(7))));
             } else {
                 assertThat(line)
                         .as("a line that this test does not understand")
@@ -70,13 +89,14 @@ final class KernelLog {
                 if (event.kind() == Events.Vmrun.KIND) {
                     crossings.add(new Entry(hex(event.get(Events.Vmrun.GUEST_RIP))));
                 } else if (event.kind() == Events.Vmexit.KIND) {
-                    crossings.add(new Exit(
-                            reason(event.get(Events.Vmexit.EXIT_CODE)),
-                            hex(event.get(Events.Vmexit.GUEST_RIP)),
-                            hex(event.get(Events.Vmexit.INFO1)),
-                            hex(event.get(Events.Vmexit.INFO2)),
-                            hex(event.get(Events.Vmexit.INTR_INFO)),
-                            hex(event.get(Events.Vmexit.ERROR_CODE))));
+                    crossings.add(
+                            new Exit(
+                                    reason(event.get(Events.Vmexit.EXIT_CODE)),
+                                    hex(event.get(Events.Vmexit.GUEST_RIP)),
+                                    hex(event.get(Events.Vmexit.INFO1)),
+                                    hex(event.get(Events.Vmexit.INFO2)),
+                                    hex(event.get(Events.Vmexit.INTR_INFO)),
+                                    hex(event.get(Events.Vmexit.ERROR_CODE))));
                 }
             }
         }
@@ -84,10 +104,7 @@ final class KernelLog {
     }
 
     static List<Exit> exits(List<Crossing> crossings) {
-        return crossings.stream()
-                .filter(Exit.class::isInstance)
-                .map(Exit.class::cast)
-                .toList();
+        return crossings.stream().filter(Exit.class::isInstance).map(Exit.class::cast).toList();
     }
 
     private static String reason(long exitCode) {

@@ -3,23 +3,26 @@ package dev.pacifica.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.recorder.TraceReader;
-import java.util.List;
+
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
+import java.util.List;
+
 /**
- * The kernel inside the recorded machine traces its own guests and prints that log on the second serial port: each of its
- * kvm_entry and kvm_exit lines must be the VMRUN or #VMEXIT that was recorded, one to one and in order, in every field that
- * the lines have:
+ * The kernel inside the recorded machine traces its own guests and prints that log on the second
+ * serial port: each of its kvm_entry and kvm_exit lines must be the VMRUN or #VMEXIT that was
+ * recorded, one to one and in order, in every field that the lines have:
  *
  * <ul>
  *   <li>kvm_entry: rip
  *   <li>kvm_exit: reason, rip, info1, info2, intr_info, error_code
  * </ul>
  *
- * <p>No field may differ and none does. (KVM takes all of them out of the VMCB as #VMEXIT left it, and traces before it handles
- * an exit. kvm_entry traces the RIP that VMRUN loads; it would differ where KVM moves RIP after that line, which it does only to
- * inject software interrupts without NRIP save.) The vcpu number is not compared: KVM's is that of its guest, ours that of the
+ * <p>No field may differ and none does. (KVM takes all of them out of the VMCB as #VMEXIT left it,
+ * and traces before it handles an exit. kvm_entry traces the RIP that VMRUN loads; it would differ
+ * where KVM moves RIP after that line, which it does only to inject software interrupts without
+ * NRIP save.) The vcpu number is not compared: KVM's is that of its guest, ours that of the
  * recorded machine.
  */
 class KernelTracepointsIT {
@@ -31,14 +34,19 @@ class KernelTracepointsIT {
         List<KernelLog.Crossing> trace = KernelLog.ofTrace(TraceReader.open(recorded.trace()));
         for (int i = 0; i < Math.min(kernel.size(), trace.size()); i++) {
             assertThat(trace.get(i))
-                    .as("%s: recorded crossing %d, after %s", ladder, i, i == 0 ? "the start" : kernel.get(i - 1))
+                    .as(
+                            "%s: recorded crossing %d, after %s",
+                            ladder, i, i == 0 ? "the start" : kernel.get(i - 1))
                     .isEqualTo(kernel.get(i));
         }
         assertThat(trace).as("%s: number of VMRUNs and #VMEXITs", ladder).hasSameSizeAs(kernel);
         // The VMM alone sees 41 + 1,027 of them.
         assertThat(KernelLog.exits(trace)).hasSizeGreaterThan(1068);
         Ladder.say(
-                "%s: %d kvm_entry and %d kvm_exit lines of the kernel inside agree with the trace in every field",
-                ladder, kernel.size() - KernelLog.exits(kernel).size(), KernelLog.exits(kernel).size());
+                "%s: %d kvm_entry and %d kvm_exit lines of the kernel inside agree with the trace"
+                    + " in every field",
+                ladder,
+                kernel.size() - KernelLog.exits(kernel).size(),
+                KernelLog.exits(kernel).size());
     }
 }

@@ -3,6 +3,10 @@ package dev.pacifica.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.recorder.TraceReader;
+
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -10,12 +14,11 @@ import java.time.Duration;
 import java.util.SplittableRandom;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /**
- * A recording of Linux with KVM is killed (kill -9) at random moments. Each time the trace opens, says how far it goes, has the
- * same events as the recording that was not killed, and replays as far as it says. 3 moments, or as many as -Dpacifica.kills=N says.
+ * A recording of Linux with KVM is killed (kill -9) at random moments. Each time the trace opens,
+ * says how far it goes, has the same events as the recording that was not killed, and replays as
+ * far as it says. 3 moments, or as many as -Dpacifica.kills=N says.
  */
 class KillIT {
     private static final int KILLS = Integer.getInteger("pacifica.kills", 3);
@@ -23,11 +26,12 @@ class KillIT {
     private static final Duration PATIENCE = Duration.ofMinutes(10);
     private static final Pattern INSTRUCTIONS = Pattern.compile("(?m)^instructions +([\\d,]+)$");
     private static final Pattern EVENTS = Pattern.compile("(?m)^events +([\\d,]+)$");
-    private static final Pattern VERDICT = Pattern.compile(
-            "identical: instructions 0 to ([\\d,]+), ([\\d,]+) events and [\\d,]+ checkpoints compared \\(the recording was cut off here\\)\n");
+    private static final Pattern VERDICT =
+            Pattern.compile(
+                    "identical: instructions 0 to ([\\d,]+), ([\\d,]+) events and [\\d,]+"
+                        + " checkpoints compared \\(the recording was cut off here\\)\n");
 
-    @TempDir
-    Path folder;
+    @TempDir Path folder;
 
     @Test
     void aKilledRecordingIsWorthWhatWasWritten() throws IOException, InterruptedException {
@@ -47,7 +51,8 @@ class KillIT {
     private static long recordAndKill(Ladder.Recorded whole, Path folder, double part, int kill)
             throws IOException, InterruptedException {
         long total = TraceReader.open(whole.trace()).manifest().end().insnCount();
-        Process process = PacificaProcess.start(folder, Ladder.KVM_NESTED_PAGING.recordArguments(folder));
+        Process process =
+                PacificaProcess.start(folder, Ladder.KVM_NESTED_PAGING.recordArguments(folder));
         process.getOutputStream().close();
         Path trace = folder.resolve("run.pacifica");
         // Before the manifest is there, there is no trace.
@@ -55,7 +60,8 @@ class KillIT {
             assertThat(process.isAlive()).isTrue();
             Thread.sleep(20);
         }
-        // By the clock on the wall, as trouble comes: it meets the recorder in the middle of anything.
+        // By the clock on the wall, as trouble comes: it meets the recorder in the middle of
+        // anything.
         boolean ended = process.waitFor(Duration.ofMillis((long) (part * whole.wall().toMillis())));
         process.destroyForcibly();
         process.waitFor();
@@ -63,15 +69,18 @@ class KillIT {
             Ladder.say("kill %d of %d: it was over before", kill + 1, KILLS);
             return 0;
         }
-        PacificaProcess.Result info = PacificaProcess.run(PATIENCE, folder, "", "info", trace.toString());
+        PacificaProcess.Result info =
+                PacificaProcess.run(PATIENCE, folder, "", "info", trace.toString());
         assertThat(info.err()).isEmpty();
         assertThat(info.status()).isZero();
-        assertThat(info.out()).contains("cut off (killed, or the disk was full); whole up to there");
+        assertThat(info.out())
+                .contains("cut off (killed, or the disk was full); whole up to there");
         long reaches = number(INSTRUCTIONS, info.out());
         long events = number(EVENTS, info.out());
         assertThat(ReplayIT.sameEvents(TraceReader.open(whole.trace()), TraceReader.open(trace)))
                 .isEqualTo(events);
-        PacificaProcess.Result replay = PacificaProcess.run(PATIENCE, folder, "", "replay", trace.toString(), "--verify");
+        PacificaProcess.Result replay =
+                PacificaProcess.run(PATIENCE, folder, "", "replay", trace.toString(), "--verify");
         assertThat(replay.err()).isEmpty();
         assertThat(replay.status()).isZero();
         Matcher verdict = VERDICT.matcher(replay.out());
@@ -79,7 +88,8 @@ class KillIT {
         assertThat(count(verdict.group(1))).isGreaterThanOrEqualTo(reaches);
         assertThat(count(verdict.group(2))).isEqualTo(events);
         Ladder.say(
-                "kill %d of %d: the trace goes to instruction %,d (%.0f %% of the run) with %,d events, and replays that far",
+                "kill %d of %d: the trace goes to instruction %,d (%.0f %% of the run) with %,d"
+                    + " events, and replays that far",
                 kill + 1, KILLS, reaches, 100.0 * reaches / total, events);
         return reaches;
     }

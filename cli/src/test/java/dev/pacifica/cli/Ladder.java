@@ -15,8 +15,8 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * The stock workloads of guests/linux-kvm, and their recordings by {@code pacifica record}: each is made once for all tests of
- * a run and left in cli/target/ladder for people to look at.
+ * The stock workloads of guests/linux-kvm, and their recordings by {@code pacifica record}: each is
+ * made once for all tests of a run and left in cli/target/ladder for people to look at.
  */
 enum Ladder {
     /** Debian's kernel boots to user space and switches the power off. */
@@ -82,16 +82,23 @@ enum Ladder {
         say("recording %s into %s", this, folder);
         Instant start = Instant.now();
         Recorded recorded = at(folder, Duration.ZERO);
-        PacificaProcess.Result result = PacificaProcess.run(PATIENCE, folder, "", recordArguments(folder));
+        PacificaProcess.Result result =
+                PacificaProcess.run(PATIENCE, folder, "", recordArguments(folder));
         Recorded timed = at(folder, Duration.between(start, Instant.now()));
         assertThat(result.err()).as("standard error of the recording of %s", this).isEmpty();
-        assertThat(result.status()).as("status of the recording of %s; console: %s", this, recorded.console).isZero();
+        assertThat(result.status())
+                .as("status of the recording of %s; console: %s", this, recorded.console)
+                .isZero();
         say("recorded %s in %.1f s", this, timed.wall.toMillis() / 1e3);
         return timed;
     }
 
     private static Recorded at(Path folder, Duration wall) {
-        return new Recorded(folder.resolve("run.pacifica"), folder.resolve("console"), folder.resolve("kernel-log"), wall);
+        return new Recorded(
+                folder.resolve("run.pacifica"),
+                folder.resolve("console"),
+                folder.resolve("kernel-log"),
+                wall);
     }
 
     /** The arguments of {@code pacifica} that record this workload in {@code folder}. */
@@ -122,7 +129,10 @@ enum Ladder {
                 .resolve(name().toLowerCase(Locale.ROOT).replace('_', '-'));
     }
 
-    /** An image of the recipe, which builds all of them out of Debian packages when they are not there yet. */
+    /**
+     * An image of the recipe, which builds all of them out of Debian packages when they are not
+     * there yet.
+     */
     static Path image(String name) {
         return IMAGES.computeIfAbsent(".cache/linux-kvm", Ladder::images).resolve(name);
     }
@@ -132,13 +142,17 @@ enum Ladder {
         Path script = root().resolve("guests/linux-kvm/make.sh");
         say("%s %s", script, folder);
         try {
-            Process make = new ProcessBuilder(script.toString(), folder.toString())
-                    .redirectErrorStream(true)
-                    .start();
+            Process make =
+                    new ProcessBuilder(script.toString(), folder.toString())
+                            .redirectErrorStream(true)
+                            .start();
             make.getOutputStream().close();
             String said = new String(make.getInputStream().readAllBytes());
             assertThat(make.waitFor())
-                    .as("The tests need the images that guests/linux-kvm/make.sh builds out of Debian packages, and it failed:%n%s", said)
+                    .as(
+                            "The tests need the images that guests/linux-kvm/make.sh builds out of"
+                                + " Debian packages, and it failed:%n%s",
+                            said)
                     .isZero();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
@@ -154,7 +168,9 @@ enum Ladder {
         Path root = Path.of(given == null ? "" : given).toAbsolutePath();
         while (!Files.exists(root.resolve("mvnw"))) {
             root = root.getParent();
-            assertThat(root).as("the top of the repository, above the working directory").isNotNull();
+            assertThat(root)
+                    .as("the top of the repository, above the working directory")
+                    .isNotNull();
         }
         return root;
     }
@@ -162,7 +178,8 @@ enum Ladder {
     /** Tells a person who waits what goes on. */
     static void say(String format, Object... args) {
         Duration since = Duration.between(START, Instant.now());
-        System.out.printf(Locale.ROOT, "[integration %d:%02d] ", since.toMinutes(), since.toSecondsPart());
+        System.out.printf(
+                Locale.ROOT, "[integration %d:%02d] ", since.toMinutes(), since.toSecondsPart());
         System.out.printf(Locale.ROOT, format + "%n", args);
         System.out.flush();
     }

@@ -4,31 +4,35 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.TraceReader;
-import java.util.List;
-import java.util.regex.Pattern;
+
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
+import java.util.List;
+import java.util.regex.Pattern;
+
 /** Debian's unmodified kernel boots, its KVM runs guests, and all of it is recorded. */
 class LadderIT {
     /**
-     * What both guests and the VMM print, in this order. The lines are those that the same images print under QEMU 7.2 (TCG), with
-     * nested and with shadow paging alike; the guests compute them (CPUID, I/O, MMIO, HLT), and KVM and the VMM count their exits.
+     * What both guests and the VMM print, in this order. The lines are those that the same images
+     * print under QEMU 7.2 (TCG), with nested and with shadow paging alike; the guests compute them
+     * (CPUID, I/O, MMIO, HLT), and KVM and the VMM count their exits.
      */
-    private static final List<String> GUESTS = List.of(
-            "L2: hello from L2 real mode",
-            "L2: AuthenticAMD",
-            "EXIT IO port=60 dir=0 size=1 count=1",
-            "EXIT MMIO W gpa=d0010 len=2 data=0000beef",
-            "EXIT MMIO R gpa=d0020 len=2 data=42424242",
-            "EXIT HLT rip=1064 rax=fffffc18",
-            "VMM-DONE mode=16 userspace_exits=41 io=38 mmio=2 hlt=1",
-            "L2: hello from L2 long mode",
-            "EXIT MMIO W gpa=d0000000 len=4 data=12345678",
-            "EXIT MMIO R gpa=d0000008 len=4 data=42424242",
-            "EXIT HLT rip=100ab rax=4000002e",
-            "VMM-DONE mode=64 userspace_exits=1027 io=1024 mmio=2 hlt=1");
+    private static final List<String> GUESTS =
+            List.of(
+                    "L2: hello from L2 real mode",
+                    "L2: AuthenticAMD",
+                    "EXIT IO port=60 dir=0 size=1 count=1",
+                    "EXIT MMIO W gpa=d0010 len=2 data=0000beef",
+                    "EXIT MMIO R gpa=d0020 len=2 data=42424242",
+                    "EXIT HLT rip=1064 rax=fffffc18",
+                    "VMM-DONE mode=16 userspace_exits=41 io=38 mmio=2 hlt=1",
+                    "L2: hello from L2 long mode",
+                    "EXIT MMIO W gpa=d0000000 len=4 data=12345678",
+                    "EXIT MMIO R gpa=d0000008 len=4 data=42424242",
+                    "EXIT HLT rip=100ab rax=4000002e",
+                    "VMM-DONE mode=64 userspace_exits=1027 io=1024 mmio=2 hlt=1");
 
     private static final Pattern OF_GUESTS = Pattern.compile("^(L2:|EXIT |VMM-DONE ).*");
 
@@ -50,9 +54,14 @@ class LadderIT {
         assertThat(console.stream().filter(line -> OF_GUESTS.matcher(line).matches()).toList())
                 .isEqualTo(GUESTS);
         assertThat(console)
-                .contains("insmod rc=0", "kvm_amd.npt=" + (ladder == Ladder.KVM_NESTED_PAGING ? "Y" : "N"))
+                .contains(
+                        "insmod rc=0",
+                        "kvm_amd.npt=" + (ladder == Ladder.KVM_NESTED_PAGING ? "Y" : "N"))
                 .anyMatch(line -> line.startsWith("MARKER-L1-POWEROFF "))
-                .noneMatch(line -> line.contains("Call Trace") || line.contains("BUG:") || line.contains("WARNING:"));
+                .noneMatch(line ->
+                        line.contains("Call Trace")
+                                || line.contains("BUG:")
+                                || line.contains("WARNING:"));
         endedByPowerOff(kvm);
     }
 

@@ -14,6 +14,9 @@ import dev.pacifica.recorder.EventLog;
 import dev.pacifica.recorder.TraceReader;
 import dev.pacifica.schemas.EventReader;
 import dev.pacifica.schemas.Events;
+
+import org.junit.jupiter.api.Test;
+
 import java.io.ByteArrayOutputStream;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -23,20 +26,23 @@ import java.util.OptionalLong;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
 import java.util.function.Supplier;
-import org.junit.jupiter.api.Test;
 
 /**
- * A machine that is saved at a random moment and loaded into another one saves itself to the same bytes again, and both go on the
- * same: all state, all RAM, all output, at each later look. Half of the moments are within a guest of the hypervisor.
+ * A machine that is saved at a random moment and loaded into another one saves itself to the same
+ * bytes again, and both go on the same: all state, all RAM, all output, at each later look. Half of
+ * the moments are within a guest of the hypervisor.
  */
 class SaveLoadContinueIT {
     private static final long SEED = Long.getLong("pacifica.seed", 4);
 
     /** A machine with what it prints. */
-    private record Running(Machine machine, ByteArrayOutputStream console) implements AutoCloseable {
+    private record Running(Machine machine, ByteArrayOutputStream console)
+            implements AutoCloseable {
         static Running of(MachineSetup setup, BootRequest request) {
             ByteArrayOutputStream console = new ByteArrayOutputStream();
-            return new Running(setup.build(request, (_, value) -> console.write(value), InputSource.NONE), console);
+            return new Running(
+                    setup.build(request, (_, value) -> console.write(value), InputSource.NONE),
+                    console);
         }
 
         byte[] save() {
@@ -66,14 +72,18 @@ class SaveLoadContinueIT {
         }
         byte[] state = from.save();
         to.machine.load(new BinaryStateReader(state));
-        assertThat(to.save()).as("save, load, save at %,d", from.machine.clock().retired).isEqualTo(state);
+        assertThat(to.save())
+                .as("save, load, save at %,d", from.machine.clock().retired)
+                .isEqualTo(state);
         from.console.reset();
         to.console.reset();
         return to;
     }
 
     private static void runBothTo(long insnCount, Running one, Running other, String what) {
-        assertThat(other.machine.run(insnCount)).as("stop of %s", what).isEqualTo(one.machine.run(insnCount));
+        assertThat(other.machine.run(insnCount))
+                .as("stop of %s", what)
+                .isEqualTo(one.machine.run(insnCount));
         assertSame(one, other, what + ", continued to " + one.machine.clock().retired);
     }
 
@@ -97,16 +107,23 @@ class SaveLoadContinueIT {
                 }
             }
         }
-        assertThat(other.console.toString()).as("%s: output", what).isEqualTo(one.console.toString());
+        assertThat(other.console.toString())
+                .as("%s: output", what)
+                .isEqualTo(one.console.toString());
     }
 
     /** Moments in guests, one in each of {@code count} exits picked at random. */
-    private static List<Long> momentsInGuests(TraceReader trace, int count, SplittableRandom random) {
+    private static List<Long> momentsInGuests(
+            TraceReader trace, int count, SplittableRandom random) {
         List<long[]> stays = new ArrayList<>();
         try (EventLog log = trace.events()) {
             for (EventReader event = log.next(); event != null; event = log.next()) {
-                if (event.kind() == Events.Vmexit.KIND && event.get(Events.Vmexit.GUEST_INSTRUCTIONS) > 1) {
-                    stays.add(new long[] {event.insnCount(), event.get(Events.Vmexit.GUEST_INSTRUCTIONS)});
+                if (event.kind() == Events.Vmexit.KIND
+                        && event.get(Events.Vmexit.GUEST_INSTRUCTIONS) > 1) {
+                    stays.add(
+                            new long[] {
+                                event.insnCount(), event.get(Events.Vmexit.GUEST_INSTRUCTIONS)
+                            });
                 }
             }
         }
@@ -120,9 +137,12 @@ class SaveLoadContinueIT {
 
     @Test
     void theDemoGoesOnTheSameFromAnywhere() {
-        MachineSetup setup = new MachineSetup(64 << 20, 1, "epyc-milan", "2026-01-01T00:00:00Z", 1, "", null, List.of());
+        MachineSetup setup =
+                new MachineSetup(
+                        64 << 20, 1, "epyc-milan", "2026-01-01T00:00:00Z", 1, "", null, List.of());
         Path image = Ladder.root().resolve("guests/demo-hypervisor/demo-hypervisor.elf");
-        BootRequest request = new BootRequest(BootFile.open(image), List.of(), "", OptionalLong.empty());
+        BootRequest request =
+                new BootRequest(BootFile.open(image), List.of(), "", OptionalLong.empty());
         Supplier<Running> fresh = () -> Running.of(setup, request);
         long total;
         try (Running whole = fresh.get()) {
@@ -137,12 +157,22 @@ class SaveLoadContinueIT {
                 long moment = random.nextLong(total);
                 one.machine.run(moment);
                 // Every other one goes on to the next moment in a guest.
-                for (int steps = 0; i % 2 == 1 && !one.machine.cpu(0).guestMode && steps < 20_000; steps++) {
+                for (int steps = 0;
+                        i % 2 == 1 && !one.machine.cpu(0).guestMode && steps < 20_000;
+                        steps++) {
                     one.machine.run(++moment % total);
                 }
                 inGuest += one.machine.cpu(0).guestMode ? 1 : 0;
                 try (Running other = reloaded(one, fresh)) {
-                    for (long next : new long[] {moment + 1, moment + 2, moment + 17, moment + 1000, moment + 50_000, total + 1}) {
+                    for (long next :
+                            new long[] {
+                                moment + 1,
+                                moment + 2,
+                                moment + 17,
+                                moment + 1000,
+                                moment + 50_000,
+                                total + 1
+                            }) {
                         runBothTo(next, one, other, "the demo, loaded at " + moment);
                     }
                     assertThat(other.machine.stopped()).isNotNull();
@@ -150,7 +180,9 @@ class SaveLoadContinueIT {
             }
         }
         assertThat(inGuest).as("moments in the guest").isGreaterThan(moments / 4);
-        Ladder.say("demo: saved, loaded and continued at %d moments, %d of them in its guest", moments, inGuest);
+        Ladder.say(
+                "demo: saved, loaded and continued at %d moments, %d of them in its guest",
+                moments, inGuest);
     }
 
     @Test
@@ -177,14 +209,22 @@ class SaveLoadContinueIT {
                     long next = stations.get(i + 1);
                     for (long step : new long[] {1, 1000, 1_000_000, next - moment}) {
                         if (moment + step <= next) {
-                            runBothTo(moment + step, one, other, "Linux with KVM, loaded at " + moment);
+                            runBothTo(
+                                    moment + step,
+                                    one,
+                                    other,
+                                    "Linux with KVM, loaded at " + moment);
                         }
                     }
                 }
-                Ladder.say("save, load, continue at instruction %,d: the same at %,d", moment, one.machine.clock().retired);
+                Ladder.say(
+                        "save, load, continue at instruction %,d: the same at %,d",
+                        moment, one.machine.clock().retired);
             }
             assertThat(one.machine.stopped()).isNotNull();
-            assertThat(one.machine.clock().retired).as("the run that was recorded").isEqualTo(total);
+            assertThat(one.machine.clock().retired)
+                    .as("the run that was recorded")
+                    .isEqualTo(total);
         }
         assertThat(inGuest).as("moments in a guest").isEqualTo(4);
     }

@@ -10,8 +10,9 @@ import java.nio.file.Path;
 import java.util.zip.CRC32C;
 
 /**
- * Changes one recorded event and puts every checksum right again, the links between blocks and the manifest's last link too, so
- * that nothing but a replay can notice. It goes by docs/trace-format.md, not by the recorder's code.
+ * Changes one recorded event and puts every checksum right again, the links between blocks and the
+ * manifest's last link too, so that nothing but a replay can notice. It goes by
+ * docs/trace-format.md, not by the recorder's code.
  */
 final class TraceForger {
     private static final int HEADER = 32;
@@ -26,7 +27,10 @@ final class TraceForger {
 
     private TraceForger() {}
 
-    /** Flips bits of the 32 at {@code offset} (a multiple of 1) in the record of an event; doing so twice restores the trace. */
+    /**
+     * Flips bits of the 32 at {@code offset} (a multiple of 1) in the record of an event; doing so
+     * twice restores the trace.
+     */
     static void flip(Path trace, long event, int offset, int bits) throws IOException {
         Path log = trace.resolve("events/19700101.cq4");
         byte[] bytes = Files.readAllBytes(log);
@@ -61,7 +65,9 @@ final class TraceForger {
         String text = Files.readString(manifest);
         String expected = "\"eventChain\" : \"" + Long.toHexString(chainBefore) + "\"";
         assertThat(text).contains(expected);
-        Files.writeString(manifest, text.replace(expected, "\"eventChain\" : \"" + Long.toHexString(chain) + "\""));
+        Files.writeString(
+                manifest,
+                text.replace(expected, "\"eventChain\" : \"" + Long.toHexString(chain) + "\""));
     }
 
     /** The offset of the block that follows the one with the chain value given, or -1. */
