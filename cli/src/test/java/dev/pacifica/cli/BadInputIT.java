@@ -294,7 +294,7 @@ class BadInputIT {
     @Test
     void aDiskThatFillsUpWithCheckpoints() throws IOException {
         new TinyGuest().spin(0xffff).exit(0).write(folder.resolve("guest.bin"));
-        diskFull("12m", "20k");
+        diskFull("8m", "20k");
     }
 
     private void diskFull(String size, String checkpointEvery) throws IOException {
