@@ -362,7 +362,7 @@ public final class Cpu implements Stateful {
 
     /** SF differs from OF: the signed comparison before was "less". */
     public boolean less() {
-        return (flagResult ^ flagAux << 63 ^ flagAux ^ flagAux << 1) < 0;
+        return (flagResult ^ flagAux ^ (flagAux ^ flagAux << 62) << 1) < 0;
     }
 
     /** Changes CF alone. */

@@ -14,62 +14,50 @@ public final class Alu {
     private Alu() {}
 
     public static long add(Cpu cpu, int size, long a, long b) {
-        int shift = 64 - 8 * size;
-        long x = a << shift;
-        long y = b << shift;
-        long sum = x + y;
-        cpu.flagAux = (x & y | (x | y) & ~sum) & (TOP | 8L << shift);
-        return cpu.flagResult = sum >> shift;
+        int cut = 64 - 8 * size;
+        return addAtTop(cpu, a << cut, b << cut, cut) >> cut;
     }
 
     public static long adc(Cpu cpu, int size, long a, long b) {
-        int shift = 64 - 8 * size;
-        long x = a << shift;
-        long y = b << shift;
-        long sum = x + y + (cpu.flagAux >>> 63 << shift);
-        cpu.flagAux = (x & y | (x | y) & ~sum) & (TOP | 8L << shift);
-        return cpu.flagResult = sum >> shift;
+        int cut = 64 - 8 * size;
+        long x = a << cut;
+        long y = b << cut;
+        long sum = x + y + (cpu.flagAux >>> 63 << cut);
+        cpu.flagAux = (x & y | (x | y) & ~sum) & (TOP | 8L << cut);
+        return cpu.flagResult = sum >> cut;
     }
 
     public static long sub(Cpu cpu, int size, long a, long b) {
-        int shift = 64 - 8 * size;
-        long x = a << shift;
-        long y = b << shift;
-        long difference = x - y;
-        cpu.flagAux = (~x & y | (~x | y) & difference) & (TOP | 8L << shift);
-        return cpu.flagResult = difference >> shift;
+        int cut = 64 - 8 * size;
+        return subAtTop(cpu, a << cut, b << cut, cut) >> cut;
     }
 
     public static long sbb(Cpu cpu, int size, long a, long b) {
-        int shift = 64 - 8 * size;
-        long x = a << shift;
-        long y = b << shift;
-        long difference = x - y - (cpu.flagAux >>> 63 << shift);
-        cpu.flagAux = (~x & y | (~x | y) & difference) & (TOP | 8L << shift);
-        return cpu.flagResult = difference >> shift;
+        int cut = 64 - 8 * size;
+        long x = a << cut;
+        long y = b << cut;
+        long difference = x - y - (cpu.flagAux >>> 63 << cut);
+        cpu.flagAux = (~x & y | (~x | y) & difference) & (TOP | 8L << cut);
+        return cpu.flagResult = difference >> cut;
     }
 
     /** The flags of AND, OR, XOR and TEST for a result. */
     public static long logic(Cpu cpu, int size, long result) {
-        int shift = 64 - 8 * size;
+        int cut = 64 - 8 * size;
         cpu.flagAux = 0;
-        return cpu.flagResult = result << shift >> shift;
+        return cpu.flagResult = result << cut >> cut;
     }
 
     /** Adds one; CF stays. */
     public static long inc(Cpu cpu, int size, long a) {
-        long before = cpu.flagAux;
-        long result = add(cpu, size, a, 1);
-        cpu.flagAux ^= (cpu.flagAux ^ before) >> 63 & TOP;
-        return result;
+        int cut = 64 - 8 * size;
+        return incAtTop(cpu, a << cut, cut) >> cut;
     }
 
     /** Subtracts one; CF stays. */
     public static long dec(Cpu cpu, int size, long a) {
-        long before = cpu.flagAux;
-        long result = sub(cpu, size, a, 1);
-        cpu.flagAux ^= (cpu.flagAux ^ before) >> 63 & TOP;
-        return result;
+        int cut = 64 - 8 * size;
+        return decAtTop(cpu, a << cut, cut) >> cut;
     }
 
     /**
@@ -77,30 +65,76 @@ public final class Alu {
      * for one.
      */
     public static long shl(Cpu cpu, int size, long a, int count) {
-        int shift = 64 - 8 * size;
-        long x = a << shift;
-        boolean carry = count <= 8 * size && (x << count - 1) < 0;
-        long result = count >= 64 - shift ? 0 : x << count;
-        cpu.flagAux = 0;
-        cpu.setCfOf(carry, carry != result < 0);
-        return cpu.flagResult = result >> shift;
+        int cut = 64 - 8 * size;
+        return shlAtTop(cpu, a << cut, count, cut) >> cut;
     }
 
     public static long shr(Cpu cpu, int size, long a, int count) {
-        int shift = 64 - 8 * size;
-        long x = a << shift >>> shift;
-        long result = x >>> count;
-        long signed = result << shift;
-        cpu.flagAux = 0;
-        cpu.setCfOf((x >>> count - 1 & 1) != 0, (signed ^ signed << 1) < 0);
-        return cpu.flagResult = signed >> shift;
+        int cut = 64 - 8 * size;
+        return shrAtTop(cpu, a << cut, count, cut);
     }
 
     public static long sar(Cpu cpu, int size, long a, int count) {
-        int shift = 64 - 8 * size;
-        long x = a << shift >> shift;
-        cpu.flagAux = (x >> count - 1 & 1) != 0 ? TOP : 0;
-        return cpu.flagResult = x >> count;
+        int cut = 64 - 8 * size;
+        return sarAtTop(cpu, a << cut, count, cut);
+    }
+
+    /** {@link #add} of operands that are shifted to the top of 64 bits by {@code cut} bits, as is the result. */
+    static long addAtTop(Cpu cpu, long x, long y, int cut) {
+        long sum = x + y;
+        cpu.flagAux = (x & ~sum | y & (x | ~sum)) & (TOP | 8L << cut);
+        cpu.flagResult = sum >> cut;
+        return sum;
+    }
+
+    /** {@link #sub} likewise. */
+    static long subAtTop(Cpu cpu, long x, long y, int cut) {
+        long difference = x - y;
+        cpu.flagAux = (~x & difference | y & (~x | difference)) & (TOP | 8L << cut);
+        cpu.flagResult = difference >> cut;
+        return difference;
+    }
+
+    static long incAtTop(Cpu cpu, long x, int cut) {
+        long sum = x + (1L << cut);
+        long aux = x & ~sum & (TOP | 8L << cut);
+        cpu.flagAux = aux ^ (aux ^ cpu.flagAux) >> 63 & TOP;
+        cpu.flagResult = sum >> cut;
+        return sum;
+    }
+
+    static long decAtTop(Cpu cpu, long x, int cut) {
+        long difference = x + (-1L << cut);
+        long aux = ~x & difference & (TOP | 8L << cut);
+        cpu.flagAux = aux ^ (aux ^ cpu.flagAux) >> 63 & TOP;
+        cpu.flagResult = difference >> cut;
+        return difference;
+    }
+
+    static long shlAtTop(Cpu cpu, long x, int count, int cut) {
+        long last = x << count - 1;
+        long result = last << 1;
+        cpu.flagAux = last & 1L << 63 | result >>> 1 & 1L << 62;
+        cpu.flagResult = result >> cut;
+        return result;
+    }
+
+    /** As the others, but the result is at the bottom, zero-extended. */
+    static long shrAtTop(Cpu cpu, long x, int count, int cut) {
+        long last = x >>> cut >>> count - 1;
+        long result = last >>> 1;
+        long top = result << cut;
+        long carry = last << 63;
+        cpu.flagAux = carry | (carry ^ top ^ top << 1) >>> 1 & 1L << 62;
+        cpu.flagResult = top >> cut;
+        return result;
+    }
+
+    /** As the others, but the result is at the bottom, sign-extended. */
+    static long sarAtTop(Cpu cpu, long x, int count, int cut) {
+        long last = x >> cut >> count - 1;
+        cpu.flagAux = last << 63 >> 1 & TOP;
+        return cpu.flagResult = last >> 1;
     }
 
     /** ROL by a count masked to 5 or 6 bits, not zero (but maybe a multiple of the width). Only CF and OF change. */
@@ -194,11 +228,15 @@ public final class Alu {
 
     /** The signed product of the operand size; CF and OF tell that it was cut, the other flags stay. */
     public static long imul(Cpu cpu, int size, long a, long b) {
-        long x = extend(size, a);
-        long y = extend(size, b);
-        long product = x * y;
-        boolean cut = size == 8 ? Math.multiplyHigh(x, y) != product >> 63 : product != extend(size, product);
-        cpu.setCfOf(cut, cut);
+        int cut = 64 - 8 * size;
+        return imulAtTop(cpu, a << cut, b << cut, cut) >> cut;
+    }
+
+    static long imulAtTop(Cpu cpu, long x, long y, int cut) {
+        long multiplier = x >> cut;
+        long product = multiplier * y;
+        boolean whole = Math.multiplyHigh(multiplier, y) == product >> 63;
+        cpu.setCfOf(!whole, !whole);
         return product;
     }
 

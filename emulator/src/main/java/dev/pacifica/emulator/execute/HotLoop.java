@@ -18,12 +18,8 @@ import dev.pacifica.emulator.paging.Tlb;
  */
 final class HotLoop {
     private static final long PAGE = ~0xfffL;
-    private static final long LOW = 0xffff_ffffL;
-
-    /** Where the data TLB's entry for an address is. */
-    private static int slot(long va) {
-        return ((int) (va >>> 12) & Tlb.ENTRIES - 1) * Tlb.STRIDE;
-    }
+    private static final int INVERT = 1 << CodeRecord.INDEX_SHIFT;
+    private static final int OR_ZERO = 2 << CodeRecord.INDEX_SHIFT;
 
     private final Cpu cpu;
     private final VirtualClock clock;
@@ -109,518 +105,258 @@ final class HotLoop {
             int f = (int) word;
             long a = r[f >>> CodeRecord.REG_SHIFT & 31];
             long b = r[f >>> CodeRecord.BASE_SHIFT & 31];
+            int cut = (int) (word >>> CodeRecord.CUT_SHIFT) << 3;
+            long va = 0;
+            long host = 0;
             pc += 2;
             remaining--;
             jump:
             {
-                branch:
+                long result;
+                write:
                 {
-                    long result;
-                    write:
+                    slow:
                     {
-                        slow:
-                        {
-                            if (f >= 0) {
-                                b += second;
-                            } else {
-                                long va = b + (r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3))
-                                        + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)] + (int) second;
-                                int t = slot(va);
-                                if (tlb[t] != (va + (word >>> CodeRecord.BYTES_SHIFT) & PAGE)) {
+                        if (f >= 0) {
+                            b += second;
+                        } else {
+                            va = b + (r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3))
+                                    + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)] + (int) second;
+                            int t = ((int) (va >>> 12) & Tlb.ENTRIES - 1) * Tlb.STRIDE;
+                            if (tlb[t + (f >>> CodeRecord.WRITE_SHIFT & 1)] != (va + (word >>> CodeRecord.BYTES_SHIFT & 7) & PAGE)) {
+                                break slow;
+                            }
+                            host = va + tlb[t + 2];
+                            a += second >> 32;
+                            b = RawMemory.getLong(host);
+                        }
+                        long x = a << cut;
+                        long y = b << cut;
+                        switch (f & CodeRecord.OP_MASK) {
+                            case FastOp.GOTO -> {
+                                remaining++;
+                                pc = (int) second;
+                                continue next;
+                            }
+                            case FastOp.PAGE_END -> {
+                                remaining++;
+                                target = linearPage + 4096;
+                                break jump;
+                            }
+                            case FastOp.NOP -> {
+                                continue next;
+                            }
+                            case FastOp.ADD -> {
+                                result = Alu.addAtTop(cpu, x, y, cut) >>> cut;
+                                break write;
+                            }
+                            case FastOp.SUB -> {
+                                result = Alu.subAtTop(cpu, x, y, cut) >>> cut;
+                                break write;
+                            }
+                            case FastOp.AND -> {
+                                long bits = x & y;
+                                cpu.flagAux = 0;
+                                cpu.flagResult = bits >> cut;
+                                result = bits >>> cut;
+                                break write;
+                            }
+                            case FastOp.OR -> {
+                                long bits = x | y;
+                                cpu.flagAux = 0;
+                                cpu.flagResult = bits >> cut;
+                                result = bits >>> cut;
+                                break write;
+                            }
+                            case FastOp.XOR -> {
+                                long bits = x ^ y;
+                                cpu.flagAux = 0;
+                                cpu.flagResult = bits >> cut;
+                                result = bits >>> cut;
+                                break write;
+                            }
+                            case FastOp.COMPARE -> {
+                                Alu.subAtTop(cpu, y, x, cut);
+                                continue next;
+                            }
+                            case FastOp.ZERO -> {
+                                cpu.flagResult = 0;
+                                cpu.flagAux = 0;
+                                result = 0;
+                                break write;
+                            }
+                            case FastOp.INC -> {
+                                result = Alu.incAtTop(cpu, x, cut) >>> cut;
+                                break write;
+                            }
+                            case FastOp.DEC -> {
+                                result = Alu.decAtTop(cpu, x, cut) >>> cut;
+                                break write;
+                            }
+                            case FastOp.SHL -> {
+                                result = Alu.shlAtTop(cpu, x, (int) second, cut) >>> cut;
+                                break write;
+                            }
+                            case FastOp.SHR -> {
+                                result = Alu.shrAtTop(cpu, x, (int) second, cut);
+                                break write;
+                            }
+                            case FastOp.SAR -> {
+                                result = Alu.sarAtTop(cpu, x, (int) second, cut) << cut >>> cut;
+                                break write;
+                            }
+                            case FastOp.IMUL -> {
+                                result = Alu.imulAtTop(cpu, x, y, cut) >>> cut;
+                                break write;
+                            }
+                            case FastOp.MOV -> {
+                                result = y >>> cut;
+                                break write;
+                            }
+                            case FastOp.MOV8 -> {
+                                result = a ^ (a ^ b) & 0xff;
+                                break write;
+                            }
+                            case FastOp.ZX8 -> {
+                                result = b & 0xff;
+                                break write;
+                            }
+                            case FastOp.ZX16 -> {
+                                result = b & 0xffff;
+                                break write;
+                            }
+                            case FastOp.SX8 -> {
+                                result = (long) (byte) b << cut >>> cut;
+                                break write;
+                            }
+                            case FastOp.SXD -> {
+                                result = (int) b;
+                                break write;
+                            }
+                            case FastOp.LEA -> {
+                                long scaled = r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3);
+                                result = b + scaled << cut >>> cut;
+                                break write;
+                            }
+                            case FastOp.STORE64 -> {
+                                RawMemory.putLong(host, a);
+                                continue next;
+                            }
+                            case FastOp.STORE32 -> {
+                                RawMemory.putInt(host, (int) a);
+                                continue next;
+                            }
+                            case FastOp.STORE16 -> {
+                                RawMemory.putShort(host, (int) a);
+                                continue next;
+                            }
+                            case FastOp.STORE8 -> {
+                                RawMemory.putByte(host, (int) a);
+                                continue next;
+                            }
+                            case FastOp.PUSH -> {
+                                RawMemory.putLong(host, a);
+                                r[Cpu.RSP] = va;
+                                continue next;
+                            }
+                            case FastOp.POP -> {
+                                r[Cpu.RSP] = va + 8;
+                                result = b;
+                                break write;
+                            }
+                            case FastOp.LEAVE -> {
+                                r[Cpu.RSP] = va + 8;
+                                result = b;
+                                break write;
+                            }
+                            case FastOp.CALL -> {
+                                if (!Cpu.canonical(a)) {
                                     break slow;
                                 }
-                                b = RawMemory.getLong(va + tlb[t + 2]);
+                                RawMemory.putLong(host, linearPage + CodeRecord.next(word));
+                                r[Cpu.RSP] = va;
+                                target = a;
+                                break jump;
                             }
-                            switch (f & CodeRecord.OP_MASK) {
-                                case FastOp.GOTO -> {
-                                    remaining++;
-                                    pc = (int) second;
-                                    continue next;
-                                }
-                                case FastOp.PAGE_END -> {
-                                    remaining++;
-                                    target = linearPage + 4096;
-                                    break jump;
-                                }
-                                case FastOp.NOP -> {
-                                    continue next;
-                                }
-                                case FastOp.ADD64 -> {
-                                    result = Alu.add(cpu, 8, a, b);
-                                    break write;
-                                }
-                                case FastOp.OR64 -> {
-                                    result = Alu.logic(cpu, 8, a | b);
-                                    break write;
-                                }
-                                case FastOp.AND64 -> {
-                                    result = Alu.logic(cpu, 8, a & b);
-                                    break write;
-                                }
-                                case FastOp.SUB64 -> {
-                                    result = Alu.sub(cpu, 8, a, b);
-                                    break write;
-                                }
-                                case FastOp.XOR64 -> {
-                                    result = Alu.logic(cpu, 8, a ^ b);
-                                    break write;
-                                }
-                                case FastOp.ADD32 -> {
-                                    result = Alu.add(cpu, 4, a, b) & LOW;
-                                    break write;
-                                }
-                                case FastOp.OR32 -> {
-                                    result = Alu.logic(cpu, 4, a | b) & LOW;
-                                    break write;
-                                }
-                                case FastOp.AND32 -> {
-                                    result = Alu.logic(cpu, 4, a & b) & LOW;
-                                    break write;
-                                }
-                                case FastOp.SUB32 -> {
-                                    result = Alu.sub(cpu, 4, a, b) & LOW;
-                                    break write;
-                                }
-                                case FastOp.XOR32 -> {
-                                    result = Alu.logic(cpu, 4, a ^ b) & LOW;
-                                    break write;
-                                }
-                                case FastOp.CMP64 -> {
-                                    Alu.sub(cpu, 8, a, b);
-                                    continue next;
-                                }
-                                case FastOp.CMP32 -> {
-                                    Alu.sub(cpu, 4, a, b);
-                                    continue next;
-                                }
-                                case FastOp.CMP16 -> {
-                                    Alu.sub(cpu, 2, a, b);
-                                    continue next;
-                                }
-                                case FastOp.CMP8 -> {
-                                    Alu.sub(cpu, 1, a, b);
-                                    continue next;
-                                }
-                                case FastOp.CMP64_TO -> {
-                                    Alu.sub(cpu, 8, b, a);
-                                    continue next;
-                                }
-                                case FastOp.CMP32_TO -> {
-                                    Alu.sub(cpu, 4, b, a);
-                                    continue next;
-                                }
-                                case FastOp.CMP8_TO -> {
-                                    Alu.sub(cpu, 1, b, a);
-                                    continue next;
-                                }
-                                case FastOp.CMP64_MI -> {
-                                    Alu.sub(cpu, 8, b, second >> 32);
-                                    continue next;
-                                }
-                                case FastOp.CMP32_MI -> {
-                                    Alu.sub(cpu, 4, b, second >> 32);
-                                    continue next;
-                                }
-                                case FastOp.CMP16_MI -> {
-                                    Alu.sub(cpu, 2, b, second >> 32);
-                                    continue next;
-                                }
-                                case FastOp.CMP8_MI -> {
-                                    Alu.sub(cpu, 1, b, second >> 32);
-                                    continue next;
-                                }
-                                case FastOp.TEST64 -> {
-                                    Alu.logic(cpu, 8, a & b);
-                                    continue next;
-                                }
-                                case FastOp.TEST32 -> {
-                                    Alu.logic(cpu, 4, a & b);
-                                    continue next;
-                                }
-                                case FastOp.TEST8 -> {
-                                    Alu.logic(cpu, 1, a & b);
-                                    continue next;
-                                }
-                                case FastOp.TEST32_MI -> {
-                                    Alu.logic(cpu, 4, b & second >> 32);
-                                    continue next;
-                                }
-                                case FastOp.TEST8_MI -> {
-                                    Alu.logic(cpu, 1, b & second >> 32);
-                                    continue next;
-                                }
-                                case FastOp.ZERO -> {
-                                    cpu.flagResult = 0;
-                                    cpu.flagAux = 0;
-                                    result = 0;
-                                    break write;
-                                }
-                                case FastOp.INC64 -> {
-                                    result = Alu.inc(cpu, 8, a);
-                                    break write;
-                                }
-                                case FastOp.INC32 -> {
-                                    result = Alu.inc(cpu, 4, a) & LOW;
-                                    break write;
-                                }
-                                case FastOp.DEC64 -> {
-                                    result = Alu.dec(cpu, 8, a);
-                                    break write;
-                                }
-                                case FastOp.DEC32 -> {
-                                    result = Alu.dec(cpu, 4, a) & LOW;
-                                    break write;
-                                }
-                                case FastOp.SHL64_I -> {
-                                    result = Alu.shl(cpu, 8, a, (int) second);
-                                    break write;
-                                }
-                                case FastOp.SHL32_I -> {
-                                    result = Alu.shl(cpu, 4, a, (int) second) & LOW;
-                                    break write;
-                                }
-                                case FastOp.SHR64_I -> {
-                                    result = Alu.shr(cpu, 8, a, (int) second);
-                                    break write;
-                                }
-                                case FastOp.SHR32_I -> {
-                                    result = Alu.shr(cpu, 4, a, (int) second) & LOW;
-                                    break write;
-                                }
-                                case FastOp.SAR64_I -> {
-                                    result = Alu.sar(cpu, 8, a, (int) second);
-                                    break write;
-                                }
-                                case FastOp.SAR32_I -> {
-                                    result = Alu.sar(cpu, 4, a, (int) second) & LOW;
-                                    break write;
-                                }
-                                case FastOp.IMUL64 -> {
-                                    result = Alu.imul(cpu, 8, a, b);
-                                    break write;
-                                }
-                                case FastOp.IMUL32 -> {
-                                    result = Alu.imul(cpu, 4, a, b) & LOW;
-                                    break write;
-                                }
-                                case FastOp.MOV64 -> {
-                                    result = b;
-                                    break write;
-                                }
-                                case FastOp.MOV32 -> {
-                                    result = b & LOW;
-                                    break write;
-                                }
-                                case FastOp.MOV8 -> {
-                                    result = a & ~0xffL | b & 0xff;
-                                    break write;
-                                }
-                                case FastOp.ZX8 -> {
-                                    result = b & 0xff;
-                                    break write;
-                                }
-                                case FastOp.ZX16 -> {
-                                    result = b & 0xffff;
-                                    break write;
-                                }
-                                case FastOp.SX8_32 -> {
-                                    result = (byte) b & LOW;
-                                    break write;
-                                }
-                                case FastOp.SX8_64 -> {
-                                    result = (byte) b;
-                                    break write;
-                                }
-                                case FastOp.SX32_64 -> {
-                                    result = (int) b;
-                                    break write;
-                                }
-                                case FastOp.LEA64 -> {
-                                    result = CodeRecord.address(r, f, second);
-                                    break write;
-                                }
-                                case FastOp.LEA32 -> {
-                                    result = CodeRecord.address(r, f, second) & LOW;
-                                    break write;
-                                }
-                                case FastOp.STORE64 -> {
-                                    long va = CodeRecord.address(r, f, second);
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va + 7 & PAGE)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putLong(va + tlb[t + 2], a);
-                                    continue next;
-                                }
-                                case FastOp.STORE64_I -> {
-                                    long va = CodeRecord.address(r, f, second);
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va + 7 & PAGE)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putLong(va + tlb[t + 2], (second >> 32));
-                                    continue next;
-                                }
-                                case FastOp.STORE32 -> {
-                                    long va = CodeRecord.address(r, f, second);
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va + 3 & PAGE)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putInt(va + tlb[t + 2], (int) a);
-                                    continue next;
-                                }
-                                case FastOp.STORE32_I -> {
-                                    long va = CodeRecord.address(r, f, second);
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va + 3 & PAGE)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putInt(va + tlb[t + 2], (int) (second >> 32));
-                                    continue next;
-                                }
-                                case FastOp.STORE16 -> {
-                                    long va = CodeRecord.address(r, f, second);
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va + 1 & PAGE)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putShort(va + tlb[t + 2], (int) a);
-                                    continue next;
-                                }
-                                case FastOp.STORE16_I -> {
-                                    long va = CodeRecord.address(r, f, second);
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va + 1 & PAGE)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putShort(va + tlb[t + 2], (int) (second >> 32));
-                                    continue next;
-                                }
-                                case FastOp.STORE8 -> {
-                                    long va = CodeRecord.address(r, f, second);
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va & PAGE)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putByte(va + tlb[t + 2], (int) a);
-                                    continue next;
-                                }
-                                case FastOp.STORE8_I -> {
-                                    long va = CodeRecord.address(r, f, second);
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va & PAGE)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putByte(va + tlb[t + 2], (int) (second >> 32));
-                                    continue next;
-                                }
-                                case FastOp.PUSH -> {
-                                    long va = r[Cpu.RSP] - 8;
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va + 7 & PAGE)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putLong(va + tlb[t + 2], b);
-                                    r[Cpu.RSP] = va;
-                                    continue next;
-                                }
-                                case FastOp.POP -> {
-                                    long va = r[Cpu.RSP];
-                                    int t = slot(va);
-                                    if (tlb[t] != (va + 7 & PAGE)) {
-                                        break slow;
-                                    }
-                                    r[Cpu.RSP] = va + 8;
-                                    result = RawMemory.getLong(va + tlb[t + 2]);
-                                    break write;
-                                }
-                                case FastOp.LEAVE -> {
-                                    long va = r[Cpu.RBP];
-                                    int t = slot(va);
-                                    if (tlb[t] != (va + 7 & PAGE)) {
-                                        break slow;
-                                    }
-                                    r[Cpu.RSP] = va + 8;
-                                    r[Cpu.RBP] = RawMemory.getLong(va + tlb[t + 2]);
-                                    continue next;
-                                }
-                                case FastOp.CALL -> {
-                                    long va = r[Cpu.RSP] - 8;
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va + 7 & PAGE) || !Cpu.canonical(linearPage + (int) second)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putLong(va + tlb[t + 2], linearPage + CodeRecord.next(word));
-                                    r[Cpu.RSP] = va;
-                                    break branch;
-                                }
-                                case FastOp.CALL_INDIRECT -> {
-                                    long va = r[Cpu.RSP] - 8;
-                                    int t = slot(va);
-                                    if (tlb[t + 1] != (va + 7 & PAGE) || !Cpu.canonical(b)) {
-                                        break slow;
-                                    }
-                                    RawMemory.putLong(va + tlb[t + 2], linearPage + CodeRecord.next(word));
-                                    r[Cpu.RSP] = va;
-                                    target = b;
-                                    break jump;
-                                }
-                                case FastOp.RET -> {
-                                    long va = r[Cpu.RSP];
-                                    int t = slot(va);
-                                    if (tlb[t] != (va + 7 & PAGE)) {
-                                        break slow;
-                                    }
-                                    target = RawMemory.getLong(va + tlb[t + 2]);
-                                    if (!Cpu.canonical(target)) {
-                                        break slow;
-                                    }
-                                    r[Cpu.RSP] = va + 8;
-                                    break jump;
-                                }
-                                case FastOp.JMP -> {
-                                    break branch;
-                                }
-                                case FastOp.JMP_INDIRECT -> {
-                                    if (!Cpu.canonical(b)) {
-                                        break slow;
-                                    }
-                                    target = b;
-                                    break jump;
-                                }
-                                case FastOp.JO -> {
-                                    if (cpu.of()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JNO -> {
-                                    if (!cpu.of()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JB -> {
-                                    if (cpu.cf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JAE -> {
-                                    if (!cpu.cf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JZ -> {
-                                    if (cpu.zf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JNZ -> {
-                                    if (!cpu.zf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JBE -> {
-                                    if (cpu.cf() || cpu.zf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JA -> {
-                                    if (!cpu.cf() && !cpu.zf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JS -> {
-                                    if (cpu.sf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JNS -> {
-                                    if (!cpu.sf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JP -> {
-                                    if (cpu.pf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JNP -> {
-                                    if (!cpu.pf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JL -> {
-                                    if (cpu.less()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JGE -> {
-                                    if (!cpu.less()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JLE -> {
-                                    if (cpu.less() || cpu.zf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.JG -> {
-                                    if (!cpu.less() && !cpu.zf()) {
-                                        break branch;
-                                    }
-                                    continue next;
-                                }
-                                case FastOp.SETCC -> {
-                                    result = a & ~0xffL | (cpu.condition(CodeRecord.detail(word)) ? 1 : 0);
-                                    break write;
-                                }
-                                case FastOp.CMOV64 -> {
-                                    result = cpu.condition(CodeRecord.detail(word)) ? b : a;
-                                    break write;
-                                }
-                                case FastOp.CMOV32 -> {
-                                    result = (cpu.condition(CodeRecord.detail(word)) ? b : a) & LOW;
-                                    break write;
-                                }
-                                default -> {
-                                    if ((f & CodeRecord.OP_MASK) >= FastOp.FIRST_RARE
-                                            && RareOps.execute(cpu, r, tlb, word, second, a, b)) {
-                                        continue next;
-                                    }
+                            case FastOp.RET -> {
+                                if (!Cpu.canonical(b)) {
                                     break slow;
                                 }
+                                r[Cpu.RSP] = va + 8;
+                                target = b;
+                                break jump;
+                            }
+                            case FastOp.JMP -> {
+                                if (!Cpu.canonical(b)) {
+                                    break slow;
+                                }
+                                target = b;
+                                break jump;
+                            }
+                            case FastOp.J_O -> {
+                                if (cpu.of() == ((f & INVERT) != 0)) {
+                                    continue next;
+                                }
+                                target = b;
+                                break jump;
+                            }
+                            case FastOp.J_B -> {
+                                if ((cpu.cf() || (f & OR_ZERO) != 0 && cpu.zf()) == ((f & INVERT) != 0)) {
+                                    continue next;
+                                }
+                                target = b;
+                                break jump;
+                            }
+                            case FastOp.J_Z -> {
+                                if (cpu.zf() == ((f & INVERT) != 0)) {
+                                    continue next;
+                                }
+                                target = b;
+                                break jump;
+                            }
+                            case FastOp.J_S -> {
+                                if (cpu.sf() == ((f & INVERT) != 0)) {
+                                    continue next;
+                                }
+                                target = b;
+                                break jump;
+                            }
+                            case FastOp.J_P -> {
+                                if (cpu.pf() == ((f & INVERT) != 0)) {
+                                    continue next;
+                                }
+                                target = b;
+                                break jump;
+                            }
+                            case FastOp.J_L -> {
+                                if ((cpu.less() || (f & OR_ZERO) != 0 && cpu.zf()) == ((f & INVERT) != 0)) {
+                                    continue next;
+                                }
+                                target = b;
+                                break jump;
+                            }
+                            default -> {
+                                if ((f & CodeRecord.OP_MASK) >= FastOp.FIRST_RARE
+                                        && RareOps.execute(cpu, r, word, second, a, b, host)) {
+                                    continue next;
+                                }
+                                break slow;
                             }
                         }
-                        clock.retired = limit - remaining - 1;
-                        cpu.rip = ripOf(linearPage + CodeRecord.offset(word));
-                        pc = slow(page, pc - 2);
-                        if (pc < 0) {
-                            return;
-                        }
-                        remaining = limit - clock.retired;
-                        r[CodeRecord.FS_BASE] = cpu.segBase[Cpu.FS];
-                        r[CodeRecord.GS_BASE] = cpu.segBase[Cpu.GS];
-                        continue next;
                     }
-                    r[f >>> CodeRecord.REG_SHIFT & 31] = result;
+                    clock.retired = limit - remaining - 1;
+                    cpu.rip = ripOf(linearPage + CodeRecord.offset(word));
+                    pc = slow(page, pc - 2);
+                    if (pc < 0) {
+                        return;
+                    }
+                    remaining = limit - clock.retired;
+                    r[CodeRecord.FS_BASE] = cpu.segBase[Cpu.FS];
+                    r[CodeRecord.GS_BASE] = cpu.segBase[Cpu.GS];
                     continue next;
                 }
-                target = linearPage + (int) second;
+                r[(int) (word >>> CodeRecord.TARGET_SHIFT) & 31] = result;
+                continue next;
             }
             long targetPage = target & PAGE;
             if (targetPage != linearPage) {

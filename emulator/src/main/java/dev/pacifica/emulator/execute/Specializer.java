@@ -1,5 +1,6 @@
 package dev.pacifica.emulator.execute;
 
+import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.Operation;
 
@@ -57,74 +58,98 @@ final class Specializer {
 
         void build() {
             switch (insn.row.operation) {
-                case NOP -> registers(FastOp.NOP, 0, 16);
-                case ADD -> binary(0, FastOp.ADD64, FastOp.ADD32);
-                case OR -> binary(1, FastOp.OR64, FastOp.OR32);
-                case ADC -> binary(2, FastOp.ADC64, FastOp.ADC32);
-                case SBB -> binary(3, FastOp.SBB64, FastOp.SBB32);
-                case AND -> binary(4, FastOp.AND64, FastOp.AND32);
-                case SUB -> binary(5, FastOp.SUB64, FastOp.SUB32);
-                case XOR -> binary(6, FastOp.XOR64, FastOp.XOR32);
-                case CMP -> compare();
-                case TEST -> test();
-                case INC -> unary(0, FastOp.INC64, FastOp.INC32);
-                case DEC -> unary(1, FastOp.DEC64, FastOp.DEC32);
-                case NOT -> unary(2, FastOp.NOT64, FastOp.NOT32);
-                case NEG -> unary(3, FastOp.NEG64, FastOp.NEG32);
+                case NOP -> registers(FastOp.NOP, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.ZERO);
+                case ADD -> binary(0, FastOp.ADD);
+                case OR -> binary(1, FastOp.OR);
+                case ADC -> binary(2, FastOp.ADC);
+                case SBB -> binary(3, FastOp.SBB);
+                case AND -> binary(4, FastOp.AND);
+                case SUB -> binary(5, FastOp.SUB);
+                case XOR -> binary(6, FastOp.XOR);
+                case CMP -> {
+                    if (!Operands.isMemory(insn, 0)) {
+                        source(FastOp.SUB, CodeRecord.NOWHERE, register(0), 1, 0);
+                    } else {
+                        fromMemory(FastOp.COMPARE, CodeRecord.NOWHERE, 1);
+                    }
+                }
+                case TEST -> {
+                    if (!Operands.isMemory(insn, 0)) {
+                        source(FastOp.AND, CodeRecord.NOWHERE, register(0), 1, 0);
+                    } else {
+                        fromMemory(FastOp.AND, CodeRecord.NOWHERE, 1);
+                    }
+                }
+                case INC -> unary(0, FastOp.INC);
+                case DEC -> unary(1, FastOp.DEC);
+                case NOT -> unary(2, FastOp.NOT);
+                case NEG -> unary(3, FastOp.NEG);
                 case SHL, SHR, SAR, ROL, ROR -> shift();
-                case SHLD -> doubleShift(FastOp.SHLD64_I, FastOp.SHLD32_I);
-                case SHRD -> doubleShift(FastOp.SHRD64_I, FastOp.SHRD32_I);
+                case SHLD -> doubleShift(FastOp.SHLD_I);
+                case SHRD -> doubleShift(FastOp.SHRD_I);
                 case IMUL, MUL -> multiply();
                 case MOV -> move();
                 case MOVZX -> extend(false);
                 case MOVSX, MOVSXD -> extend(true);
                 case LEA -> loadAddress();
-                case PUSH -> {
-                    if (size == 8) {
-                        source(FastOp.PUSH, 0, 0, 0);
-                    }
-                }
+                case PUSH -> push();
                 case POP -> {
                     if (size == 8 && !insn.memory) {
-                        registers(FastOp.POP, insn.rm, 16);
+                        stack(FastOp.POP, insn.rm, CodeRecord.ZERO, Cpu.RSP, 0, 0);
                     }
                 }
                 case LEAVE -> {
                     if (size == 8) {
-                        registers(FastOp.LEAVE, 0, 16);
+                        stack(FastOp.LEAVE, Cpu.RBP, CodeRecord.ZERO, Cpu.RBP, 0, 0);
                     }
                 }
-                case CALL -> branch(FastOp.CALL, FastOp.CALL_INDIRECT);
-                case JMP -> branch(FastOp.JMP, FastOp.JMP_INDIRECT);
+                case CALL -> call();
+                case JMP -> {
+                    if (size == 8) {
+                        if (Operands.form(insn, 0) == Operands.NONE) {
+                            branch(FastOp.JMP, 0);
+                        } else {
+                            source(FastOp.JMP, CodeRecord.NOWHERE, CodeRecord.ZERO, 0, 0);
+                        }
+                    }
+                }
                 case RET -> {
                     if (size == 8 && insn.imm == 0) {
-                        registers(FastOp.RET, 0, 16);
+                        stack(FastOp.RET, CodeRecord.NOWHERE, CodeRecord.ZERO, Cpu.RSP, 0, 0);
                     }
                 }
                 case JCC -> {
                     if (size == 8) {
-                        immediate(FastOp.JO + insn.condition, 0, 0, offset + insn.length + insn.imm);
+                        conditionalJump();
                     }
                 }
                 case SETCC -> {
                     if (insn.memory) {
-                        memory(FastOp.SETCC_M, 0, insn.condition, 0, false);
+                        memory(FastOp.SETCC_M, CodeRecord.NOWHERE, CodeRecord.ZERO, insn.condition, 0, true, 1);
                     } else if (insn.byteRm() < 16) {
-                        immediate(FastOp.SETCC, insn.rm, insn.condition, 0);
+                        page.append(first(FastOp.SETCC, insn.rm, insn.rm, CodeRecord.ZERO, insn.condition), 0);
                     }
                 }
-                case CMOVCC -> wide(FastOp.CMOV64, FastOp.CMOV32, insn.reg, 1, insn.condition);
-                case BT -> bitTest();
-                case BSF -> wide(FastOp.BSF64, FastOp.BSF32, insn.reg, 1, 0);
-                case BSR -> wide(FastOp.BSR64, FastOp.BSR32, insn.reg, 1, 0);
-                case BSWAP -> wide(FastOp.BSWAP64, FastOp.BSWAP32, insn.rm, 0, 0);
+                case CMOVCC -> wide(FastOp.CMOV, insn.condition);
+                case BT -> {
+                    if (!insn.memory && size >= 4) {
+                        source(FastOp.BT, CodeRecord.NOWHERE, insn.rm, 1, 0);
+                    }
+                }
+                case BSF -> wide(FastOp.BSF, 0);
+                case BSR -> wide(FastOp.BSR, 0);
+                case BSWAP -> {
+                    if (size >= 4) {
+                        registers(size == 8 ? FastOp.BSWAP64 : FastOp.BSWAP32, insn.rm, insn.rm, CodeRecord.ZERO);
+                    }
+                }
                 case CBW -> plain(FastOp.CDQE, FastOp.CWDE);
                 case CWD -> plain(FastOp.CQO, FastOp.CDQ);
                 case XCHG -> {
                     if (insn.memory) {
                         update(FastOp.XCHG64_M, FastOp.XCHG32_M);
                     } else if (size >= 4) {
-                        registers(size == 8 ? FastOp.XCHG64 : FastOp.XCHG32, insn.rm, register(1));
+                        registers(size == 8 ? FastOp.XCHG64 : FastOp.XCHG32, insn.rm, insn.rm, register(1));
                     }
                 }
                 case XADD -> update(FastOp.XADD64_M, FastOp.XADD32_M);
@@ -133,14 +158,14 @@ final class Specializer {
             }
         }
 
-        private void binary(int kind, int op64, int op32) {
+        private void binary(int kind, int op) {
             if (Operands.isMemory(insn, 0)) {
+                int update = bySize(FastOp.RMW64, FastOp.RMW32, FastOp.RMW16, FastOp.RMW8);
                 boolean immediate = Operands.form(insn, 1) == Operands.IMM;
-                if (size == 1 && !immediate && insn.byteReg() >= 16) {
-                    return;
+                int reg = immediate ? CodeRecord.ZERO : register(1);
+                if (reg >= 0) {
+                    memory(update, CodeRecord.NOWHERE, reg, kind, immediate ? insn.imm : 0, true, size);
                 }
-                int op = FastOp.RMW64_R + (size == 8 ? 0 : size == 4 ? 2 : size == 2 ? 4 : 6) + (immediate ? 1 : 0);
-                memory(op, immediate ? 0 : insn.reg, kind, immediate ? insn.imm : 0, false);
                 return;
             }
             int target = register(0);
@@ -148,46 +173,31 @@ final class Specializer {
                 return;
             }
             if (size == 1) {
-                source(FastOp.ALU8, target, 1, kind);
+                source(FastOp.ALU8, target, target, 1, kind);
             } else if (kind == 6 && !insn.memory && Operands.form(insn, 1) != Operands.IMM && register(1) == target) {
-                registers(FastOp.ZERO, target, 16);
+                registers(FastOp.ZERO, target, CodeRecord.ZERO, CodeRecord.ZERO);
             } else {
-                source(size == 8 ? op64 : op32, target, 1, 0);
+                source(op, target, target, 1, 0);
             }
         }
 
-        private void compare() {
-            if (Operands.isMemory(insn, 0)) {
-                if (Operands.form(insn, 1) == Operands.IMM) {
-                    memory(bySize(FastOp.CMP64_MI, FastOp.CMP32_MI, FastOp.CMP16_MI, FastOp.CMP8_MI), 0, 0, insn.imm, true);
-                } else if (register(1) >= 0) {
-                    memory(bySize(FastOp.CMP64_TO, FastOp.CMP32_TO, FastOp.CMP16_TO, FastOp.CMP8_TO), register(1), 0, 0, true);
-                }
-            } else if (register(0) >= 0) {
-                source(bySize(FastOp.CMP64, FastOp.CMP32, FastOp.CMP16, FastOp.CMP8), register(0), 1, 0);
+        /** An operation of a register or immediate (slot) with memory, which is only read. */
+        private void fromMemory(int op, int target, int slot) {
+            boolean immediate = Operands.form(insn, slot) == Operands.IMM;
+            int reg = immediate ? CodeRecord.ZERO : register(slot);
+            if (reg >= 0) {
+                memory(op, target, reg, 0, immediate ? insn.imm : 0, false, size);
             }
         }
 
-        private void test() {
-            int op = bySize(FastOp.TEST64, FastOp.TEST32, FastOp.TEST16, FastOp.TEST8);
-            if (!insn.memory) {
-                if (register(0) >= 0) {
-                    source(op, register(0), 1, 0);
-                }
-            } else if (Operands.form(insn, 1) == Operands.IMM) {
-                memory(bySize(FastOp.TEST64_MI, FastOp.TEST32_MI, FastOp.TEST16_MI, FastOp.TEST8_MI), 0, 0, insn.imm, true);
-            } else if (register(1) >= 0) {
-                memory(op, register(1), 0, 0, true);
-            }
-        }
-
-        private void unary(int kind, int op64, int op32) {
+        private void unary(int kind, int op) {
             if (!insn.memory) {
                 if (size >= 4) {
-                    registers(size == 8 ? op64 : op32, insn.rm, 16);
+                    registers(op, insn.rm, insn.rm, CodeRecord.ZERO);
                 }
             } else if (size != 2) {
-                memory(bySize(FastOp.UNARY64_M, FastOp.UNARY32_M, 0, FastOp.UNARY8_M), 0, kind, 0, false);
+                int update = bySize(FastOp.UNARY64, FastOp.UNARY32, 0, FastOp.UNARY8);
+                memory(update, CodeRecord.NOWHERE, CodeRecord.ZERO, kind, 0, true, size);
             }
         }
 
@@ -203,31 +213,28 @@ final class Specializer {
             if (size < 4) {
                 return;
             }
-            boolean wide = size == 8;
             int form = Operands.form(insn, 1) & 7;
             if (form == Operands.FIXED) {
                 if (!insn.memory) {
-                    immediate(wide ? FastOp.SHIFT64_CL : FastOp.SHIFT32_CL, insn.rm, kind, 0);
+                    page.append(first(FastOp.SHIFT_CL, insn.rm, insn.rm, CodeRecord.ZERO, kind), 0);
                 }
                 return;
             }
-            int count = form == Operands.ONE ? 1 : (int) insn.imm & (wide ? 63 : 31);
+            int count = form == Operands.ONE ? 1 : (int) insn.imm & (size == 8 ? 63 : 31);
             if (count == 0) {
                 return;
             }
             if (insn.memory) {
-                memory(wide ? FastOp.SHIFT64_MI : FastOp.SHIFT32_MI, 0, kind, count, false);
-            } else if (kind < 3) {
-                immediate((wide ? FastOp.SHL64_I : FastOp.SHL32_I) + kind, insn.rm, 0, count);
+                memory(size == 8 ? FastOp.SHIFT64 : FastOp.SHIFT32, CodeRecord.NOWHERE, CodeRecord.ZERO, kind, count, true, size);
             } else {
-                immediate(wide ? FastOp.ROTATE64_I : FastOp.ROTATE32_I, insn.rm, kind, count);
+                page.append(first(kind < 3 ? FastOp.SHL + kind : FastOp.ROTATE_I, insn.rm, insn.rm, CodeRecord.ZERO, kind), count);
             }
         }
 
-        private void doubleShift(int op64, int op32) {
+        private void doubleShift(int op) {
             int count = (int) insn.imm & (size == 8 ? 63 : 31);
             if (!insn.memory && size >= 4 && Operands.form(insn, 2) == Operands.IMM && count != 0) {
-                page.append(first(size == 8 ? op64 : op32, insn.rm, insn.reg, 0), count);
+                page.append(first(op, insn.rm, insn.rm, insn.reg, 0), count);
             }
         }
 
@@ -235,32 +242,33 @@ final class Specializer {
             if (size < 4) {
                 return;
             }
-            boolean wide = size == 8;
             int operands = insn.row.operands.size();
             if (operands == 1) {
                 if (insn.row.operation == Operation.MUL) {
-                    source(wide ? FastOp.MUL64 : FastOp.MUL32, 0, 0, 0);
+                    source(size == 8 ? FastOp.MUL64 : FastOp.MUL32, CodeRecord.NOWHERE, CodeRecord.ZERO, 0, 0);
                 }
             } else if (operands == 2) {
-                source(wide ? FastOp.IMUL64 : FastOp.IMUL32, insn.reg, 1, 0);
+                source(FastOp.IMUL, insn.reg, insn.reg, 1, 0);
             } else if (insn.memory) {
-                memory(wide ? FastOp.IMUL64_MI : FastOp.IMUL32_MI, insn.reg, 0, insn.imm, true);
+                fromMemory(FastOp.IMUL, insn.reg, 2);
             } else {
-                page.append(first(wide ? FastOp.IMUL64_I : FastOp.IMUL32_I, insn.reg, insn.rm, 0), insn.imm);
+                page.append(first(FastOp.IMUL, insn.reg, insn.rm, CodeRecord.ZERO, 0), insn.imm);
             }
         }
 
         private void move() {
             if (Operands.isMemory(insn, 0)) {
                 boolean immediate = Operands.form(insn, 1) == Operands.IMM;
-                int source = immediate ? 0 : register(1);
-                if (source >= 0) {
+                int reg = immediate ? CodeRecord.ZERO : register(1);
+                if (reg >= 0) {
                     int op = bySize(FastOp.STORE64, FastOp.STORE32, FastOp.STORE16, FastOp.STORE8);
-                    int byImmediate = bySize(FastOp.STORE64_I, FastOp.STORE32_I, FastOp.STORE16_I, FastOp.STORE8_I);
-                    memory(immediate ? byImmediate : op, source, 0, immediate ? insn.imm : 0, false);
+                    memory(op, CodeRecord.NOWHERE, reg, 0, immediate ? insn.imm : 0, true, size);
                 }
-            } else if (register(0) >= 0) {
-                source(bySize(FastOp.MOV64, FastOp.MOV32, FastOp.MOV16, FastOp.MOV8), register(0), 1, 0);
+                return;
+            }
+            int target = register(0);
+            if (target >= 0) {
+                source(bySize(FastOp.MOV, FastOp.MOV, FastOp.MOV16, FastOp.MOV8), target, target, 1, 0);
             }
         }
 
@@ -269,19 +277,18 @@ final class Specializer {
             if (size < 4 || from == 1 && !insn.memory && insn.byteRm() >= 16) {
                 return;
             }
-            boolean wide = size == 8;
             int op;
             if (from == 1) {
-                op = !signed ? FastOp.ZX8 : wide ? FastOp.SX8_64 : FastOp.SX8_32;
+                op = signed ? FastOp.SX8 : FastOp.ZX8;
             } else if (from == 2) {
-                op = !signed ? FastOp.ZX16 : wide ? FastOp.SX16_64 : FastOp.SX16_32;
+                op = signed ? FastOp.SX16 : FastOp.ZX16;
             } else {
-                op = wide ? FastOp.SX32_64 : FastOp.MOV32;
+                op = size == 8 ? FastOp.SXD : FastOp.MOV;
             }
             if (insn.memory) {
-                append(op, insn.reg, 0, 0, true, from);
+                memory(op, insn.reg, CodeRecord.ZERO, 0, 0, false, from);
             } else {
-                registers(op, insn.reg, insn.rm);
+                registers(op, insn.reg, CodeRecord.ZERO, insn.rm);
             }
         }
 
@@ -290,56 +297,75 @@ final class Specializer {
             if (size < 4) {
                 return;
             }
-            boolean wide = size == 8;
-            if (insn.index != Insn.NO_REGISTER) {
-                append(wide ? FastOp.LEA64 : FastOp.LEA32, insn.reg, 0, 0, false, 8);
-            } else if (insn.base == Insn.RIP) {
-                long displacement = insn.disp + offset + insn.length;
-                page.append(first(wide ? FastOp.MOV64 : FastOp.MOV32, insn.reg, CodeRecord.PAGE_BASE, 0), displacement);
+            boolean relative = insn.base == Insn.RIP;
+            long displacement = relative ? insn.disp + offset + insn.length : insn.disp;
+            int base = relative ? CodeRecord.PAGE_BASE : insn.base;
+            if (insn.index == Insn.NO_REGISTER) {
+                page.append(first(FastOp.MOV, insn.reg, CodeRecord.ZERO, base, 0), displacement);
             } else {
-                page.append(first(wide ? FastOp.MOV64 : FastOp.MOV32, insn.reg, insn.base, 0), insn.disp);
+                long first = first(FastOp.LEA, insn.reg, CodeRecord.ZERO, base, 0) & ~(31L << CodeRecord.INDEX_SHIFT);
+                long index = (long) insn.index << CodeRecord.INDEX_SHIFT | (long) insn.scale << CodeRecord.SCALE_SHIFT;
+                page.append(first | index, displacement);
             }
         }
 
-        /** Relative targets are relative to the page's start. */
-        private void branch(int relative, int indirect) {
-            if (size != 8) {
+        private void push() {
+            if (size == 8 && !insn.memory) {
+                boolean immediate = Operands.form(insn, 0) == Operands.IMM;
+                int reg = immediate ? CodeRecord.ZERO : insn.rm;
+                stack(FastOp.PUSH, CodeRecord.NOWHERE, reg, Cpu.RSP, -8, immediate ? insn.imm : 0);
+            }
+        }
+
+        /** The target is a register, or the page's address plus an immediate. */
+        private void call() {
+            if (size != 8 || insn.memory) {
                 return;
             }
             if (Operands.form(insn, 0) == Operands.NONE) {
-                immediate(relative, 0, 0, offset + insn.length + insn.imm);
+                long relative = offset + insn.length + insn.imm;
+                if (relative == (int) relative) {
+                    stack(FastOp.CALL, CodeRecord.NOWHERE, CodeRecord.PAGE_BASE, Cpu.RSP, -8, relative);
+                }
             } else {
-                source(indirect, 0, 0, 0);
+                stack(FastOp.CALL, CodeRecord.NOWHERE, insn.rm, Cpu.RSP, -8, 0);
             }
         }
 
-        private void bitTest() {
-            if (size < 4) {
-                return;
-            }
-            boolean immediate = Operands.form(insn, 1) == Operands.IMM;
-            if (!insn.memory) {
-                source(size == 8 ? FastOp.BT64 : FastOp.BT32, insn.rm, 1, 0);
-            } else if (immediate) {
-                memory(FastOp.BT_MI, 0, 0, insn.imm & 8L * size - 1, true);
-            }
+        private void conditionalJump() {
+            int pair = insn.condition >> 1;
+            int op =
+                    switch (pair) {
+                        case 0 -> FastOp.J_O;
+                        case 1, 3 -> FastOp.J_B;
+                        case 2 -> FastOp.J_Z;
+                        case 4 -> FastOp.J_S;
+                        case 5 -> FastOp.J_P;
+                        default -> FastOp.J_L;
+                    };
+            branch(op, insn.condition & 1 | (pair == 3 || pair == 7 ? 2 : 0));
+        }
+
+        private void branch(int op, int index) {
+            long first = first(op, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.PAGE_BASE, 0) & ~(31L << CodeRecord.INDEX_SHIFT);
+            page.append(first | (long) index << CodeRecord.INDEX_SHIFT, offset + insn.length + insn.imm);
         }
 
         private void update(int op64, int op32) {
             if (insn.memory && size >= 4) {
-                memory(size == 8 ? op64 : op32, insn.reg, 0, 0, false);
+                memory(size == 8 ? op64 : op32, insn.reg, insn.reg, 0, 0, true, size);
             }
         }
 
         private void plain(int op64, int op32) {
             if (size >= 4) {
-                registers(size == 8 ? op64 : op32, 0, 16);
+                registers(size == 8 ? op64 : op32, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.ZERO);
             }
         }
 
-        private void wide(int op64, int op32, int target, int slot, int detail) {
+        private void wide(int op, int detail) {
             if (size >= 4) {
-                source(size == 8 ? op64 : op32, target, slot, detail);
+                source(op, insn.reg, insn.reg, 1, detail);
             }
         }
 
@@ -360,39 +386,43 @@ final class Specializer {
         }
 
         /** The first long without memory operand. */
-        private long first(int op, int reg, int base, int detail) {
+        private long first(int op, int target, int reg, int base, int detail) {
             return CodeCache.word(op, offset, insn.length)
+                    | (long) target << CodeRecord.TARGET_SHIFT
                     | (long) reg << CodeRecord.REG_SHIFT
                     | (long) base << CodeRecord.BASE_SHIFT
-                    | 16L << CodeRecord.INDEX_SHIFT
-                    | (long) detail << CodeRecord.DETAIL_SHIFT;
+                    | (long) CodeRecord.ZERO << CodeRecord.INDEX_SHIFT
+                    | (long) detail << CodeRecord.DETAIL_SHIFT
+                    | 8L - Math.max(size, 1) << CodeRecord.CUT_SHIFT;
         }
 
-        private void registers(int op, int reg, int base) {
-            page.append(first(op, reg, base, 0), 0);
-        }
-
-        private void immediate(int op, int reg, int detail, long value) {
-            page.append(first(op, reg, 16, detail), value);
+        private void registers(int op, int target, int reg, int base) {
+            page.append(first(op, target, reg, base, 0), 0);
         }
 
         /** An operation whose source is the operand in {@code slot}, whatever it is. */
-        private void source(int op, int reg, int slot, int detail) {
+        private void source(int op, int target, int reg, int slot, int detail) {
+            if (reg < 0) {
+                return;
+            }
             if (Operands.isMemory(insn, slot)) {
-                append(op, reg, detail, 0, true, size);
+                memory(op, target, reg, detail, 0, false, size);
             } else if (Operands.form(insn, slot) == Operands.IMM) {
-                immediate(op, reg, detail, insn.imm);
+                page.append(first(op, target, reg, CodeRecord.ZERO, detail), insn.imm);
             } else if (register(slot) >= 0) {
-                page.append(first(op, reg, register(slot), detail), 0);
+                page.append(first(op, target, reg, register(slot), detail), 0);
             }
         }
 
-        private void memory(int op, int reg, int detail, long immediate, boolean load) {
-            append(op, reg, detail, immediate, load, size);
+        /** An operation on eight bytes at a register plus a displacement. */
+        private void stack(int op, int target, int reg, int base, int displacement, long immediate) {
+            long write = displacement < 0 ? 1L << CodeRecord.WRITE_SHIFT : 0;
+            long first = first(op, target, reg, base, 0) | CodeRecord.MEMORY | write | 7L << CodeRecord.BYTES_SHIFT;
+            page.append(first, immediate << 32 | displacement & 0xffff_ffffL);
         }
 
         /** An operation with a memory operand, if its displacement fits. */
-        private void append(int op, int reg, int detail, long immediate, boolean load, int bytes) {
+        private void memory(int op, int target, int reg, int detail, long immediate, boolean write, int bytes) {
             long displacement = insn.disp;
             int base = insn.base;
             if (base == Insn.RIP) {
@@ -402,16 +432,13 @@ final class Specializer {
             if (displacement != (int) displacement) {
                 return;
             }
-            boolean flat = insn.segment < 4 || insn.row.operation == Operation.LEA;
-            long segment = flat ? 0 : insn.segment == 4 ? CodeRecord.FS_BASE - 16 : CodeRecord.GS_BASE - 16;
-            long first = CodeCache.word(op, offset, insn.length)
-                    | (long) reg << CodeRecord.REG_SHIFT
-                    | (long) base << CodeRecord.BASE_SHIFT
+            long segment = insn.segment < 4 ? 0 : insn.segment == 4 ? CodeRecord.FS_BASE - 16 : CodeRecord.GS_BASE - 16;
+            long first = first(op, target, reg, base, detail) & ~(31L << CodeRecord.INDEX_SHIFT)
                     | (long) insn.index << CodeRecord.INDEX_SHIFT
                     | (long) insn.scale << CodeRecord.SCALE_SHIFT
                     | segment << CodeRecord.SEGMENT_SHIFT
-                    | (load ? CodeRecord.LOAD : 0)
-                    | (long) detail << CodeRecord.DETAIL_SHIFT
+                    | (write ? 1L << CodeRecord.WRITE_SHIFT : 0)
+                    | CodeRecord.MEMORY
                     | (long) (bytes - 1) << CodeRecord.BYTES_SHIFT;
             page.append(first, immediate << 32 | displacement & 0xffff_ffffL);
         }
