@@ -82,7 +82,8 @@ public final class Alu {
     /** {@link #add} of operands that are shifted to the top of 64 bits by {@code cut} bits, as is the result. */
     static long addAtTop(Cpu cpu, long x, long y, int cut) {
         long sum = x + y;
-        cpu.flagAux = (x & ~sum | y & (x | ~sum)) & (TOP | 8L << cut);
+        long carries = x & ~sum | y & (x | ~sum);
+        cpu.flagAux = carries & TOP | carries >>> cut & 8;
         cpu.flagResult = sum >> cut;
         return sum;
     }
@@ -90,14 +91,16 @@ public final class Alu {
     /** {@link #sub} likewise. */
     static long subAtTop(Cpu cpu, long x, long y, int cut) {
         long difference = x - y;
-        cpu.flagAux = (~x & difference | y & (~x | difference)) & (TOP | 8L << cut);
+        long borrows = ~x & difference | y & (~x | difference);
+        cpu.flagAux = borrows & TOP | borrows >>> cut & 8;
         cpu.flagResult = difference >> cut;
         return difference;
     }
 
     static long incAtTop(Cpu cpu, long x, int cut) {
         long sum = x + (1L << cut);
-        long aux = x & ~sum & (TOP | 8L << cut);
+        long carries = x & ~sum;
+        long aux = carries & TOP | carries >>> cut & 8;
         cpu.flagAux = aux ^ (aux ^ cpu.flagAux) >> 63 & TOP;
         cpu.flagResult = sum >> cut;
         return sum;
@@ -105,7 +108,8 @@ public final class Alu {
 
     static long decAtTop(Cpu cpu, long x, int cut) {
         long difference = x + (-1L << cut);
-        long aux = ~x & difference & (TOP | 8L << cut);
+        long borrows = ~x & difference;
+        long aux = borrows & TOP | borrows >>> cut & 8;
         cpu.flagAux = aux ^ (aux ^ cpu.flagAux) >> 63 & TOP;
         cpu.flagResult = difference >> cut;
         return difference;

@@ -38,30 +38,30 @@ final class FastOp {
     static final int ZX16 = 22;
     static final int SX8 = 23;
     static final int SXD = 24;
-    static final int LEA = 25;
-    static final int STORE64 = 26;
-    static final int STORE32 = 27;
-    static final int STORE16 = 28;
-    static final int STORE8 = 29;
-    static final int PUSH = 30;
-    static final int POP = 31;
-    static final int LEAVE = 32;
+    static final int STORE64 = 25;
+    static final int STORE32 = 26;
+    static final int STORE16 = 27;
+    static final int STORE8 = 28;
+    static final int PUSH = 29;
+    static final int POP = 30;
+    static final int LEAVE = 31;
     /** CALL near, whose target is the register operand. */
-    static final int CALL = 33;
-    static final int RET = 34;
+    static final int CALL = 32;
+    static final int RET = 33;
     /** JMP near, whose target is the source. */
-    static final int JMP = 35;
-    /** Conditional jumps in pairs; index bit 0 inverts the condition, bit 1 adds "or zero". */
-    static final int J_O = 36;
-    static final int J_B = 37;
-    static final int J_Z = 38;
-    static final int J_S = 39;
-    static final int J_P = 40;
-    static final int J_L = 41;
+    static final int JMP = 34;
+    /** JB JAE JBE JA by the bits that HotLoop defines, likewise J_L; JO and JP are left to the generic way. */
+    static final int J_B = 35;
+    static final int J_Z = 36;
+    static final int J_NZ = 37;
+    static final int J_S = 38;
+    static final int J_NS = 39;
+    static final int J_L = 40;
 
     /** The first one that {@link RareOps} executes. */
-    static final int FIRST_RARE = 42;
+    static final int FIRST_RARE = 41;
 
+    static final int LEA = 41;
     static final int ADC = 42;
     static final int SBB = 43;
     static final int NEG = 44;

@@ -18,8 +18,11 @@ import dev.pacifica.emulator.paging.Tlb;
  */
 final class HotLoop {
     private static final long PAGE = ~0xfffL;
-    private static final int INVERT = 1 << CodeRecord.INDEX_SHIFT;
-    private static final int OR_ZERO = 2 << CodeRecord.INDEX_SHIFT;
+    // Bits of a conditional jump's index field; not the same for both families, or HotSpot would test them before the switch.
+    static final int BELOW_INVERTED = 1 << CodeRecord.INDEX_SHIFT;
+    static final int BELOW_OR_ZERO = 2 << CodeRecord.INDEX_SHIFT;
+    static final int LESS_INVERTED = 4 << CodeRecord.INDEX_SHIFT;
+    static final int LESS_OR_ZERO = 8 << CodeRecord.INDEX_SHIFT;
 
     private final Cpu cpu;
     private final VirtualClock clock;
@@ -86,6 +89,7 @@ final class HotLoop {
     private void loop(CodePage startPage, long start, long limit) {
         Cpu cpu = this.cpu;
         long[] r = cpu.r;
+        int last = r.length - 1; // 31: a mask that HotSpot knows to stay within the array
         long[] tlb = cpu.mmu.fast;
         FetchTlb fetchTlb = cpu.mmu.fetch;
         CodePage page = startPage;
@@ -103,8 +107,8 @@ final class HotLoop {
             long word = code[pc];
             long second = code[pc + 1];
             int f = (int) word;
-            long a = r[f >>> CodeRecord.REG_SHIFT & 31];
-            long b = r[f >>> CodeRecord.BASE_SHIFT & 31];
+            long a = r[f >>> CodeRecord.REG_SHIFT & last];
+            long b = r[f >>> CodeRecord.BASE_SHIFT & last];
             int cut = (int) (word >>> CodeRecord.CUT_SHIFT) << 3;
             long va = 0;
             long host = 0;
@@ -120,7 +124,7 @@ final class HotLoop {
                         if (f >= 0) {
                             b += second;
                         } else {
-                            va = b + (r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3))
+                            va = b + (r[f >>> CodeRecord.INDEX_SHIFT & last] << (f >>> CodeRecord.SCALE_SHIFT & 3))
                                     + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)] + (int) second;
                             int t = ((int) (va >>> 12) & Tlb.ENTRIES - 1) * Tlb.STRIDE;
                             if (tlb[t + (f >>> CodeRecord.WRITE_SHIFT & 1)] != (va + (word >>> CodeRecord.BYTES_SHIFT & 7) & PAGE)) {
@@ -233,11 +237,6 @@ final class HotLoop {
                                 result = (int) b;
                                 break write;
                             }
-                            case FastOp.LEA -> {
-                                long scaled = r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3);
-                                result = b + scaled << cut >>> cut;
-                                break write;
-                            }
                             case FastOp.STORE64 -> {
                                 RawMemory.putLong(host, a);
                                 continue next;
@@ -279,61 +278,55 @@ final class HotLoop {
                                 break jump;
                             }
                             case FastOp.RET -> {
-                                if (!Cpu.canonical(b)) {
-                                    break slow;
-                                }
                                 r[Cpu.RSP] = va + 8;
                                 target = b;
                                 break jump;
                             }
                             case FastOp.JMP -> {
-                                if (!Cpu.canonical(b)) {
-                                    break slow;
-                                }
-                                target = b;
-                                break jump;
-                            }
-                            case FastOp.J_O -> {
-                                if (cpu.of() == ((f & INVERT) != 0)) {
-                                    continue next;
-                                }
                                 target = b;
                                 break jump;
                             }
                             case FastOp.J_B -> {
-                                if ((cpu.cf() || (f & OR_ZERO) != 0 && cpu.zf()) == ((f & INVERT) != 0)) {
-                                    continue next;
+                                if ((cpu.cf() || (f & BELOW_OR_ZERO) != 0 && cpu.zf()) != ((f & BELOW_INVERTED) != 0)) {
+                                    target = b;
+                                    break jump;
                                 }
-                                target = b;
-                                break jump;
+                                continue next;
                             }
                             case FastOp.J_Z -> {
-                                if (cpu.zf() == ((f & INVERT) != 0)) {
-                                    continue next;
+                                if (cpu.zf()) {
+                                    target = b;
+                                    break jump;
                                 }
-                                target = b;
-                                break jump;
+                                continue next;
+                            }
+                            case FastOp.J_NZ -> {
+                                if (!cpu.zf()) {
+                                    target = b;
+                                    break jump;
+                                }
+                                continue next;
                             }
                             case FastOp.J_S -> {
-                                if (cpu.sf() == ((f & INVERT) != 0)) {
-                                    continue next;
+                                if (cpu.sf()) {
+                                    target = b;
+                                    break jump;
                                 }
-                                target = b;
-                                break jump;
+                                continue next;
                             }
-                            case FastOp.J_P -> {
-                                if (cpu.pf() == ((f & INVERT) != 0)) {
-                                    continue next;
+                            case FastOp.J_NS -> {
+                                if (!cpu.sf()) {
+                                    target = b;
+                                    break jump;
                                 }
-                                target = b;
-                                break jump;
+                                continue next;
                             }
                             case FastOp.J_L -> {
-                                if ((cpu.less() || (f & OR_ZERO) != 0 && cpu.zf()) == ((f & INVERT) != 0)) {
-                                    continue next;
+                                if ((cpu.less() || (f & LESS_OR_ZERO) != 0 && cpu.zf()) != ((f & LESS_INVERTED) != 0)) {
+                                    target = b;
+                                    break jump;
                                 }
-                                target = b;
-                                break jump;
+                                continue next;
                             }
                             default -> {
                                 if ((f & CodeRecord.OP_MASK) >= FastOp.FIRST_RARE
@@ -355,7 +348,7 @@ final class HotLoop {
                     r[CodeRecord.GS_BASE] = cpu.segBase[Cpu.GS];
                     continue next;
                 }
-                r[(int) (word >>> CodeRecord.TARGET_SHIFT) & 31] = result;
+                r[(int) (word >>> CodeRecord.TARGET_SHIFT) & last] = result;
                 continue next;
             }
             long targetPage = target & PAGE;
@@ -390,7 +383,9 @@ final class HotLoop {
     /** Ends the loop after a jump, or a fall through the page's end, to code that must be looked up. */
     private void leave(long target, long word, long retired) {
         if (cpu.mode64 && !Cpu.canonical(target) && CodeRecord.op(word) != FastOp.PAGE_END) {
-            // A relative jump; the others check before they change anything.
+            if (CodeRecord.op(word) == FastOp.RET) {
+                cpu.r[Cpu.RSP] -= 8; // a jump has changed nothing, a call checks before it does
+            }
             clock.retired = retired - 1;
             cpu.rip = cpu.r[CodeRecord.PAGE_BASE] + CodeRecord.offset(word);
             throw cpu.fault(GuestException.GP, 0);

@@ -24,6 +24,10 @@ final class RareOps {
         int base = f >>> CodeRecord.BASE_SHIFT & 31;
         int detail = CodeRecord.detail(word);
         switch (f & CodeRecord.OP_MASK) {
+            case FastOp.LEA -> {
+                long index = r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3);
+                r[target] = b + index << cut >>> cut;
+            }
             case FastOp.ADC -> r[target] = Alu.adc(cpu, size, a, b) << cut >>> cut;
             case FastOp.SBB -> r[target] = Alu.sbb(cpu, size, a, b) << cut >>> cut;
             case FastOp.NEG -> r[target] = Alu.sub(cpu, size, 0, a) << cut >>> cut;

@@ -333,22 +333,21 @@ final class Specializer {
         }
 
         private void conditionalJump() {
-            int pair = insn.condition >> 1;
-            int op =
-                    switch (pair) {
-                        case 0 -> FastOp.J_O;
-                        case 1, 3 -> FastOp.J_B;
-                        case 2 -> FastOp.J_Z;
-                        case 4 -> FastOp.J_S;
-                        case 5 -> FastOp.J_P;
-                        default -> FastOp.J_L;
-                    };
-            branch(op, insn.condition & 1 | (pair == 3 || pair == 7 ? 2 : 0));
+            boolean inverted = (insn.condition & 1) != 0;
+            switch (insn.condition >> 1) {
+                case 1 -> branch(FastOp.J_B, inverted ? HotLoop.BELOW_INVERTED : 0);
+                case 2 -> branch(inverted ? FastOp.J_NZ : FastOp.J_Z, 0);
+                case 3 -> branch(FastOp.J_B, HotLoop.BELOW_OR_ZERO | (inverted ? HotLoop.BELOW_INVERTED : 0));
+                case 4 -> branch(inverted ? FastOp.J_NS : FastOp.J_S, 0);
+                case 6 -> branch(FastOp.J_L, inverted ? HotLoop.LESS_INVERTED : 0);
+                case 7 -> branch(FastOp.J_L, HotLoop.LESS_OR_ZERO | (inverted ? HotLoop.LESS_INVERTED : 0));
+                default -> {}
+            }
         }
 
-        private void branch(int op, int index) {
+        private void branch(int op, int bits) {
             long first = first(op, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.PAGE_BASE, 0) & ~(31L << CodeRecord.INDEX_SHIFT);
-            page.append(first | (long) index << CodeRecord.INDEX_SHIFT, offset + insn.length + insn.imm);
+            page.append(first | bits, offset + insn.length + insn.imm);
         }
 
         private void update(int op64, int op32) {
