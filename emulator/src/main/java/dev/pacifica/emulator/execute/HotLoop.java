@@ -411,7 +411,12 @@ final class HotLoop {
                 return -1;
             }
             case FastOp.GENERIC -> insn = page.insns[(int) page.code[pc + 1]];
-            default -> cache.decodeBytes(page, offset, Math.min(Decoder.MAX_LENGTH, 4096 - offset), insn);
+            default -> {
+                if (opensMemory(word, page.code[pc + 1])) {
+                    return pc;
+                }
+                cache.decodeBytes(page, offset, Math.min(Decoder.MAX_LENGTH, 4096 - offset), insn);
+            }
         }
         long pageStart = cpu.rip - offset;
         int how = execute(insn);
@@ -426,6 +431,27 @@ final class HotLoop {
             return 2 * page.index[(int) inPage];
         }
         return -1;
+    }
+
+    /** Whether a specialised operation missed the data TLB only, which now holds its memory operand's page; raises the access's faults. */
+    private boolean opensMemory(long word, long second) {
+        int f = (int) word;
+        if (f >= 0) {
+            return false;
+        }
+        long[] r = cpu.r;
+        long va = r[f >>> CodeRecord.BASE_SHIFT & 31] + (r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3))
+                + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)] + (int) second;
+        if (CodeRecord.op(word) == FastOp.CALL && !Cpu.canonical(r[f >>> CodeRecord.REG_SHIFT & 31] + (second >> 32))) {
+            return false; // which comes before a fault of the push
+        }
+        int bytes = (int) (word >>> CodeRecord.BYTES_SHIFT & 7) + 1;
+        int write = f >>> CodeRecord.WRITE_SHIFT & 1;
+        if ((va & 0xfff) + bytes > 4096 || !Cpu.canonical(va)) {
+            return false;
+        }
+        int t = ((int) (va >>> 12) & Tlb.ENTRIES - 1) * Tlb.STRIDE + write;
+        return cpu.mmu.fast[t] != (va & PAGE) && cpu.mmu.open(va, write != 0);
     }
 
     /** Fetches, decodes and executes the instruction at RIP without any cache. */

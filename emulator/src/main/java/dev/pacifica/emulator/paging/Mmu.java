@@ -239,6 +239,27 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         return !slowOnly && isPlainRam(pa) && memory.openForWriting(pa) ? memory.host(pa) : 0;
     }
 
+    /**
+     * Lets the hit path reach the page of {@code va} for reading or for writing too, and tells whether it now does: it does not for
+     * devices, for writes to decoded code, and while accesses are watched. Raises the access's faults.
+     */
+    public boolean open(long va, boolean write) {
+        long pa = translate(va, write ? PageWalk.WRITE : PageWalk.READ, tlb, kind);
+        if (slowOnly || !isPlainRam(pa) || write && !memory.openForWriting(pa)) {
+            return false;
+        }
+        int i = Tlb.index(va);
+        long page = va & Tlb.PAGE_MASK;
+        if ((tlb.info[i] & Tlb.READ) != 0) {
+            fast[i * Tlb.STRIDE] = page;
+        }
+        if (write) {
+            fast[i * Tlb.STRIDE + 1] = page;
+        }
+        fast[i * Tlb.STRIDE + 2] = memory.host(pa) - va;
+        return true;
+    }
+
     /** Changes whenever a fetch translation that was valid before may be no more; equal values mean all still hold. */
     public long generation() {
         return generation;
