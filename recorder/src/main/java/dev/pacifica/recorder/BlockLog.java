@@ -3,9 +3,11 @@ package dev.pacifica.recorder;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.DirectoryStream;
+import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import net.openhft.chronicle.bytes.Bytes;
+import net.openhft.chronicle.core.UnsafeMemory;
 import net.openhft.chronicle.queue.ChronicleQueue;
 import net.openhft.chronicle.queue.ExcerptAppender;
 import net.openhft.chronicle.queue.ExcerptTailer;
@@ -49,12 +51,22 @@ final class BlockLog {
      */
     static final class Writer implements AutoCloseable {
         private final Path folder;
+        private final FileStore disk;
         private final ChronicleQueue queue;
         private final ExcerptAppender appender;
+
+        /** Off the heap, because from there Chronicle copies at once instead of long by long. */
+        private final Bytes<?> staging = Bytes.allocateElasticDirect(1 << 16);
+
         private long chain = BlockFormat.CHAIN_START;
 
         Writer(Path folder) {
             this.folder = folder;
+            try {
+                disk = Files.getFileStore(folder);
+            } catch (IOException e) {
+                throw new TraceException(folder + ": " + e.getMessage(), e);
+            }
             requireRoom(2L * RESERVE);
             queue = queue(folder, false);
             appender = queue.createAppender();
@@ -67,10 +79,12 @@ final class BlockLog {
         void append(byte[] block, int end, long firstSequence, int count) {
             requireRoom(RESERVE + end);
             long next = BlockFormat.seal(block, end, firstSequence, count, chain);
-            Bytes<byte[]> bytes = Bytes.wrapForRead(block);
-            bytes.readLimit(end);
+            staging.clear();
+            staging.ensureCapacity(end);
+            UnsafeMemory.MEMORY.copyMemory(block, 0, staging.addressForWrite(0), end);
+            staging.writeSkip(end);
             try {
-                appender.writeBytes(bytes);
+                appender.writeBytes(staging);
             } catch (InternalError e) {
                 // HotSpot's answer to a mapped write that the disk has no room for.
                 throw full();
@@ -84,7 +98,7 @@ final class BlockLog {
 
         private void requireRoom(long bytes) {
             try {
-                if (Files.getFileStore(folder).getUsableSpace() < bytes) {
+                if (disk.getUsableSpace() < bytes) {
                     throw full();
                 }
             } catch (IOException e) {
@@ -100,6 +114,7 @@ final class BlockLog {
         public void close() {
             appender.close();
             queue.close();
+            staging.releaseLast();
             try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, "*.cq4")) {
                 for (Path file : files) {
                     cutTail(file);
