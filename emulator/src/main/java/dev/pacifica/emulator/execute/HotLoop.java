@@ -354,7 +354,12 @@ final class HotLoop {
             long targetPage = target & PAGE;
             if (targetPage != linearPage) {
                 int i = FetchTlb.index(target);
-                if (fetchTlb.page[i] != targetPage || !(fetchTlb.code[i] instanceof CodePage entered) || entered.codeBits != 64 || entered.dead) {
+                // From 16- and 32-bit code this only falls through a page's end: segment limit and code size must be looked at.
+                if (fetchTlb.page[i] != targetPage
+                        || !(fetchTlb.code[i] instanceof CodePage entered)
+                        || entered.codeBits != 64
+                        || page.codeBits != 64
+                        || entered.dead) {
                     leave(target, word, limit - remaining);
                     return;
                 }
