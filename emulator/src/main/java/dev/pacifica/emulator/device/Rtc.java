@@ -296,6 +296,9 @@ public final class Rtc implements BytePortDevice, Stateful {
     }
 
     private long tickOf(long second) {
+        if (second == Long.MAX_VALUE) {
+            return VirtualClock.NEVER;
+        }
         long ahead = second - baseSecond;
         return ahead > Long.MAX_VALUE / SECOND / 2 ? VirtualClock.NEVER : baseTick + ahead * SECOND;
     }

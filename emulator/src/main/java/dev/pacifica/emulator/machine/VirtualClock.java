@@ -14,6 +14,12 @@ public final class VirtualClock implements Stateful {
     /** The deadline of a timer that is not armed. */
     public static final long NEVER = Long.MAX_VALUE;
 
+    /** The last tick that a timer can be armed for, 146 years after power-on, so that reckoning with ticks does not overflow. */
+    private static final long LATEST = 1L << 62;
+
+    /** Timers that fire at one tick, repetitions included. */
+    private static final int MOST_AT_ONCE = 1000;
+
     /** What a timer does when its moment has come. */
     @FunctionalInterface
     public interface Action {
@@ -32,13 +38,13 @@ public final class VirtualClock implements Stateful {
             this.action = action;
         }
 
-        /** Arms the timer for the given tick; a tick that has passed already means the next possible moment. */
+        /**
+         * Arms the timer for the given tick; a tick that has passed already means the next possible moment, one that overflowed or is
+         * more than a century away never comes.
+         */
         public void arm(long tick) {
-            deadline = tick;
-            if (tick < nextDeadline) {
-                nextDeadline = tick;
-                deadlineMoved = true;
-            }
+            deadline = tick < 0 || tick > LATEST ? NEVER : tick;
+            nextDeadline = Math.min(nextDeadline, deadline);
         }
 
         public void cancel() {
@@ -59,7 +65,6 @@ public final class VirtualClock implements Stateful {
 
     private final List<Timer> timers = new ArrayList<>();
     private long nextDeadline = NEVER;
-    private boolean deadlineMoved;
 
     /** Creates a timer; timers due at the same tick fire in the order of creation. */
     public Timer timer(String name, Action action) {
@@ -82,11 +87,10 @@ public final class VirtualClock implements Stateful {
         return nextDeadline;
     }
 
-    /** Whether a timer was armed before the previous next deadline since the last call: the running slice must end earlier. */
-    public boolean takeDeadlineMoved() {
-        boolean moved = deadlineMoved;
-        deadlineMoved = false;
-        return moved;
+    /** As {@link #nextDeadline}, exactly. */
+    long earliestDeadline() {
+        recomputeNextDeadline();
+        return nextDeadline;
     }
 
     /** Lets virtual time jump forward to the given tick while no instruction runs. */
@@ -97,10 +101,13 @@ public final class VirtualClock implements Stateful {
         }
     }
 
-    /** Fires every timer that is due, in order of deadline, then of creation. */
+    /**
+     * Fires every timer that is due, in order of deadline, then of creation. Timers that arm themselves again and again for moments that
+     * have passed go on at the next tick, so that time never stands still.
+     */
     public void fireDue() {
         long now = now();
-        for (int guard = 0; guard < 1_000_000; guard++) {
+        for (int fired = 0; ; fired++) {
             Timer first = null;
             for (Timer timer : timers) {
                 if (timer.deadline <= now && (first == null || timer.deadline < first.deadline)) {
@@ -110,11 +117,23 @@ public final class VirtualClock implements Stateful {
             if (first == null) {
                 break;
             }
+            if (fired == MOST_AT_ONCE) {
+                postponeDue(now);
+                break;
+            }
             long due = first.deadline;
             first.deadline = NEVER;
             first.action.fire(due);
         }
         recomputeNextDeadline();
+    }
+
+    private void postponeDue(long now) {
+        for (Timer timer : timers) {
+            if (timer.deadline <= now) {
+                timer.deadline = now + 1;
+            }
+        }
     }
 
     private void recomputeNextDeadline() {

@@ -160,4 +160,15 @@ class RtcTest {
         set(0x7f, 0x5a);
         assertThat(get(0x7f)).isEqualTo(0x5a);
     }
+
+    @Test
+    void anAlarmThatNoTimeHasNeverComesWhateverTheYear() {
+        set(0x32, 0x00);
+        set(9, 0x01); // the year 1: before the epoch
+        set(5, 0x3f); // no hour
+        set(0xb, 0x22); // alarm interrupt
+        assertThat(time.clock.nextDeadline()).isEqualTo(Long.MAX_VALUE);
+        time.advance(86_400 * SECOND);
+        assertThat(irq.asserted).isFalse();
+    }
 }
