@@ -208,7 +208,8 @@ public final class EventDelivery implements Stateful {
         cpu.interruptShadow = false;
         cpu.stackShadow = false;
         repInterrupted = false;
-        cpu.attention |= Cpu.ATTENTION_CONTEXT;
+        // An interrupt that a shadow or an event of higher priority held back may be taken now, if the handler lets it.
+        cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
         if (cpu.observer != null) {
             cpu.observer.delivery(cpu.id, vector, type == EXTERNAL, codeSeen ? code : 0, from);
         }

@@ -372,4 +372,17 @@ class EventDeliveryTest {
             assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 1);
         }
     }
+
+    @Test
+    void anInterruptThatAShadowHeldBackIsTakenInATrapHandler() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.gate(GuestException.UD, TestProcessor.CODE0, TestProcessor.HANDLERS + 16 * GuestException.UD, 0x8f); // keeps IF
+            p.code(TestProcessor.HANDLERS + 16 * GuestException.UD, NOP);
+            p.apic.pending = 0x40;
+            p.code(STI + UD2).step(2);
+            assertThat(p.handler()).isEqualTo(GuestException.UD);
+            p.step();
+            assertThat(p.handler()).isEqualTo(0x40);
+        }
+    }
 }
