@@ -24,6 +24,9 @@ public final class Machine implements Stateful, AutoCloseable {
     /** The longest stretch, in instructions, between two looks at requests from outside (a pause, live input). */
     private static final long SLICE = 1 << 20;
 
+    /** Idle jumps in a row after which a requested pause is heard even though no instruction comes: nothing seems to wake the machine. */
+    private static final int PATIENCE = 100_000;
+
     private final MachineConfig config;
     private final SerialSink console;
     private final VirtualClock clock = new VirtualClock();
@@ -103,7 +106,10 @@ public final class Machine implements Stateful, AutoCloseable {
         this.inputs = inputs;
     }
 
-    /** Makes {@link #run} return soon, from any thread. Where exactly does not matter to the run itself. */
+    /**
+     * Makes {@link #run} return soon, or the next one at once, from any thread. Where exactly does not matter to the run itself; the
+     * machine then is as {@link #run} with that instruction count leaves it.
+     */
     public void requestPause() {
         pauseRequested = true;
     }
@@ -119,11 +125,13 @@ public final class Machine implements Stateful, AutoCloseable {
      * @return why the machine ended, or null
      */
     public Stop run(long untilRetired) {
-        pauseRequested = false;
-        while (stop == null && !pauseRequested) {
+        int jumps = 0;
+        while (stop == null) {
             clock.fireDue();
             deliverInputs();
-            if (stop != null || clock.retired >= untilRetired) {
+            // After an idle jump the count alone would not name the moment: first the next instruction.
+            boolean pauses = pauseRequested && (jumps == 0 || jumps > PATIENCE);
+            if (stop != null || pauses || clock.retired >= untilRetired) {
                 break;
             }
             long now = clock.now();
@@ -139,10 +147,12 @@ public final class Machine implements Stateful, AutoCloseable {
                     end(StopRequest.RESET, 0); // the chipset resets the machine after a triple fault
                 }
             }
+            jumps = idle ? jumps + 1 : 0;
             if (idle && stop == null) {
                 skipIdleTime();
             }
         }
+        pauseRequested = false;
         return stop;
     }
 
@@ -168,7 +178,7 @@ public final class Machine implements Stateful, AutoCloseable {
     /** No processor runs: time jumps to whatever comes next, or the machine waits for input, or it is dead. */
     private void skipIdleTime() {
         long now = clock.now();
-        long next = Math.min(clock.nextDeadline(), inputs.nextPoll(now));
+        long next = Math.min(clock.earliestDeadline(), inputs.nextPoll(now));
         if (next != VirtualClock.NEVER) {
             clock.skipTo(next);
         } else if (!inputs.await(now)) {

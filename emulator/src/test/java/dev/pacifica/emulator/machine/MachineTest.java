@@ -1,0 +1,129 @@
+package dev.pacifica.emulator.machine;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import java.time.Instant;
+import java.util.HexFormat;
+import org.junit.jupiter.api.Test;
+
+/** Moments of a run: where it may be paused, saved and gone on with (invariants I1, I2 and I4). */
+class MachineTest {
+    /** The 8259 and the PIT set up, then HLT and INC BX for ever; the firmware's stub acknowledges the interrupts. */
+    private static final String IDLER =
+            "fa b0 11 e6 20 b0 08 e6 21 b0 04 e6 21 b0 01 e6 21 b0 fe e6 21 b0 34 e6 43 b0 00 e6 40 e6 40 bc 00 70 fb f4 43 eb fc";
+
+    private static Machine machine() {
+        Machine machine = new Machine(new MachineConfig(1 << 20, 1, "", Instant.EPOCH, 7), (device, value) -> {});
+        byte[] code = HexFormat.of().parseHex(IDLER.replace(" ", ""));
+        machine.memory().write(0x8000, code, 0, code.length);
+        Cpu cpu = machine.cpu(0);
+        cpu.segSelector[Cpu.CS] = 0;
+        cpu.segBase[Cpu.CS] = 0;
+        cpu.rip = 0x8000;
+        cpu.updateMode();
+        return machine;
+    }
+
+    private static byte[] state(Machine machine) {
+        BinaryStateWriter out = new BinaryStateWriter();
+        machine.save(out);
+        return out.toByteArray();
+    }
+
+    /** Asks for a pause while the machine looks for something to come, the n-th time. */
+    private static final class Pauser implements InputSource {
+        private final Machine machine;
+        private int left;
+
+        Pauser(Machine machine, int polls) {
+            this.machine = machine;
+            left = polls;
+        }
+
+        @Override
+        public long nextPoll(long now) {
+            if (--left == 0) {
+                machine.requestPause();
+            }
+            return Long.MAX_VALUE;
+        }
+
+        @Override
+        public Input poll(long now) {
+            return null;
+        }
+
+        @Override
+        public boolean await(long now) {
+            return false;
+        }
+    }
+
+    @Test
+    void aPausedMachineIsAsOneThatRanToThatCount() {
+        for (int polls = 1; polls < 40; polls++) {
+            try (Machine paused = machine();
+                    Machine counted = machine()) {
+                paused.setInputs(new Pauser(paused, polls));
+                assertThat(paused.run(Long.MAX_VALUE)).isNull();
+                counted.run(paused.clock().retired);
+                assertThat(paused.clock().now()).as("pause %d", polls).isEqualTo(counted.clock().now());
+                assertThat(state(paused)).as("pause %d", polls).isEqualTo(state(counted));
+            }
+        }
+    }
+
+    @Test
+    void aPauseRequestedBetweenTwoRunsIsHeard() {
+        try (Machine machine = machine()) {
+            machine.run(5);
+            machine.requestPause();
+            assertThat(machine.run(Long.MAX_VALUE)).isNull();
+            assertThat(machine.clock().retired).isEqualTo(5);
+            machine.run(6);
+            assertThat(machine.clock().retired).isEqualTo(6);
+        }
+    }
+
+    @Test
+    void whereRunsEndChangesNothing() {
+        try (Machine whole = machine();
+                Machine parts = machine()) {
+            whole.run(400);
+            for (int n = 1; n <= 400; n++) {
+                parts.run(n);
+            }
+            assertThat(state(parts)).isEqualTo(state(whole));
+            assertThat(whole.cpu(0).r[Cpu.RBX]).isGreaterThan(10);
+        }
+    }
+
+    @Test
+    void savedAtAnyMomentTheRunGoesOnTheSame() {
+        try (Machine first = machine()) {
+            for (int n = 1; n <= 120; n++) {
+                first.run(n);
+                byte[] saved = state(first);
+                try (Machine second = machine()) {
+                    copyMemory(first, second);
+                    second.load(new BinaryStateReader(saved));
+                    assertThat(state(second)).as("loaded at %d", n).isEqualTo(saved);
+                    second.run(160);
+                    try (Machine whole = machine()) {
+                        whole.run(160);
+                        assertThat(state(second)).as("from %d on", n).isEqualTo(state(whole));
+                    }
+                }
+            }
+        }
+    }
+
+    private static void copyMemory(Machine from, Machine to) {
+        byte[] page = new byte[4096];
+        for (int i = 0; i < from.memory().pageCount(); i++) {
+            from.memory().read((long) i << 12, page, 0, page.length);
+            to.memory().loadPage(i, page);
+        }
+    }
+}
