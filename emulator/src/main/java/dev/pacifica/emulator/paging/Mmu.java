@@ -491,8 +491,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         }
     }
 
+    /** Linear addresses above 4 GiB are met outside 64-bit mode too: the descriptor tables and TSS of a 64-bit kernel. */
     private long next(long va, int bytes) {
-        return cpu.mode64 ? va + bytes : va + bytes & 0xffff_ffffL;
+        return cpu.mode64 || va >>> 32 != 0 ? va + bytes : va + bytes & 0xffff_ffffL;
     }
 
     private void checkAccess(long va, int size, boolean write, int as) {
