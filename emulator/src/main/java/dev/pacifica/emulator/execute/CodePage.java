@@ -84,7 +84,7 @@ final class CodePage extends DecodedPage {
             if (n >= 0) {
                 long word = code[2 * n];
                 if (offset + CodeRecord.length(word) > from) {
-                    code[2 * n] = word & ~(long) CodeRecord.OP_MASK | FastOp.STALE;
+                    code[2 * n] = CodeRecord.withoutOperands(word, FastOp.STALE);
                     index[offset] = -1;
                     any = true;
                 }
@@ -97,7 +97,7 @@ final class CodePage extends DecodedPage {
     void kill() {
         dead = true;
         for (int i = 0; i < used; i += 2) {
-            code[i] = code[i] & ~(long) CodeRecord.OP_MASK | FastOp.STALE;
+            code[i] = CodeRecord.withoutOperands(code[i], FastOp.STALE);
         }
         Arrays.fill(index, (short) -1);
     }

@@ -51,6 +51,11 @@ final class CodeRecord {
         return (int) word & OP_MASK;
     }
 
+    /** A record for the same place in the page, with another operation and no operands. */
+    static long withoutOperands(long word, int op) {
+        return word & 0xffff_ffff_0000_0000L | op;
+    }
+
     /** In the page; 4096 for the end of the page. */
     static int offset(long word) {
         return (int) (word >>> OFFSET_SHIFT) & 0x1fff;

@@ -343,6 +343,7 @@ final class HotLoop {
                     if (pc < 0) {
                         return;
                     }
+                    code = page.code;
                     remaining = limit - clock.retired;
                     r[CodeRecord.FS_BASE] = cpu.segBase[Cpu.FS];
                     r[CodeRecord.GS_BASE] = cpu.segBase[Cpu.GS];
@@ -409,7 +410,16 @@ final class HotLoop {
         Insn insn = scratch;
         switch (CodeRecord.op(word)) {
             case FastOp.STALE -> {
-                return -1;
+                if (page.dead || page.full()) {
+                    return -1;
+                }
+                if (page.index[offset] < 0) {
+                    cache.decode(page, offset);
+                }
+                int found = 2 * page.index[offset];
+                page.code[pc] = CodeRecord.withoutOperands(word, FastOp.GOTO);
+                page.code[pc + 1] = found;
+                return found;
             }
             case FastOp.CROSSING -> {
                 executeFetched();
