@@ -25,6 +25,11 @@ final class FlatMachine implements AutoCloseable {
     FlatMachine(boolean cached) {
         interpreter = new Interpreter(cpu, DECODER);
         interpreter.setCached(cached);
+        reset();
+    }
+
+    /** Page tables, control registers and segments as at the start. */
+    void reset() {
         for (int i = 0; i < 8; i++) {
             memory.write64(PD + 8 * i, (long) (PT + 4096 * i) | 7);
         }
@@ -45,6 +50,15 @@ final class FlatMachine implements AutoCloseable {
         }
         cpu.idtrBase = 0;
         cpu.idtrLimit = 0;
+        cpu.gdtrBase = 0;
+        cpu.gdtrLimit = 0;
+        cpu.cpl = 0;
+        cpu.cr2 = 0;
+        cpu.setRflags(2);
+        cpu.activity = Cpu.RUNNING;
+        cpu.interruptShadow = false;
+        cpu.stackShadow = false;
+        cpu.gif = true;
         cpu.updateMode();
         cpu.mmu.flush(true);
         cpu.rip = CODE;
@@ -55,6 +69,19 @@ final class FlatMachine implements AutoCloseable {
     void compatible() {
         cpu.segAttr[Cpu.CS] = Cpu.ATTR_P | Cpu.ATTR_S | Cpu.ATTR_G | Cpu.ATTR_DB | 0xb;
         cpu.updateMode();
+    }
+
+    /** Makes the processor start over in real mode. */
+    void real() {
+        cpu.cr0 = Cpu.CR0_NE;
+        cpu.efer = 0;
+        for (int i = 0; i < 6; i++) {
+            cpu.segSelector[i] = 0;
+            cpu.segLimit[i] = 0xffff;
+            cpu.segAttr[i] = Cpu.ATTR_P | Cpu.ATTR_S | (i == Cpu.CS ? 0xb : 3);
+        }
+        cpu.updateMode();
+        cpu.mmu.flush(true);
     }
 
     void code(int address, int... bytes) {
