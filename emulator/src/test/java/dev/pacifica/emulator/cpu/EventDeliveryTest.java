@@ -374,13 +374,16 @@ class EventDeliveryTest {
     }
 
     @Test
-    void anInterruptThatAShadowHeldBackIsTakenInATrapHandler() {
+    void anInterruptThatCameWithADebugTrapIsTakenInItsTrapHandler() {
         try (TestProcessor p = TestProcessor.protectedMode()) {
-            p.gate(GuestException.UD, TestProcessor.CODE0, TestProcessor.HANDLERS + 16 * GuestException.UD, 0x8f); // keeps IF
-            p.code(TestProcessor.HANDLERS + 16 * GuestException.UD, NOP);
+            p.gate(GuestException.DB, TestProcessor.CODE0, TestProcessor.HANDLERS + 16 * GuestException.DB, 0x8f); // keeps IF
+            p.code(TestProcessor.HANDLERS + 16 * GuestException.DB, NOP);
+            p.cpu.setRflags(Cpu.IF | Cpu.TF | 2);
+            p.code(NOP).step();
             p.apic.pending = 0x40;
-            p.code(STI + UD2).step(2);
-            assertThat(p.handler()).isEqualTo(GuestException.UD);
+            p.cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
             p.step();
             assertThat(p.handler()).isEqualTo(0x40);
         }
