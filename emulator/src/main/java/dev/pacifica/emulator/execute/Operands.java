@@ -1,7 +1,6 @@
 package dev.pacifica.emulator.execute;
 
 import dev.pacifica.emulator.cpu.Cpu;
-import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.InstructionRow;
 import dev.pacifica.emulator.decode.InstructionTable;
@@ -186,9 +185,5 @@ public final class Operands {
             case 4 -> cpu.mmu.write32(linear, (int) value);
             default -> cpu.mmu.write64(linear, value);
         }
-    }
-
-    static GuestException generalProtection(Cpu cpu) {
-        return cpu.fault(GuestException.GP, 0);
     }
 }
