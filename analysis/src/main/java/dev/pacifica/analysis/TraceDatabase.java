@@ -18,6 +18,7 @@ import java.sql.Statement;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Properties;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.duckdb.DuckDBConnection;
 
@@ -29,7 +30,7 @@ public final class TraceDatabase implements AutoCloseable {
     private static final String CACHE = ".cache/events.duckdb";
 
     /** Raised with any change of the tables. */
-    private static final int TABLES_VERSION = 1;
+    private static final int TABLES_VERSION = 2;
 
     private final Connection connection;
 
@@ -74,7 +75,7 @@ public final class TraceDatabase implements AutoCloseable {
             throw new TraceException(cache + ": " + e.getMessage(), e);
         } catch (SQLException e) {
             throw new TraceException(
-                    "cannot load " + trace.path() + ": " + firstLine(e.getMessage()), e);
+                    "cannot load " + trace.path() + ": " + oneLine(e.getMessage()), e);
         }
     }
 
@@ -166,7 +167,7 @@ public final class TraceDatabase implements AutoCloseable {
         Statement statement = connection.createStatement();
         statement.closeOnCompletion();
         try {
-            return statement.executeQuery(sql);
+            return statement.executeQuery(HexadecimalNumbers.toDecimal(sql));
         } catch (SQLException e) {
             statement.close();
             throw e;
@@ -174,13 +175,20 @@ public final class TraceDatabase implements AutoCloseable {
     }
 
     /**
-     * The first line of a message of DuckDB's, which says what is wrong; the rest draws a picture
-     * of it.
+     * A message of DuckDB's on one line: what is wrong and what could be meant, without the picture
+     * of the query that follows.
      */
-    public static String firstLine(String message) {
-        return message == null
-                ? "unknown error"
-                : message.lines().filter(l -> !l.isBlank()).findFirst().orElse("unknown error");
+    public static String oneLine(String message) {
+        if (message == null) {
+            return "unknown error";
+        }
+        String text =
+                message.lines()
+                        .takeWhile(l -> !l.startsWith("LINE "))
+                        .map(String::strip)
+                        .filter(l -> !l.isEmpty())
+                        .collect(Collectors.joining(" "));
+        return text.isEmpty() ? "unknown error" : text;
     }
 
     @Override
@@ -188,7 +196,7 @@ public final class TraceDatabase implements AutoCloseable {
         try {
             connection.close();
         } catch (SQLException e) {
-            throw new TraceException("closing the database: " + firstLine(e.getMessage()), e);
+            throw new TraceException("closing the database: " + oneLine(e.getMessage()), e);
         }
     }
 }

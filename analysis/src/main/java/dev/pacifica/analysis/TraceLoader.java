@@ -15,6 +15,7 @@ import java.io.InputStream;
 import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
 import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
@@ -58,6 +59,32 @@ final class TraceLoader {
         createEventsView();
         for (String statement : statements()) {
             execute(statement);
+        }
+        commentViews();
+    }
+
+    /** What a view takes over from an event's table under the same name means the same there. */
+    private void commentViews() throws SQLException {
+        String uncommented =
+                "SELECT v.table_name, v.column_name, min(r.comment) FROM duckdb_columns() v "
+                        + "JOIN duckdb_columns() r ON r.schema_name = 'raw' AND r.column_name = v.column_name "
+                        + "JOIN duckdb_views() w ON w.schema_name = 'main' AND w.view_name = v.table_name "
+                        + "WHERE v.schema_name = 'main' AND v.comment IS NULL AND r.comment IS NOT NULL "
+                        + "AND contains(w.sql, 'raw.' || r.table_name) GROUP BY ALL";
+        List<String> comments = new ArrayList<>();
+        try (Statement statement = database.createStatement();
+                ResultSet columns = statement.executeQuery(uncommented)) {
+            while (columns.next()) {
+                comments.add(
+                        "COMMENT ON COLUMN %s.%s IS %s"
+                                .formatted(
+                                        columns.getString(1),
+                                        columns.getString(2),
+                                        quoted(columns.getString(3))));
+            }
+        }
+        for (String comment : comments) {
+            execute(comment);
         }
     }
 
@@ -190,7 +217,8 @@ final class TraceLoader {
                                 .map(kind ->
                                         "SELECT sequence, vcpu_id, insn_count, time_ns, '%s' AS kind FROM raw.%s"
                                                 .formatted(kind.name(), kind.name()))
-                                .collect(Collectors.joining(" UNION ALL ")));
+                                .collect(Collectors.joining(" UNION ALL "))
+                        + " ORDER BY sequence");
     }
 
     private void inputs() throws SQLException {

@@ -57,11 +57,11 @@ COMMENT ON COLUMN exits.error_code IS 'EXITINTINFO bits 63:32, the error code of
 COMMENT ON COLUMN exits.nrip IS 'nRIP, the address of the next instruction, where the exit saves it (§15.7.1)';
 COMMENT ON COLUMN exits.cpl IS 'Privilege level of the guest';
 COMMENT ON COLUMN exits.guest_instructions IS 'Instructions that the guest retired between VMRUN and the exit';
-COMMENT ON COLUMN exits.guest_ns IS 'Virtual time between VMRUN and the exit';
+COMMENT ON COLUMN exits.guest_ns IS 'Virtual time in nanoseconds between VMRUN and the exit';
 COMMENT ON COLUMN exits.host_instructions IS 'Instructions that the host retired between the exit before and this VMRUN';
-COMMENT ON COLUMN exits.host_ns IS 'Virtual time between the exit before and this VMRUN';
+COMMENT ON COLUMN exits.host_ns IS 'Virtual time in nanoseconds between the exit before and this VMRUN';
 COMMENT ON COLUMN exits.handling_instructions IS 'Instructions retired between this exit and the next VMRUN of the same VMCB; null for the last';
-COMMENT ON COLUMN exits.handling_ns IS 'Virtual time between this exit and the next VMRUN of the same VMCB; null for the last';
+COMMENT ON COLUMN exits.handling_ns IS 'Virtual time in nanoseconds between this exit and the next VMRUN of the same VMCB; null for the last';
 COMMENT ON COLUMN exits.vmrun_sequence IS 'Sequence of the vmrun event that the exit ends; -1 where VMRUN itself was refused';
 COMMENT ON COLUMN exits.vmrun_insn_count IS 'Instructions retired by the machine at that VMRUN';
 COMMENT ON COLUMN exits.entry_rip IS 'RIP at which the guest was entered';
@@ -90,6 +90,13 @@ SELECT
     guest_rip
 FROM raw.npf;
 COMMENT ON VIEW npf IS 'Nested page faults that left the guest (§15.25.6); error_code is EXITINFO1, taken apart in the columns after it';
+COMMENT ON COLUMN npf.present IS 'Bit 0: the page was present; the access is what was refused';
+COMMENT ON COLUMN npf.is_write IS 'Bit 1: a write';
+COMMENT ON COLUMN npf.is_user IS 'Bit 2: a user access, as every walk and access of a guest counts';
+COMMENT ON COLUMN npf.reserved_bit IS 'Bit 3: a reserved bit was set in a nested table';
+COMMENT ON COLUMN npf.is_fetch IS 'Bit 4: an instruction fetch';
+COMMENT ON COLUMN npf.final_address IS 'Bit 32: the fault met the final guest physical address';
+COMMENT ON COLUMN npf.table_walk IS 'Bit 33: the fault met a table of the guest''s own';
 
 CREATE VIEW io AS
 SELECT
@@ -107,6 +114,7 @@ SELECT
     next_rip
 FROM raw.ioio;
 COMMENT ON VIEW io IS 'Intercepted IN, OUT, INS and OUTS (§15.10.2); value is what OUT writes';
+COMMENT ON COLUMN io.direction IS 'in (IN, INS) or out (OUT, OUTS)';
 
 CREATE VIEW msr AS
 SELECT
@@ -120,6 +128,7 @@ SELECT
     guest_rip
 FROM raw.msr;
 COMMENT ON VIEW msr IS 'Intercepted RDMSR and WRMSR (§15.11); value is what WRMSR writes';
+COMMENT ON COLUMN msr.access IS 'read (RDMSR) or write (WRMSR)';
 
 CREATE VIEW cpuid AS
 SELECT * FROM raw.cpuid;
@@ -139,6 +148,7 @@ SELECT
     vmcb
 FROM raw.injection;
 COMMENT ON VIEW injections IS 'Events that the hypervisor injected through EVENTINJ (§15.20)';
+COMMENT ON COLUMN injections.type IS 'EVENTINJ.TYPE: interrupt, nmi, exception, software (INTn) or reserved';
 
 CREATE VIEW virtual_interrupts AS
 SELECT * FROM raw.virtual_interrupt;
@@ -165,6 +175,7 @@ LEFT JOIN raw.vmcb_field f
     ON f.field_offset = c.field_offset AND f.field_size = c.field_size
 ORDER BY c.sequence;
 COMMENT ON VIEW vmcb_changes IS 'VMCB fields that the hypervisor changed between a #VMEXIT and the next VMRUN';
+COMMENT ON COLUMN vmcb_changes.field IS 'Name of the field, or offset_ and its offset where it has none';
 
 CREATE VIEW consistency_failures AS
 SELECT * FROM raw.consistency_failure;
@@ -177,11 +188,16 @@ COMMENT ON VIEW deliveries IS 'Interrupts and exceptions that were delivered thr
 CREATE VIEW console AS
 SELECT * FROM raw.console_line;
 COMMENT ON VIEW console IS 'What the machine wrote to its serial ports, by line; the moment is that of the first byte';
+COMMENT ON COLUMN console.sequence IS 'Number of the event of the line''s first byte';
+COMMENT ON COLUMN console.insn_count IS 'Instructions retired by the machine at the line''s first byte';
+COMMENT ON COLUMN console.time_ns IS 'Virtual time in nanoseconds since power-on at the line''s first byte';
+COMMENT ON COLUMN console.device IS 'COM1 or COM2';
+COMMENT ON COLUMN console.line IS 'The line without its end';
 
 COMMENT ON TABLE inputs IS 'What reached the machine from outside';
 COMMENT ON COLUMN inputs.input IS 'Number of the input in the input log, from 0';
 COMMENT ON COLUMN inputs.insn_count IS 'Instructions retired by the machine when it arrived';
-COMMENT ON COLUMN inputs.time_ns IS 'Virtual time when it arrived';
+COMMENT ON COLUMN inputs.time_ns IS 'Virtual time in nanoseconds since power-on when it arrived';
 COMMENT ON COLUMN inputs.kind IS '1 bytes received by a serial port';
 COMMENT ON COLUMN inputs.device IS '0 COM1, 1 COM2';
 COMMENT ON COLUMN inputs.bytes IS 'Number of bytes';
@@ -191,15 +207,16 @@ COMMENT ON COLUMN inputs.text IS 'The bytes as text';
 COMMENT ON TABLE checkpoints IS 'The checkpoints of the trace: where a replay can begin';
 COMMENT ON COLUMN checkpoints.checkpoint IS 'Number, from 0; pacifica replay --from-checkpoint takes it';
 COMMENT ON COLUMN checkpoints.insn_count IS 'Instructions retired by the machine then';
-COMMENT ON COLUMN checkpoints.time_ns IS 'Virtual time then';
+COMMENT ON COLUMN checkpoints.time_ns IS 'Virtual time in nanoseconds since power-on then';
 COMMENT ON COLUMN checkpoints.events IS 'Sequence of the first event after it';
 COMMENT ON COLUMN checkpoints.inputs IS 'Number of the first input after it';
 COMMENT ON COLUMN checkpoints.pages IS 'RAM pages written since the checkpoint before';
 COMMENT ON COLUMN checkpoints.new_pages IS 'Those of them with contents that no earlier checkpoint has';
-COMMENT ON COLUMN checkpoints.bytes IS 'Size of its file';
+COMMENT ON COLUMN checkpoints.bytes IS 'Size of its file in bytes';
 COMMENT ON COLUMN checkpoints.file IS 'Its file in the trace';
 
 COMMENT ON VIEW events IS 'Every event of the trace: when, where and what kind; details are in the tables of its kind (schema raw)';
+COMMENT ON COLUMN events.kind IS 'What kind of event; the table of that name in schema raw has its fields';
 
 CREATE VIEW exit_stats AS
 SELECT
@@ -217,6 +234,16 @@ FROM exits
 GROUP BY exit_reason
 ORDER BY exits DESC, exit_reason;
 COMMENT ON VIEW exit_stats IS 'Exits by reason, as perf kvm stat shows them: how many, and the virtual time until the hypervisor came back to the guest';
+COMMENT ON COLUMN exit_stats.exit_reason IS 'EXITCODE by the name that KVM gives it';
+COMMENT ON COLUMN exit_stats.exits IS 'Number of exits';
+COMMENT ON COLUMN exit_stats.exits_percent IS 'Their share of all exits';
+COMMENT ON COLUMN exit_stats.guest_instructions IS 'Instructions that the guest retired before these exits';
+COMMENT ON COLUMN exit_stats.guest_ns IS 'Virtual time in the guest before these exits';
+COMMENT ON COLUMN exit_stats.handling_ns IS 'Virtual time from these exits to the next VMRUN of the same VMCB';
+COMMENT ON COLUMN exit_stats.handling_percent IS 'Its share of all handling time';
+COMMENT ON COLUMN exit_stats.handling_min_ns IS 'The shortest handling';
+COMMENT ON COLUMN exit_stats.handling_max_ns IS 'The longest handling';
+COMMENT ON COLUMN exit_stats.handling_avg_ns IS 'The mean handling';
 
 CREATE VIEW io_ports AS
 SELECT
@@ -232,6 +259,14 @@ FROM io
 GROUP BY port, direction, size
 ORDER BY accesses DESC, port, direction;
 COMMENT ON VIEW io_ports IS 'Intercepted port accesses by port, direction and width';
+COMMENT ON COLUMN io_ports.port IS 'Port';
+COMMENT ON COLUMN io_ports.port_hex IS 'Port in hexadecimal';
+COMMENT ON COLUMN io_ports.direction IS 'in or out';
+COMMENT ON COLUMN io_ports.size IS 'Bytes at a time';
+COMMENT ON COLUMN io_ports.accesses IS 'Number of intercepted accesses';
+COMMENT ON COLUMN io_ports.places IS 'Number of different guest RIPs that made them';
+COMMENT ON COLUMN io_ports.first_insn_count IS 'Instructions retired by the machine at the first one';
+COMMENT ON COLUMN io_ports.last_insn_count IS 'Instructions retired by the machine at the last one';
 
 CREATE VIEW npf_pages AS
 SELECT
@@ -247,6 +282,14 @@ FROM npf
 GROUP BY page
 ORDER BY faults DESC, page;
 COMMENT ON VIEW npf_pages IS 'Nested page faults by guest physical page';
+COMMENT ON COLUMN npf_pages.page IS 'Guest physical address of the page';
+COMMENT ON COLUMN npf_pages.faults IS 'Number of nested page faults there';
+COMMENT ON COLUMN npf_pages.writes IS 'Those of them that were writes';
+COMMENT ON COLUMN npf_pages.fetches IS 'Those of them that were instruction fetches';
+COMMENT ON COLUMN npf_pages.table_walks IS 'Those of them that met a table of the guest''s own';
+COMMENT ON COLUMN npf_pages.places IS 'Number of different guest RIPs at which they happened';
+COMMENT ON COLUMN npf_pages.first_insn_count IS 'Instructions retired by the machine at the first one';
+COMMENT ON COLUMN npf_pages.last_insn_count IS 'Instructions retired by the machine at the last one';
 
 CREATE VIEW msr_stats AS
 SELECT
@@ -258,6 +301,10 @@ FROM msr
 GROUP BY msr, access
 ORDER BY accesses DESC, msr, access;
 COMMENT ON VIEW msr_stats IS 'Intercepted MSR accesses by MSR and direction';
+COMMENT ON COLUMN msr_stats.msr IS 'MSR';
+COMMENT ON COLUMN msr_stats.access IS 'read or write';
+COMMENT ON COLUMN msr_stats.accesses IS 'Number of intercepted accesses';
+COMMENT ON COLUMN msr_stats.places IS 'Number of different guest RIPs that made them';
 
 CREATE VIEW vmcb_change_stats AS
 SELECT
@@ -269,3 +316,7 @@ FROM vmcb_changes
 GROUP BY field
 ORDER BY changes DESC, field;
 COMMENT ON VIEW vmcb_change_stats IS 'VMCB fields by how often the hypervisor changed them between an exit and the next VMRUN';
+COMMENT ON COLUMN vmcb_change_stats.field IS 'Name of the field';
+COMMENT ON COLUMN vmcb_change_stats.changes IS 'Number of times that the hypervisor changed it';
+COMMENT ON COLUMN vmcb_change_stats.vmcbs IS 'Number of VMCBs in which it did';
+COMMENT ON COLUMN vmcb_change_stats.different_values IS 'Number of different values that it wrote';

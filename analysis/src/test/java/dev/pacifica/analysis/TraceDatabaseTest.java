@@ -102,6 +102,37 @@ class TraceDatabaseTest {
     }
 
     @Test
+    void addressesCanBeGivenAsNumbers() {
+        TraceReader trace = trace(TraceDatabaseTest::threeExits);
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT exit_reason FROM exits WHERE guest_rip = 0xffffffff81000000 OR info1 = 0x3f80010 "
+                                        + "ORDER BY sequence"))
+                .containsExactly("io", "msr");
+    }
+
+    @Test
+    void aMistakeInAQueryIsToldWithWhatCouldBeMeant() {
+        try (TraceDatabase database =
+                TraceDatabase.open(trace(TraceDatabaseTest::threeExits))) {
+            assertThatThrownBy(() -> database.query("SELECT * FROM exitz"))
+                    .satisfies(
+                            e ->
+                                    assertThat(TraceDatabase.oneLine(e.getMessage()))
+                                            .contains("exitz", "Did you mean \"exits\"?")
+                                            .doesNotContain("\n", "LINE", "^"));
+        }
+    }
+
+    @Test
+    void eventsComeInTheirOrder() {
+        TraceReader trace = trace(TraceDatabaseTest::threeExits);
+        assertThat(query(trace, "SELECT list_sort(list(sequence)) = list(sequence) FROM (FROM events)"))
+                .containsExactly("true");
+    }
+
+    @Test
     void viewsCount() {
         TraceReader trace =
                 trace(machine -> {
@@ -165,7 +196,7 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns() WHERE schema_name = 'main' "
-                                        + "AND table_name IN ('exits', 'inputs', 'checkpoints') AND comment IS NULL"))
+                                        + "AND NOT internal AND comment IS NULL"))
                 .isEmpty();
         assertThat(
                         query(

@@ -86,7 +86,7 @@ public final class Pacifica {
                     command.getErr().println("pacifica: " + oneLine(e.getMessage()));
             case SQLException _ ->
                     command.getErr()
-                            .println("pacifica: query: " + TraceDatabase.firstLine(e.getMessage()));
+                            .println("pacifica: query: " + TraceDatabase.oneLine(e.getMessage()));
             default -> {
                 command.getErr()
                         .println(
