@@ -21,15 +21,25 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
     /** Writes beside instructions after which a page is taken for data again. */
     private static final int MOST_STRAY_WRITES = 256;
 
+    /** Decoded pages that are kept, which bounds the host's memory whatever a guest executes: about 15 KB each. */
+    private static final int MOST_PAGES = 1 << 14;
+
     private final PhysicalMemory memory;
     private final Decoder decoder;
     private final List<Mmu> mmus = new ArrayList<>();
     private final CodePage[][] pages;
+    private final int mostPages;
+    private int kept;
     private final byte[] window = new byte[Decoder.MAX_LENGTH + 1];
     private final Insn scratch = new Insn();
 
     public CodeCache(PhysicalMemory memory, Decoder decoder) {
+        this(memory, decoder, MOST_PAGES);
+    }
+
+    CodeCache(PhysicalMemory memory, Decoder decoder, int mostPages) {
         this.memory = memory;
+        this.mostPages = mostPages;
         this.decoder = decoder;
         pages = new CodePage[memory.pageCount() / CHUNK + 1][];
         memory.setCodeListener(this);
@@ -62,6 +72,13 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
                 break;
             }
         }
+        if (kept >= mostPages) {
+            dropAll();
+            first = null;
+            chunk = new CodePage[CHUNK];
+            pages[number / CHUNK] = chunk;
+        }
+        kept++;
         CodePage page = new CodePage(pa & -4096L, codeBits);
         page.next = first;
         chunk[number % CHUNK] = page;
@@ -79,8 +96,32 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
         }
         for (CodePage page = chunk[number % CHUNK]; page != null; page = page.next) {
             page.kill();
+            kept--;
         }
         chunk[number % CHUNK] = null;
+    }
+
+    /** Pages stay marked as code until they are next written. */
+    private void dropAll() {
+        for (int i = 0; i < pages.length; i++) {
+            if (pages[i] != null) {
+                for (CodePage first : pages[i]) {
+                    for (CodePage page = first; page != null; page = page.next) {
+                        page.kill();
+                    }
+                }
+                pages[i] = null;
+            }
+        }
+        kept = 0;
+        for (Mmu mmu : mmus) {
+            mmu.forgetDecoded();
+        }
+    }
+
+    /** Decoded pages that are kept now. */
+    int kept() {
+        return kept;
     }
 
     @Override

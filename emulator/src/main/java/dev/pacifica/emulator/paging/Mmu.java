@@ -385,6 +385,13 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         }
     }
 
+    /** The engine's decoded code is gone: lets go of every reference to it. */
+    public void forgetDecoded() {
+        for (TlbContext each : contexts) {
+            each.forgetDecoded();
+        }
+    }
+
     @Override
     public void pagesCleaned() {
         for (TlbContext each : contexts) {

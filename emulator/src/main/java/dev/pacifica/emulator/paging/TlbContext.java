@@ -2,6 +2,7 @@ package dev.pacifica.emulator.paging;
 
 import dev.pacifica.emulator.machine.StateReader;
 import dev.pacifica.emulator.machine.StateWriter;
+import java.util.Arrays;
 
 /** All translations that carry one ASID (§15.16): the host's is 0. */
 final class TlbContext {
@@ -65,6 +66,14 @@ final class TlbContext {
         for (Tlb tlb : data) {
             if (tlb != null) {
                 tlb.dropFast();
+            }
+        }
+    }
+
+    void forgetDecoded() {
+        for (FetchTlb tlb : fetch) {
+            if (tlb != null) {
+                Arrays.fill(tlb.code, null);
             }
         }
     }
