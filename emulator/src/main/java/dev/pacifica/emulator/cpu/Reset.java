@@ -27,6 +27,10 @@ public final class Reset {
 
     /** INIT: caches, most MSRs and the floating-point state stay (§15.21.8). Application processors then wait for SIPI. */
     public static void init(Cpu cpu) {
+        if (cpu.guestMode) { // taken in a guest that does not intercept it: no host is left to return to
+            cpu.guestMode = false;
+            cpu.svm.reset();
+        }
         long caching = cpu.cr0 & (Cpu.CR0_CD | Cpu.CR0_NW);
         common(cpu);
         cpu.cr0 = caching | Cpu.CR0_ET;

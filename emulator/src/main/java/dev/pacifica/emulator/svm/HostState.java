@@ -117,6 +117,11 @@ final class HostState {
         valid = false;
     }
 
+    /** Nobody waits for a #VMEXIT. */
+    void forget() {
+        valid = false;
+    }
+
     long cr4() {
         return cr4;
     }

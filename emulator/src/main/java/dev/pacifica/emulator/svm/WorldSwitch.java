@@ -175,6 +175,7 @@ final class WorldSwitch {
     void reset() {
         tscOffset = 0;
         nestedPaging = false;
+        host.forget();
         cpu.mmu.enterHost();
     }
 

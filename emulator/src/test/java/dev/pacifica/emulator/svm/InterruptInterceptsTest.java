@@ -321,4 +321,16 @@ class InterruptInterceptsTest {
         assertThat(cpu.events.poll()).isTrue();
         assertThat(cpu.rip).isEqualTo(handler(VECTOR));
     }
+
+    @Test
+    void anInitThatIsNotInterceptedLeavesTheGuestForGood() {
+        machine.vmrun();
+        assertThat(cpu.guestMode).isTrue();
+        cpu.initPending = true;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+        machine.step(1);
+        assertThat(cpu.guestMode).isFalse();
+        assertThat(cpu.svm.intercepted(ExitCode.HLT)).isFalse();
+        assertThat(cpu.segBase[Cpu.CS] + cpu.rip).isEqualTo(0xffff_fff0L);
+    }
 }
