@@ -41,7 +41,8 @@ class VirtualClockTest {
     @Test
     void deadlinesBeyondReckoningNeverCome() {
         VirtualClock.Timer timer = timer("far");
-        timer.arm(Long.MAX_VALUE - 1 + 1000); // overflows
+        long base = Long.MAX_VALUE - 1;
+        timer.arm(base + 1000); // overflows
         assertThat(clock.nextDeadline()).isEqualTo(VirtualClock.NEVER);
         timer.arm((1L << 62) + 1);
         assertThat(clock.nextDeadline()).isEqualTo(VirtualClock.NEVER);
