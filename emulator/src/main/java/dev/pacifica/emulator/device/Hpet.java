@@ -170,11 +170,16 @@ public final class Hpet implements MmioDevice, Stateful {
         int configured = timerConfiguration[n];
         if (register == 0) {
             int merged = (int) (configured & ~mask | value & mask);
-            if ((status >> n & 1) != 0 && (merged & T_LEVEL) == 0) {
-                status &= ~(1 << n);
-                drive(n, false);
+            boolean asserted = (status >> n & 1) != 0;
+            if (asserted) {
+                drive(n, false); // the wire of the route that was
             }
             timerConfiguration[n] = configured & ~T_WRITABLE | merged & T_WRITABLE;
+            if ((merged & T_LEVEL) == 0) {
+                status &= ~(1 << n);
+            } else if (asserted && (merged & T_INTERRUPT) != 0) {
+                drive(n, true);
+            }
             if ((merged & T_32) != 0) {
                 comparator[n] &= 0xffff_ffffL;
                 period[n] &= 0xffff_ffffL;

@@ -137,4 +137,18 @@ class HpetTest {
         time.advance(1);
         assertThat(serve()).isEqualTo(0x30 + 20);
     }
+
+    @Test
+    void anAssertedLevelFollowsItsRoute() {
+        ioApic.write(0, 4, 0x10 + 2 * 20);
+        ioApic.write(0x10, 4, 0x8044); // level-triggered
+        hpet.write(0x100, 8, 20 << 9 | 1 << 2 | 1 << 1);
+        hpet.write(0x108, 8, 10);
+        hpet.write(0x10, 8, 1);
+        time.advance(100);
+        hpet.write(0x100, 8, 21 << 9 | 1 << 2 | 1 << 1);
+        assertThat(serve()).isEqualTo(0x45); // pin 21's edge
+        assertThat(serve()).isEqualTo(0x44); // pin 20's, remembered
+        assertThat(serve()).isEqualTo(-1); // but no longer asserted
+    }
 }
