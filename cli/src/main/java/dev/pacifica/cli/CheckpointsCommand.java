@@ -35,7 +35,7 @@ final class CheckpointsCommand implements Callable<Integer> {
             table.row(
                     checkpoint.checkpoint(),
                     "%,d".formatted(checkpoint.insnCount()),
-                    String.format(Locale.ROOT, "%.6f s", checkpoint.timeNs() / 1e9),
+                    String.format(Locale.ROOT, "%.9f s", checkpoint.timeNs() / 1e9),
                     "%,d".formatted(checkpoint.events()),
                     checkpoint.inputs(),
                     "%,d".formatted(checkpoint.pages()),

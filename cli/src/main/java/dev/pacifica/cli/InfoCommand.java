@@ -54,7 +54,7 @@ final class InfoCommand implements Callable<Integer> {
                 "virtual time",
                 String.format(
                         Locale.ROOT,
-                        "%.6f s",
+                        "%.9f s",
                         (end == null ? extent.timeNs() : end.timeNs()) / 1e9));
         line("events", "%,d".formatted(extent.events()));
         line("inputs", "%,d".formatted(reader.inputs().size()));

@@ -81,13 +81,28 @@ final class MachineOptions {
     @Option(
             names = "--load",
             paramLabel = "ADDR",
-            converter = CountConverter.class,
+            converter = AddressConverter.class,
             description =
-                    "The kernel is a flat binary to be loaded, and started in real mode, at this address.")
+                    "The kernel is a flat binary to be loaded, and started in real mode, at this address, such as 0x7c00.")
     Long load;
 
     long instructionLimit() {
         return maxInstructions == null ? Long.MAX_VALUE : maxInstructions;
+    }
+
+    /** Hexadecimal with 0x, or decimal. */
+    static final class AddressConverter implements ITypeConverter<Long> {
+        @Override
+        public Long convert(String text) {
+            try {
+                return text.regionMatches(true, 0, "0x", 0, 2)
+                        ? Long.parseUnsignedLong(text.substring(2), 16)
+                        : Long.parseUnsignedLong(text);
+            } catch (NumberFormatException e) {
+                throw new TypeConversionException(
+                        "'" + text + "' is not an address such as 0x7c00");
+            }
+        }
     }
 
     /** ISO 8601, or {@code now}. */

@@ -39,7 +39,8 @@ import picocli.CommandLine.ParameterException;
         footerHeading = "%nExamples:%n",
         footer = {
             "  pacifica demo",
-            "  pacifica record -o boot.pacifica --kernel vmlinux --initrd boot.cpio --append console=ttyS0",
+            "  pacifica record -o boot.pacifica --kernel vmlinux --initrd boot.cpio \\",
+            "      --append console=ttyS0",
             "  pacifica query boot.pacifica \"SELECT * FROM exit_stats\"",
             "  pacifica replay boot.pacifica --verify --from-checkpoint 3",
             "  source <(pacifica generate-completion)      completion for bash and zsh"
@@ -76,7 +77,11 @@ public final class Pacifica {
             command.usage(command.getErr());
             return BAD_INPUT;
         }
-        command.getErr().println("pacifica: " + oneLine(e.getMessage()));
+        String message =
+                command.getParent() == null && args.length > 0 && !args[0].startsWith("-")
+                        ? "unknown command '" + args[0] + "'; pacifica --help lists them"
+                        : oneLine(e.getMessage());
+        command.getErr().println("pacifica: " + message);
         return BAD_INPUT;
     }
 

@@ -2,6 +2,7 @@ package dev.pacifica.cli;
 
 import dev.pacifica.emulator.machine.VirtualClock;
 import java.io.PrintStream;
+import java.nio.file.Path;
 import java.util.Locale;
 
 /**
@@ -64,6 +65,19 @@ final class Progress {
         lastTime = now;
         lastInsn = clock.retired;
         lastEvents = events;
+    }
+
+    /** Tells what a recording has become, at its end, where standard error is a terminal. */
+    void summary(VirtualClock clock, long events, Path trace) {
+        if (Boolean.getBoolean("pacifica.stderr.tty")) {
+            out.printf(
+                    Locale.ROOT,
+                    "pacifica: recorded %,d instructions, %,d events, %.9f s of virtual time into %s%n",
+                    clock.retired,
+                    events,
+                    clock.now() / (double) VirtualClock.FREQUENCY,
+                    trace);
+        }
     }
 
     /** Takes the line away. */

@@ -23,16 +23,19 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         description = {
             "Ask a trace in SQL (DuckDB's).",
-            "Tables: exits, vmruns, npf, io, msr, cpuid, injections, vmcb_changes, console, inputs, checkpoints, events …; "
-                    + "views: exit_stats, io_ports, npf_pages, msr_stats, vmcb_change_stats.",
-            "Addresses and registers are shown in hexadecimal and can be given so as text: guest_rip = '0xffffffff81000000'."
+            "What happened: exits, vmruns, npf, io, msr, cpuid, hypercalls, injections, deliveries, virtual_interrupts, "
+                    + "vmcb_changes, consistency_failures, console, inputs, checkpoints, events.",
+            "Counted: exit_stats, io_ports, npf_pages, msr_stats, vmcb_change_stats.",
+            "Tables show addresses and registers in hexadecimal, and a query may say guest_rip = 0xffffffff81000000; "
+                    + "csv has them in decimal, json as hexadecimal strings."
         },
         footerHeading = "%nExamples:%n",
         footer = {
             "  pacifica query sample-traces/demo.pacifica \"SELECT * FROM exit_stats\"",
             "  pacifica query kvm.pacifica \"SELECT * FROM npf_pages LIMIT 20\" --format csv",
-            "  pacifica query kvm.pacifica \"SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal\"",
-            "  echo \"SELECT line FROM console ORDER BY sequence\" | pacifica query kvm.pacifica -"
+            "  pacifica query kvm.pacifica \"SELECT column_name, comment",
+            "      FROM duckdb_columns() WHERE table_name = 'exits'\"",
+            "  echo \"SELECT line FROM console\" | pacifica query kvm.pacifica -"
         })
 final class QueryCommand implements Callable<Integer> {
     @Parameters(index = "0", paramLabel = "DIR", description = "The trace.")

@@ -20,9 +20,12 @@ import picocli.CommandLine.Option;
         description = "Run a machine and record it into a trace.",
         footerHeading = "%nExamples:%n",
         footer = {
-            "  pacifica record -o demo.pacifica --kernel guests/demo-hypervisor/demo-hypervisor.elf --memory 64M",
-            "  pacifica record -o kvm.pacifica --kernel vmlinux --initrd kvm.cpio --memory 1G \\",
+            "  pacifica record -o demo.pacifica --memory 64M \\",
+            "      --kernel guests/demo-hypervisor/demo-hypervisor.elf",
+            "  pacifica record -o kvm.pacifica --kernel vmlinux --initrd kvm.cpio \\",
             "      --append \"console=ttyS0 hvnpt=1\" --checkpoint-every 500M",
+            "  pacifica record -o flat.pacifica --kernel boot.bin --load 0x7c00",
+            "",
             "Ctrl-C ends a recording; the trace is whole up to there."
         })
 final class RecordCommand implements Callable<Integer> {

@@ -68,6 +68,7 @@ final class Recording {
             serial.flush();
             recorder.finish(
                     stop, interruption.requested() ? "interrupted" : "instruction limit reached");
+            progress.summary(machine.clock(), recorder.events(), trace);
             return RunCommand.status(stop, interruption);
         } catch (TraceException.DiskFull e) {
             progress.clear();

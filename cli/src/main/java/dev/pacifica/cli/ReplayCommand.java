@@ -3,6 +3,7 @@ package dev.pacifica.cli;
 import dev.pacifica.emulator.device.SerialSink;
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.recorder.EmulatedMachine;
+import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.RecordedMachine;
 import dev.pacifica.recorder.TraceReader;
 import dev.pacifica.replayer.MachineFactory;
@@ -63,6 +64,7 @@ final class ReplayCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         TraceReader reader = TraceReader.open(trace);
+        requireUntilAfterStart(reader);
         try (SerialPorts serial = verify ? SerialPorts.none() : SerialPorts.open(List.of())) {
             Progress progress = new Progress(verify || !Progress.stdoutIsTerminal());
             AtomicBoolean cancelled = new AtomicBoolean();
@@ -91,6 +93,23 @@ final class ReplayCommand implements Callable<Integer> {
         }
     }
 
+    private void requireUntilAfterStart(TraceReader reader) {
+        if (until == null || fromCheckpoint == null) {
+            return;
+        }
+        for (Manifest.Checkpoint checkpoint : reader.manifest().checkpoints()) {
+            if (checkpoint.checkpoint() == fromCheckpoint && until < checkpoint.insnCount()) {
+                throw new BadInput(
+                        String.format(
+                                Locale.ROOT,
+                                "--until %,d lies before checkpoint %d, which is at instruction %,d",
+                                until,
+                                fromCheckpoint,
+                                checkpoint.insnCount()));
+            }
+        }
+    }
+
     static MachineFactory factory(SerialSink serial) {
         return (TraceReader trace, InputSource inputs) -> machine(trace, inputs, serial);
     }
@@ -115,11 +134,13 @@ final class ReplayCommand implements Callable<Integer> {
     static String describe(Replay.Result result) {
         return String.format(
                 Locale.ROOT,
-                "identical: instructions %,d to %,d, %,d events and %,d checkpoints compared (%s)",
+                "identical: instructions %,d to %,d, %,d %s and %,d %s compared (%s)",
                 result.fromInsnCount(),
                 result.toInsnCount(),
                 result.events(),
+                result.events() == 1 ? "event" : "events",
                 result.checkpoints(),
+                result.checkpoints() == 1 ? "checkpoint" : "checkpoints",
                 result.end());
     }
 }

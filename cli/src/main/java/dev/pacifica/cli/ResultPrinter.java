@@ -19,7 +19,8 @@ import org.apache.commons.csv.CSVPrinter;
 
 /**
  * Prints the rows of a query. Columns of 64 unsigned bits are addresses and registers: hexadecimal
- * for people, numbers for programs.
+ * for people, decimal in CSV, and hexadecimal strings in JSON, whose numbers most readers round to
+ * 53 bits.
  */
 final class ResultPrinter {
     /** How rows are printed. */
@@ -69,7 +70,7 @@ final class ResultPrinter {
                 Object value = rows.getObject(i + 1);
                 row.add(
                         hexadecimal[i] && value instanceof BigInteger bits
-                                ? "0x" + bits.toString(16)
+                                ? hexadecimal(bits)
                                 : text(value));
             }
             table.row(row);
@@ -77,6 +78,10 @@ final class ResultPrinter {
         }
         out.println(table);
         out.println(found == 1 ? "1 row" : "%,d rows".formatted(found));
+    }
+
+    private static String hexadecimal(BigInteger bits) {
+        return "0x" + bits.toString(16);
     }
 
     private static boolean isNumber(int type) {
@@ -134,7 +139,13 @@ final class ResultPrinter {
             json.writeStartObject();
             for (int i = 1; i <= count; i++) {
                 json.writeFieldName(columns.getColumnLabel(i));
-                value(json, rows.getObject(i));
+                Object value = rows.getObject(i);
+                if (value instanceof BigInteger bits
+                        && columns.getColumnTypeName(i).equals(UNSIGNED_64)) {
+                    json.writeString(hexadecimal(bits));
+                } else {
+                    value(json, value);
+                }
             }
             json.writeEndObject();
         }

@@ -15,8 +15,9 @@ import picocli.CommandLine.Mixin;
         description = "Run a machine without recording it.",
         footerHeading = "%nExamples:%n",
         footer = {
-            "  pacifica run --kernel guests/demo-hypervisor/demo-hypervisor.elf --memory 64M",
-            "  pacifica run --kernel vmlinux --initrd boot.cpio --append console=ttyS0 --memory 512M"
+            "  pacifica run --memory 64M \\",
+            "      --kernel guests/demo-hypervisor/demo-hypervisor.elf",
+            "  pacifica run --kernel vmlinux --initrd boot.cpio --append console=ttyS0"
         })
 final class RunCommand implements Callable<Integer> {
     private static final long SLICE = 10_000_000;

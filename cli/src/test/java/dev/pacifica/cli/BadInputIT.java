@@ -330,7 +330,7 @@ class BadInputIT {
                 .contains("cut off (killed, or the disk was full); whole up to there")
                 .containsPattern(
                         "identical: instructions 0 to [\\d,]+, [\\d,]+ events and [\\d,]+"
-                            + " checkpoints compared \\(the recording was cut off here\\)\n"
+                            + " checkpoints? compared \\(the recording was cut off here\\)\n"
                             + "$");
         Ladder.say("disk full: %s%n%s", full.err().strip(), full.out().strip());
     }

@@ -48,22 +48,26 @@ class BadInputTest {
         return message;
     }
 
-    private Path trace() {
+    private Path trace(String... more) {
         Path trace = folder.resolve("t.pacifica");
         int status =
                 Pacifica.commandLine()
                         .execute(
-                                "record",
-                                "-o",
-                                trace.toString(),
-                                "--kernel",
-                                guest.toString(),
-                                "--load",
-                                TinyGuest.LOAD,
-                                "--memory",
-                                "16M",
-                                "--serial",
-                                "null");
+                                Stream.concat(
+                                                Stream.of(
+                                                        "record",
+                                                        "-o",
+                                                        trace.toString(),
+                                                        "--kernel",
+                                                        guest.toString(),
+                                                        "--load",
+                                                        TinyGuest.LOAD,
+                                                        "--memory",
+                                                        "16M",
+                                                        "--serial",
+                                                        "null"),
+                                                Stream.of(more))
+                                        .toArray(String[]::new));
         assertThat(status).isEqualTo(1);
         return trace;
     }
@@ -122,7 +126,10 @@ class BadInputTest {
         assertThat(recordRefused("--kernel", guest, "--max-instructions", "-1")).contains("'-1'");
         assertThat(recordRefused("--kernel", guest, "--colour", "blue")).contains("--colour");
         assertThat(recordRefused()).contains("--kernel");
-        assertThat(refused("fly")).contains("fly");
+        assertThat(recordRefused("--kernel", guest, "--load", "7c00"))
+                .contains("'7c00' is not an address such as 0x7c00");
+        assertThat(refused("fly"))
+                .isEqualTo("unknown command 'fly'; pacifica --help lists them");
     }
 
     @Test
@@ -214,5 +221,12 @@ class BadInputTest {
         assertThat(refused("replay", trace, "--from-checkpoint", "-1"))
                 .startsWith("no checkpoint -1");
         assertThat(refused("replay", trace, "--from-checkpoint", "first")).contains("'first'");
+    }
+
+    @Test
+    void anEndBeforeTheStart() {
+        Path trace = trace("--checkpoint-every", "2");
+        assertThat(refused("replay", trace, "--from-checkpoint", "1", "--until", "1"))
+                .isEqualTo("--until 1 lies before checkpoint 1, which is at instruction 2");
     }
 }

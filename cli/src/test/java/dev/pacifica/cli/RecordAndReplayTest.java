@@ -101,14 +101,15 @@ class RecordAndReplayTest {
         assertThat(
                         PacificaProcess.run(
                                         folder,
-                                        "SELECT checkpoint, insn_count FROM checkpoints WHERE checkpoint = 2",
+                                        "SELECT checkpoint, insn_count, 0xffffffff81000000::UBIGINT AS rip "
+                                                + "FROM checkpoints WHERE checkpoint = 2",
                                         "query",
                                         "t.pacifica",
                                         "-",
                                         "--format",
                                         "json")
                                 .out())
-                .isEqualTo("[\n{\"checkpoint\":2,\"insn_count\":600000}\n]\n");
+                .isEqualTo("[\n{\"checkpoint\":2,\"insn_count\":600000,\"rip\":\"0xffffffff81000000\"}\n]\n");
         assertThat(pacifica("checkpoints", "t.pacifica").out()).contains("600,000");
         assertThat(pacifica("info", "t.pacifica").out())
                 .contains("the guest left through the debug-exit port (status 1)");
@@ -168,7 +169,7 @@ class RecordAndReplayTest {
                 .isEqualTo(1_234_567);
         assertThat(pacifica("replay", "t.pacifica", "--verify").out())
                 .isEqualTo(
-                        "identical: instructions 0 to 1,234,567, 3 events and 1 checkpoints compared "
+                        "identical: instructions 0 to 1,234,567, 3 events and 1 checkpoint compared "
                                 + "(instruction limit reached)\n");
     }
 
