@@ -18,6 +18,7 @@ import java.util.OptionalLong;
 import java.util.SplittableRandom;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
@@ -113,13 +114,14 @@ class RandomProgramTest {
     private static void run(Machine machine) {
         long before = -1;
         try (ScheduledExecutorService watch = Executors.newSingleThreadScheduledExecutor()) {
-            watch.scheduleAtFixedRate(machine::requestPause, 500, 500, TimeUnit.MILLISECONDS);
+            ScheduledFuture<?> pauses = watch.scheduleAtFixedRate(machine::requestPause, 500, 500, TimeUnit.MILLISECONDS);
             while (machine.clock().retired < INSTRUCTIONS && machine.clock().retired > before) {
                 before = machine.clock().retired;
                 if (machine.run(INSTRUCTIONS) != null) {
                     break;
                 }
             }
+            pauses.cancel(true);
             watch.shutdownNow();
         }
     }
