@@ -114,21 +114,22 @@ class TraceDatabaseTest {
 
     @Test
     void aMistakeInAQueryIsToldWithWhatCouldBeMeant() {
-        try (TraceDatabase database =
-                TraceDatabase.open(trace(TraceDatabaseTest::threeExits))) {
+        try (TraceDatabase database = TraceDatabase.open(trace(TraceDatabaseTest::threeExits))) {
             assertThatThrownBy(() -> database.query("SELECT * FROM exitz"))
-                    .satisfies(
-                            e ->
-                                    assertThat(TraceDatabase.oneLine(e.getMessage()))
-                                            .contains("exitz", "Did you mean \"exits\"?")
-                                            .doesNotContain("\n", "LINE", "^"));
+                    .satisfies(e ->
+                            assertThat(TraceDatabase.oneLine(e.getMessage()))
+                                    .contains("exitz", "Did you mean \"exits\"?")
+                                    .doesNotContain("\n", "LINE", "^"));
         }
     }
 
     @Test
     void eventsComeInTheirOrder() {
         TraceReader trace = trace(TraceDatabaseTest::threeExits);
-        assertThat(query(trace, "SELECT list_sort(list(sequence)) = list(sequence) FROM (FROM events)"))
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT list_sort(list(sequence)) = list(sequence) FROM (FROM events)"))
                 .containsExactly("true");
     }
 

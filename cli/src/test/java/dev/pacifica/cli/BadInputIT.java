@@ -3,10 +3,6 @@ package dev.pacifica.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import org.junit.jupiter.api.BeforeEach;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
-
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
@@ -18,6 +14,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /**
  * Mistakes as a person makes them, in a process of their own: exactly one line on standard error
@@ -279,8 +278,8 @@ class BadInputIT {
         assertThat(full.err())
                 .matches(
                         "pacifica: no space left [^\n"
-                            + "]*small/t.pacifica[^\n"
-                            + "]*; nothing was recorded\n");
+                                + "]*small/t.pacifica[^\n"
+                                + "]*; nothing was recorded\n");
         assertThat(full.out()).isEqualTo("2\n");
         Ladder.say("disk full at the start: %s", full.err().strip());
     }
@@ -322,16 +321,16 @@ class BadInputIT {
         assertThat(full.err())
                 .matches(
                         "pacifica: no space left [^\n"
-                            + "]*small/t.pacifica[^\n"
-                            + "]*; the trace is whole up to that moment\n");
+                                + "]*small/t.pacifica[^\n"
+                                + "]*; the trace is whole up to that moment\n");
         assertThat(full.status()).isZero();
         assertThat(full.out())
                 .startsWith("2\n")
                 .contains("cut off (killed, or the disk was full); whole up to there")
                 .containsPattern(
                         "identical: instructions 0 to [\\d,]+, [\\d,]+ events and [\\d,]+"
-                            + " checkpoints? compared \\(the recording was cut off here\\)\n"
-                            + "$");
+                                + " checkpoints? compared \\(the recording was cut off here\\)\n"
+                                + "$");
         Ladder.say("disk full: %s%n%s", full.err().strip(), full.out().strip());
     }
 }

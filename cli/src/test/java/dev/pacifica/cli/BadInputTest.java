@@ -128,8 +128,7 @@ class BadInputTest {
         assertThat(recordRefused()).contains("--kernel");
         assertThat(recordRefused("--kernel", guest, "--load", "7c00"))
                 .contains("'7c00' is not an address such as 0x7c00");
-        assertThat(refused("fly"))
-                .isEqualTo("unknown command 'fly'; pacifica --help lists them");
+        assertThat(refused("fly")).isEqualTo("unknown command 'fly'; pacifica --help lists them");
     }
 
     @Test

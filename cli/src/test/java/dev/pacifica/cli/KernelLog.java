@@ -7,7 +7,6 @@ import dev.pacifica.recorder.TraceReader;
 import dev.pacifica.schemas.EventReader;
 import dev.pacifica.schemas.Events;
 import dev.pacifica.schemas.ExitReason;
-
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
@@ -23,8 +22,8 @@ final class KernelLog {
     private static final Pattern EXIT =
             Pattern.compile(
                     ": kvm_exit: vcpu (\\d+) reason (.*) rip (0x\\p{XDigit}+) info1"
-                        + " (0x\\p{XDigit}+) info2 (0x\\p{XDigit}+) intr_info (0x\\p{XDigit}+)"
-                        + " error_code (0x\\p{XDigit}+)");
+                            + " (0x\\p{XDigit}+) info2 (0x\\p{XDigit}+) intr_info (0x\\p{XDigit}+)"
+                            + " error_code (0x\\p{XDigit}+)");
     private static final Pattern BUFFER =
             Pattern.compile("# entries-in-buffer/entries-written: (\\d+)/(\\d+) .*");
 

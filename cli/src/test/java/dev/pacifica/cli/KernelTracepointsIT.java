@@ -3,11 +3,9 @@ package dev.pacifica.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.recorder.TraceReader;
-
+import java.util.List;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
-
-import java.util.List;
 
 /**
  * The kernel inside the recorded machine traces its own guests and prints that log on the second
@@ -44,7 +42,7 @@ class KernelTracepointsIT {
         assertThat(KernelLog.exits(trace)).hasSizeGreaterThan(1068);
         Ladder.say(
                 "%s: %d kvm_entry and %d kvm_exit lines of the kernel inside agree with the trace"
-                    + " in every field",
+                        + " in every field",
                 ladder,
                 kernel.size() - KernelLog.exits(kernel).size(),
                 KernelLog.exits(kernel).size());

@@ -3,10 +3,6 @@ package dev.pacifica.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.recorder.TraceReader;
-
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
-
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,6 +10,8 @@ import java.time.Duration;
 import java.util.SplittableRandom;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /**
  * A recording of Linux with KVM is killed (kill -9) at random moments. Each time the trace opens,
@@ -29,7 +27,7 @@ class KillIT {
     private static final Pattern VERDICT =
             Pattern.compile(
                     "identical: instructions 0 to ([\\d,]+), ([\\d,]+) events and [\\d,]+"
-                        + " checkpoints? compared \\(the recording was cut off here\\)\n");
+                            + " checkpoints? compared \\(the recording was cut off here\\)\n");
 
     @TempDir Path folder;
 
@@ -89,7 +87,7 @@ class KillIT {
         assertThat(count(verdict.group(2))).isEqualTo(events);
         Ladder.say(
                 "kill %d of %d: the trace goes to instruction %,d (%.0f %% of the run) with %,d"
-                    + " events, and replays that far",
+                        + " events, and replays that far",
                 kill + 1, KILLS, reaches, 100.0 * reaches / total, events);
         return reaches;
     }

@@ -151,7 +151,7 @@ enum Ladder {
             assertThat(make.waitFor())
                     .as(
                             "The tests need the images that guests/linux-kvm/make.sh builds out of"
-                                + " Debian packages, and it failed:%n%s",
+                                    + " Debian packages, and it failed:%n%s",
                             said)
                     .isZero();
         } catch (IOException e) {

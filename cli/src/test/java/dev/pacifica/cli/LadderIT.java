@@ -4,13 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.TraceReader;
-
+import java.util.List;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
-
-import java.util.List;
-import java.util.regex.Pattern;
 
 /** Debian's unmodified kernel boots, its KVM runs guests, and all of it is recorded. */
 class LadderIT {

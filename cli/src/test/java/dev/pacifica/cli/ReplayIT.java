@@ -11,12 +11,6 @@ import dev.pacifica.schemas.EventKind;
 import dev.pacifica.schemas.EventReader;
 import dev.pacifica.schemas.Events;
 import dev.pacifica.schemas.FieldType;
-
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
-
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -26,6 +20,10 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** A recorded run can be had again, to the bit, from anywhere; and what is not the same is told. */
 class ReplayIT {
@@ -52,7 +50,7 @@ class ReplayIT {
                         String.format(
                                 Locale.ROOT,
                                 "identical: instructions 0 to %,d, %,d events and %,d checkpoints"
-                                    + " compared (%s)%n",
+                                        + " compared (%s)%n",
                                 manifest.end().insnCount(),
                                 manifest.end().events(),
                                 manifest.checkpoints().size(),
@@ -168,8 +166,8 @@ class ReplayIT {
                         String.format(
                                 Locale.ROOT,
                                 "pacifica: first divergence at instruction %,d, event %,d:"
-                                    + " vmexit\\.info1: expected 0x\\p{XDigit}+, found"
-                                    + " 0x\\p{XDigit}+\n",
+                                        + " vmexit\\.info1: expected 0x\\p{XDigit}+, found"
+                                        + " 0x\\p{XDigit}+\n",
                                 place.insnCount,
                                 place.event));
         Ladder.say("forged exit: %s", replay.err().strip());

@@ -99,7 +99,8 @@ public final class Replay {
             for (EventReader event = log.next(); event != null; event = log.next()) {
                 last = event.insnCount();
                 if (event.kind() == Events.Checkpoint.KIND) {
-                    // Numbered as a replay will number it, so that another number in the event shows.
+                    // Numbered as a replay will number it, so that another number in the event
+                    // shows.
                     marks.add(new Mark(marks.size(), last));
                 }
             }

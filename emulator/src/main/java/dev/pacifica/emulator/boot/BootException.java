@@ -1,6 +1,9 @@
 package dev.pacifica.emulator.boot;
 
-/** What was to be booted can't be: the message names the file, the place in it, what is wrong and what to do about it. */
+/**
+ * What was to be booted can't be: the message names the file, the place in it, what is wrong and
+ * what to do about it.
+ */
 public final class BootException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 

@@ -8,7 +8,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.zip.GZIPInputStream;
 
-/** A file to boot: a kernel, an initial ramdisk or a module. Its contents are read when first needed and kept. */
+/**
+ * A file to boot: a kernel, an initial ramdisk or a module. Its contents are read when first needed
+ * and kept.
+ */
 public final class BootFile {
     private static final long LARGEST = Integer.MAX_VALUE - 64;
 
@@ -69,7 +72,10 @@ public final class BootFile {
     public byte[] data() {
         if (data == null) {
             if (size > LARGEST) {
-                throw new BootException(this, "is %d bytes, more than the 2 GiB that can be loaded from one file".formatted(size));
+                throw new BootException(
+                        this,
+                        "is %d bytes, more than the 2 GiB that can be loaded from one file"
+                                .formatted(size));
             }
             try {
                 data = Files.readAllBytes(path);

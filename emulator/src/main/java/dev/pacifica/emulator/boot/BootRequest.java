@@ -8,7 +8,8 @@ import java.util.OptionalLong;
  *
  * @param loadAddress physical address of a flat binary; empty lets the kernel's format decide
  */
-public record BootRequest(BootFile kernel, List<BootModule> modules, String commandLine, OptionalLong loadAddress) {
+public record BootRequest(
+        BootFile kernel, List<BootModule> modules, String commandLine, OptionalLong loadAddress) {
     public BootRequest {
         modules = List.copyOf(modules);
         if (commandLine.indexOf('\0') >= 0) {

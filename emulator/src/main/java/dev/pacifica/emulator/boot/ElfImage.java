@@ -3,7 +3,10 @@ package dev.pacifica.emulator.boot;
 import java.util.ArrayList;
 import java.util.List;
 
-/** The parts of an ELF executable that a boot loader looks at: loadable segments, notes, entry. 32- and 64-bit x86 only. */
+/**
+ * The parts of an ELF executable that a boot loader looks at: loadable segments, notes, entry. 32-
+ * and 64-bit x86 only.
+ */
 final class ElfImage {
     private static final int LOAD = 1;
     private static final int NOTE = 4;
@@ -12,7 +15,10 @@ final class ElfImage {
     private static final int MACHINE_386 = 3;
     private static final int MACHINE_X86_64 = 62;
 
-    /** A segment: {@code fileSize} bytes from {@code offset} go to {@code physical}, zeros up to {@code memorySize}. */
+    /**
+     * A segment: {@code fileSize} bytes from {@code offset} go to {@code physical}, zeros up to
+     * {@code memorySize}.
+     */
     record Segment(long offset, long virtual, long physical, long fileSize, long memorySize) {}
 
     private final BootFile file;
@@ -24,23 +30,42 @@ final class ElfImage {
     private ElfImage(BootFile file) {
         this.file = file;
         if (!file.has(0, 52)) {
-            throw new BootException(file, "is a truncated ELF file: %d bytes do not hold its header".formatted(file.size()));
+            throw new BootException(
+                    file,
+                    "is a truncated ELF file: %d bytes do not hold its header"
+                            .formatted(file.size()));
         }
-        wide = switch (file.u8(4)) {
-            case 1 -> false;
-            case 2 -> true;
-            default -> throw new BootException(file, 4, "is an ELF file of unknown class %d".formatted(file.u8(4)));
-        };
+        wide =
+                switch (file.u8(4)) {
+                    case 1 -> false;
+                    case 2 -> true;
+                    default ->
+                            throw new BootException(
+                                    file,
+                                    4,
+                                    "is an ELF file of unknown class %d".formatted(file.u8(4)));
+                };
         if (wide && !file.has(0, 64)) {
-            throw new BootException(file, "is a truncated ELF file: %d bytes do not hold its header".formatted(file.size()));
+            throw new BootException(
+                    file,
+                    "is a truncated ELF file: %d bytes do not hold its header"
+                            .formatted(file.size()));
         }
         int type = file.u16(16);
         int machine = file.u16(18);
         if (file.u8(5) != 1 || machine != MACHINE_386 && machine != MACHINE_X86_64) {
-            throw new BootException(file, 18, "is an ELF file for another processor (machine %d), not for x86".formatted(machine));
+            throw new BootException(
+                    file,
+                    18,
+                    "is an ELF file for another processor (machine %d), not for x86"
+                            .formatted(machine));
         }
         if (type != EXECUTABLE && type != SHARED) {
-            throw new BootException(file, 16, "is an ELF file but not an executable (type %d): link it first".formatted(type));
+            throw new BootException(
+                    file,
+                    16,
+                    "is an ELF file but not an executable (type %d): link it first"
+                            .formatted(type));
         }
         entry = wide ? file.u64(24) : file.u32(24);
         readProgramHeaders();
@@ -60,25 +85,42 @@ final class ElfImage {
         int entrySize = file.u16(wide ? 54 : 42);
         int count = file.u16(wide ? 56 : 44);
         if (count == 0) {
-            throw new BootException(file, "is an ELF file without program headers: nothing says what to load where");
+            throw new BootException(
+                    file,
+                    "is an ELF file without program headers: nothing says what to load where");
         }
         if (entrySize < (wide ? 56 : 32) || !file.has(table, (long) count * entrySize)) {
             throw new BootException(
-                    file, table, "%d program headers of %d bytes are not there: the ELF file is truncated or damaged".formatted(count, entrySize));
+                    file,
+                    table,
+                    "%d program headers of %d bytes are not there: the ELF file is truncated or damaged"
+                            .formatted(count, entrySize));
         }
         for (int i = 0; i < count; i++) {
             long at = table + (long) i * entrySize;
             int type = file.s32(at);
             if (type == LOAD || type == NOTE) {
-                Segment segment = wide
-                        ? new Segment(file.u64(at + 8), file.u64(at + 16), file.u64(at + 24), file.u64(at + 32), file.u64(at + 40))
-                        : new Segment(file.u32(at + 4), file.u32(at + 8), file.u32(at + 12), file.u32(at + 16), file.u32(at + 20));
+                Segment segment =
+                        wide
+                                ? new Segment(
+                                        file.u64(at + 8),
+                                        file.u64(at + 16),
+                                        file.u64(at + 24),
+                                        file.u64(at + 32),
+                                        file.u64(at + 40))
+                                : new Segment(
+                                        file.u32(at + 4),
+                                        file.u32(at + 8),
+                                        file.u32(at + 12),
+                                        file.u32(at + 16),
+                                        file.u32(at + 20));
                 check(segment, i, at);
                 (type == LOAD ? segments : notes).add(segment);
             }
         }
         if (segments.isEmpty()) {
-            throw new BootException(file, table, "none of the %d program headers is loadable".formatted(count));
+            throw new BootException(
+                    file, table, "none of the %d program headers is loadable".formatted(count));
         }
     }
 
@@ -92,7 +134,10 @@ final class ElfImage {
         }
         if (Long.compareUnsigned(segment.memorySize, segment.fileSize) < 0) {
             throw new BootException(
-                    file, at, "segment %d is larger in the file (0x%x) than in memory (0x%x)".formatted(number, segment.fileSize, segment.memorySize));
+                    file,
+                    at,
+                    "segment %d is larger in the file (0x%x) than in memory (0x%x)"
+                            .formatted(number, segment.fileSize, segment.memorySize));
         }
     }
 
@@ -101,7 +146,9 @@ final class ElfImage {
         return entry;
     }
 
-    /** The physical address of the entry: a virtual one is translated by the segment that holds it. */
+    /**
+     * The physical address of the entry: a virtual one is translated by the segment that holds it.
+     */
     long physicalEntry() {
         for (Segment segment : segments) {
             if (entry - segment.virtual >= 0 && entry - segment.virtual < segment.memorySize) {
@@ -111,7 +158,10 @@ final class ElfImage {
         return entry;
     }
 
-    /** The descriptor of the first note with this owner and type: a 4- or 8-byte number; -1 if there is none. */
+    /**
+     * The descriptor of the first note with this owner and type: a 4- or 8-byte number; -1 if there
+     * is none.
+     */
     long noteNumber(String owner, int type) {
         for (Segment note : notes) {
             long at = note.offset;
@@ -124,7 +174,9 @@ final class ElfImage {
                 if (next > end + 3) {
                     break;
                 }
-                if (file.s32(at + 8) == type && named(at + 12, nameSize, owner) && file.has(descriptor, size)) {
+                if (file.s32(at + 8) == type
+                        && named(at + 12, nameSize, owner)
+                        && file.has(descriptor, size)) {
                     return size >= 8 ? file.u64(descriptor) : size >= 4 ? file.u32(descriptor) : -1;
                 }
                 at = next;
@@ -145,7 +197,10 @@ final class ElfImage {
         return true;
     }
 
-    /** Loads each segment at its physical address; RAM is expected to be zero. Returns the end of the highest one. */
+    /**
+     * Loads each segment at its physical address; RAM is expected to be zero. Returns the end of
+     * the highest one.
+     */
     long load(Placement placement) {
         long end = 0;
         for (Segment segment : segments) {

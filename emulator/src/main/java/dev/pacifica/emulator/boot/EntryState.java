@@ -6,7 +6,10 @@ import java.util.Arrays;
 
 /** Puts the boot processor into the states in which boot protocols start kernels. */
 final class EntryState {
-    /** Code and data selectors of the table that {@link #writeDescriptors} makes, which are those of Linux' boot protocol. */
+    /**
+     * Code and data selectors of the table that {@link #writeDescriptors} makes, which are those of
+     * Linux' boot protocol.
+     */
     static final int CODE = 0x10;
 
     static final int DATA = 0x18;
@@ -26,7 +29,11 @@ final class EntryState {
     static void protectedMode(Cpu cpu, long entry, long descriptors) {
         common(cpu, entry, descriptors);
         cpu.cr0 = Cpu.CR0_PE | Cpu.CR0_ET;
-        segments(cpu, CODE_ATTRIBUTES | Cpu.ATTR_DB | Cpu.ATTR_G, DATA_ATTRIBUTES | Cpu.ATTR_DB | Cpu.ATTR_G, FLAT_LIMIT);
+        segments(
+                cpu,
+                CODE_ATTRIBUTES | Cpu.ATTR_DB | Cpu.ATTR_G,
+                DATA_ATTRIBUTES | Cpu.ATTR_DB | Cpu.ATTR_G,
+                FLAT_LIMIT);
         cpu.updateMode();
     }
 
@@ -37,7 +44,11 @@ final class EntryState {
         cpu.cr3 = pageTables;
         cpu.cr4 = Cpu.CR4_PAE;
         cpu.efer = Cpu.EFER_LME | Cpu.EFER_LMA;
-        segments(cpu, CODE_ATTRIBUTES | Cpu.ATTR_L | Cpu.ATTR_G, DATA_ATTRIBUTES | Cpu.ATTR_DB | Cpu.ATTR_G, FLAT_LIMIT);
+        segments(
+                cpu,
+                CODE_ATTRIBUTES | Cpu.ATTR_L | Cpu.ATTR_G,
+                DATA_ATTRIBUTES | Cpu.ATTR_DB | Cpu.ATTR_G,
+                FLAT_LIMIT);
         cpu.updateMode();
     }
 

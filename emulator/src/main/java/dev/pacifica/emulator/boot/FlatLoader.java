@@ -5,8 +5,9 @@ import dev.pacifica.emulator.device.MemoryMap;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 
 /**
- * A flat binary at the address that {@code --load} gives, entered at its first byte: below 1 MiB in real mode (CS 0 below 10000h, else
- * the address' paragraph; SS:SP 0000:7C00), above in 32-bit protected mode with flat segments.
+ * A flat binary at the address that {@code --load} gives, entered at its first byte: below 1 MiB in
+ * real mode (CS 0 below 10000h, else the address' paragraph; SS:SP 0000:7C00), above in 32-bit
+ * protected mode with flat segments.
  */
 final class FlatLoader {
     private FlatLoader() {}
@@ -14,7 +15,9 @@ final class FlatLoader {
     static long load(BootRequest request, BootFile kernel, Placement placement, Cpu cpu) {
         long address = request.loadAddress().getAsLong();
         if (address < 0 || address >= PhysicalMemory.HOLE_END) {
-            throw new BootException(kernel, "--load 0x%x: a flat binary must be loaded below 4 GiB".formatted(address));
+            throw new BootException(
+                    kernel,
+                    "--load 0x%x: a flat binary must be loaded below 4 GiB".formatted(address));
         }
         if (kernel.size() == 0) {
             throw new BootException(kernel, "is empty");
@@ -25,7 +28,8 @@ final class FlatLoader {
             int segment = address < 0x1_0000 ? 0 : (int) (address >> 4);
             EntryState.realMode(cpu, segment, (int) (address - ((long) segment << 4)));
         } else {
-            long descriptors = placement.conventional(kernel, "the descriptor table", EntryState.DESCRIPTORS);
+            long descriptors =
+                    placement.conventional(kernel, "the descriptor table", EntryState.DESCRIPTORS);
             EntryState.writeDescriptors(placement.memory(), descriptors, false);
             EntryState.protectedMode(cpu, address, descriptors);
             cpu.r[Cpu.RSP] = 0x7c00;

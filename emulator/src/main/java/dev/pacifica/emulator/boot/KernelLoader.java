@@ -5,7 +5,10 @@ import dev.pacifica.emulator.device.FwCfg;
 import dev.pacifica.emulator.device.PcDevices;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 
-/** Loads a kernel of whatever format into a machine that was just powered on, and readies its boot processor. */
+/**
+ * Loads a kernel of whatever format into a machine that was just powered on, and readies its boot
+ * processor.
+ */
 public final class KernelLoader {
     /** How a kernel was recognised. */
     public enum Format {
@@ -32,37 +35,51 @@ public final class KernelLoader {
     private KernelLoader() {}
 
     /**
-     * Loads the kernel and its modules, and tells the firmware configuration device of them. {@code --load} means a flat binary;
-     * otherwise the first that fits of Linux bzImage, Multiboot header, ELF with PVH note. A kernel packed with gzip is unpacked.
+     * Loads the kernel and its modules, and tells the firmware configuration device of them. {@code
+     * --load} means a flat binary; otherwise the first that fits of Linux bzImage, Multiboot
+     * header, ELF with PVH note. A kernel packed with gzip is unpacked.
      */
-    public static Loaded load(BootRequest request, PhysicalMemory memory, Cpu bootCpu, PcDevices devices) {
+    public static Loaded load(
+            BootRequest request, PhysicalMemory memory, Cpu bootCpu, PcDevices devices) {
         Placement placement = new Placement(memory, devices.memoryMap());
         long rootPointer = devices.rootPointer();
         Loaded loaded;
         if (request.loadAddress().isPresent()) {
-            loaded = new Loaded(Format.FLAT, FlatLoader.load(request, request.kernel(), placement, bootCpu));
+            loaded =
+                    new Loaded(
+                            Format.FLAT,
+                            FlatLoader.load(request, request.kernel(), placement, bootCpu));
         } else {
-            loaded = loadByFormat(request, request.kernel().unpacked(), placement, bootCpu, rootPointer);
+            loaded =
+                    loadByFormat(
+                            request, request.kernel().unpacked(), placement, bootCpu, rootPointer);
         }
         describe(request, devices.fwCfg());
         return loaded;
     }
 
-    private static Loaded loadByFormat(BootRequest request, BootFile kernel, Placement placement, Cpu cpu, long rootPointer) {
+    private static Loaded loadByFormat(
+            BootRequest request, BootFile kernel, Placement placement, Cpu cpu, long rootPointer) {
         if (LinuxLoader.recognizes(kernel)) {
-            return new Loaded(Format.LINUX, LinuxLoader.load(request, kernel, placement, cpu, rootPointer));
+            return new Loaded(
+                    Format.LINUX, LinuxLoader.load(request, kernel, placement, cpu, rootPointer));
         }
         long header = MultibootLoader.header(kernel);
         if (header >= 0) {
-            return new Loaded(Format.MULTIBOOT, MultibootLoader.load(request, kernel, header, placement, cpu));
+            return new Loaded(
+                    Format.MULTIBOOT,
+                    MultibootLoader.load(request, kernel, header, placement, cpu));
         }
         if (ElfImage.isElf(kernel)) {
             ElfImage elf = ElfImage.read(kernel);
             if (PvhLoader.entry(elf) >= 0) {
-                return new Loaded(Format.PVH, PvhLoader.load(request, kernel, elf, placement, cpu, rootPointer));
+                return new Loaded(
+                        Format.PVH,
+                        PvhLoader.load(request, kernel, elf, placement, cpu, rootPointer));
             }
             throw new BootException(
-                    kernel, "is an ELF file with neither a Multiboot header in its first 8 KiB nor a PVH note: nothing says how to start it");
+                    kernel,
+                    "is an ELF file with neither a Multiboot header in its first 8 KiB nor a PVH note: nothing says how to start it");
         }
         throw new BootException(
                 kernel,

@@ -6,8 +6,8 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
 import java.util.List;
 
 /**
- * Linux' 64-bit boot protocol: a bzImage is entered in long mode at 200h of its protected-mode part, on identity page tables of
- * the first 4 GiB, with RSI at the boot parameters ("zero page").
+ * Linux' 64-bit boot protocol: a bzImage is entered in long mode at 200h of its protected-mode
+ * part, on identity page tables of the first 4 GiB, with RSI at the boot parameters ("zero page").
  */
 final class LinuxLoader {
     // offsets in the setup header, which are those in the boot parameters too
@@ -49,12 +49,17 @@ final class LinuxLoader {
     private LinuxLoader() {}
 
     static boolean recognizes(BootFile file) {
-        return file.has(0, 0x268) && file.u16(BOOT_FLAG) == 0xaa55 && file.s32(MAGIC) == 0x5372_6448; // "HdrS"
+        return file.has(0, 0x268)
+                && file.u16(BOOT_FLAG) == 0xaa55
+                && file.s32(MAGIC) == 0x5372_6448; // "HdrS"
     }
 
-    static long load(BootRequest request, BootFile kernel, Placement placement, Cpu cpu, long rootPointer) {
+    static long load(
+            BootRequest request, BootFile kernel, Placement placement, Cpu cpu, long rootPointer) {
         int version = kernel.u16(VERSION);
-        if (version < 0x20c || (kernel.u16(EXTENDED_LOAD_FLAGS) & KERNEL_64) == 0 || (kernel.u8(LOAD_FLAGS) & LOADED_HIGH) == 0) {
+        if (version < 0x20c
+                || (kernel.u16(EXTENDED_LOAD_FLAGS) & KERNEL_64) == 0
+                || (kernel.u8(LOAD_FLAGS) & LOADED_HIGH) == 0) {
             throw new BootException(
                     kernel,
                     EXTENDED_LOAD_FLAGS,
@@ -66,13 +71,18 @@ final class LinuxLoader {
         long size = kernel.u32(PARAGRAPHS) * 16;
         if (!kernel.has(start, size - 15)) {
             throw new BootException(
-                    kernel, PARAGRAPHS, "says it has 0x%x bytes but ends at 0x%x: it is truncated".formatted(start + size, kernel.size()));
+                    kernel,
+                    PARAGRAPHS,
+                    "says it has 0x%x bytes but ends at 0x%x: it is truncated"
+                            .formatted(start + size, kernel.size()));
         }
         int longest = kernel.s32(COMMAND_LINE_SIZE);
         byte[] commandLine = Placement.cString(request.commandLine());
         if (commandLine.length - 1 > longest) {
             throw new BootException(
-                    kernel, "takes a command line of at most %d bytes; --append has %d".formatted(longest, commandLine.length - 1));
+                    kernel,
+                    "takes a command line of at most %d bytes; --append has %d"
+                            .formatted(longest, commandLine.length - 1));
         }
         long load = loadAddress(kernel, placement);
         kernel.copyTo(placement.memory(), load, start, kernel.size() - start);
@@ -80,7 +90,11 @@ final class LinuxLoader {
         Ramdisk ramdisk = Ramdisk.place(request.modules(), placement, MemoryMap.ONE_MIB, limit);
 
         // one area: boot parameters, page tables, descriptors, command line
-        long area = placement.conventional(kernel, "the boot parameters", (long) PAGE * (1 + TABLE_PAGES + 1) + commandLine.length);
+        long area =
+                placement.conventional(
+                        kernel,
+                        "the boot parameters",
+                        (long) PAGE * (1 + TABLE_PAGES + 1) + commandLine.length);
         long tables = area + PAGE;
         long descriptors = tables + (long) PAGE * TABLE_PAGES;
         long line = descriptors + PAGE;
@@ -95,7 +109,10 @@ final class LinuxLoader {
         return entry;
     }
 
-    /** Where the kernel wants to be, or, if that is no RAM or taken, the lowest place that a relocatable one may have. */
+    /**
+     * Where the kernel wants to be, or, if that is no RAM or taken, the lowest place that a
+     * relocatable one may have.
+     */
     private static long loadAddress(BootFile kernel, Placement placement) {
         long preferred = kernel.u64(PREFERRED_ADDRESS);
         long size = Math.max(kernel.u32(INITIAL_SIZE), kernel.size());
@@ -108,17 +125,30 @@ final class LinuxLoader {
             throw new BootException(
                     kernel,
                     "needs 0x%x bytes of memory from 0x%x on to unpack itself, but the machine has %s; give it more with --memory"
-                            .formatted(size, preferred, Placement.humanSize(placement.memory().size())));
+                            .formatted(
+                                    size,
+                                    preferred,
+                                    Placement.humanSize(placement.memory().size())));
         }
         placement.occupy(kernel, "the kernel", at, size);
         return at;
     }
 
     private static void writeParameters(
-            BootFile kernel, Placement placement, long at, long load, long commandLine, Ramdisk ramdisk, long rootPointer) {
+            BootFile kernel,
+            Placement placement,
+            long at,
+            long load,
+            long commandLine,
+            Ramdisk ramdisk,
+            long rootPointer) {
         PhysicalMemory memory = placement.memory();
         int headerEnd = HEADER_LENGTH + 1 + kernel.u8(HEADER_LENGTH);
-        kernel.copyTo(memory, at + SETUP_SECTORS, SETUP_SECTORS, Math.max(headerEnd, INITIAL_SIZE + 4) - SETUP_SECTORS);
+        kernel.copyTo(
+                memory,
+                at + SETUP_SECTORS,
+                SETUP_SECTORS,
+                Math.max(headerEnd, INITIAL_SIZE + 4) - SETUP_SECTORS);
         memory.write(at + VIDEO_MODE, 2, NORMAL_VIDEO);
         memory.write(at + LOADER_TYPE, 1, UNDEFINED_LOADER);
         memory.write(at + CODE_START, 4, load);
@@ -126,7 +156,10 @@ final class LinuxLoader {
         memory.write(at + RAMDISK_SIZE, 4, ramdisk.size());
         memory.write(at + COMMAND_LINE, 4, commandLine);
         memory.write64(at + ROOT_POINTER, rootPointer);
-        memory.write(at + EXTENDED_MEMORY_KIB, 4, Math.max(0, memory.lowSize() - MemoryMap.ONE_MIB >> 10));
+        memory.write(
+                at + EXTENDED_MEMORY_KIB,
+                4,
+                Math.max(0, memory.lowSize() - MemoryMap.ONE_MIB >> 10));
         List<MemoryMap.Range> ranges = placement.map().ranges();
         memory.write(at + MAP_ENTRIES, 1, ranges.size());
         byte[] map = placement.map().toE820();

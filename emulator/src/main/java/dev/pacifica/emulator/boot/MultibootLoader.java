@@ -7,8 +7,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Multiboot version 1: ELF kernels of either class, or any file whose header gives load addresses; modules follow the kernel at
- * page boundaries. The strings are those of GRUB: name of the file, then its arguments.
+ * Multiboot version 1: ELF kernels of either class, or any file whose header gives load addresses;
+ * modules follow the kernel at page boundaries. The strings are those of GRUB: name of the file,
+ * then its arguments.
  */
 final class MultibootLoader {
     private static final int HEADER_MAGIC = 0x1bad_b002;
@@ -17,7 +18,11 @@ final class MultibootLoader {
 
     private static final int WANTS_VIDEO = 1 << 2;
     private static final int HAS_ADDRESSES = 1 << 16;
-    /** Of bits 0 to 15, which a loader must understand: page alignment, memory information, video mode. */
+
+    /**
+     * Of bits 0 to 15, which a loader must understand: page alignment, memory information, video
+     * mode.
+     */
     private static final int UNDERSTOOD = 7;
 
     private static final int INFO_MEMORY = 1;
@@ -36,18 +41,23 @@ final class MultibootLoader {
     /** The offset of the header in the first 8 KiB, or -1. */
     static long header(BootFile file) {
         for (long at = 0; at + 12 <= Math.min(file.size(), SEARCH); at += 4) {
-            if (file.s32(at) == HEADER_MAGIC && file.s32(at) + file.s32(at + 4) + file.s32(at + 8) == 0) {
+            if (file.s32(at) == HEADER_MAGIC
+                    && file.s32(at) + file.s32(at + 4) + file.s32(at + 8) == 0) {
                 return at;
             }
         }
         return -1;
     }
 
-    static long load(BootRequest request, BootFile kernel, long header, Placement placement, Cpu cpu) {
+    static long load(
+            BootRequest request, BootFile kernel, long header, Placement placement, Cpu cpu) {
         int flags = kernel.s32(header + 4);
         if ((flags & 0xffff & ~UNDERSTOOD) != 0) {
             throw new BootException(
-                    kernel, header + 4, "the Multiboot header requires features that are unknown (flags 0x%08x)".formatted(flags));
+                    kernel,
+                    header + 4,
+                    "the Multiboot header requires features that are unknown (flags 0x%08x)"
+                            .formatted(flags));
         }
         if ((flags & WANTS_VIDEO) != 0 && !kernel.has(header, 48)) {
             throw new BootException(kernel, header, "the Multiboot header is cut off");
@@ -63,14 +73,19 @@ final class MultibootLoader {
         } else {
             if (!ElfImage.isElf(kernel)) {
                 throw new BootException(
-                        kernel, header, "the Multiboot header gives no load addresses (flag 16) and the file is not an ELF file");
+                        kernel,
+                        header,
+                        "the Multiboot header gives no load addresses (flag 16) and the file is not an ELF file");
             }
             ElfImage elf = ElfImage.read(kernel);
             end = elf.load(placement);
             entry = elf.physicalEntry();
         }
         if (entry >>> 32 != 0) {
-            throw new BootException(kernel, "the entry 0x%x is not below 4 GiB, where Multiboot starts kernels".formatted(entry));
+            throw new BootException(
+                    kernel,
+                    "the entry 0x%x is not below 4 GiB, where Multiboot starts kernels"
+                            .formatted(entry));
         }
         List<Ramdisk> modules = placeModules(request.modules(), placement, end);
         long info = writeInfo(request, kernel, modules, placement, cpu, entry);
@@ -89,12 +104,16 @@ final class MultibootLoader {
             throw new BootException(
                     kernel,
                     header + 12,
-                    "header address 0x%x and load address 0x%x do not fit the header's place in the file".formatted(headerAddress, loadAddress));
+                    "header address 0x%x and load address 0x%x do not fit the header's place in the file"
+                            .formatted(headerAddress, loadAddress));
         }
         long count = loadEnd == 0 ? kernel.size() - offset : loadEnd - loadAddress;
         if (!kernel.has(offset, count)) {
             throw new BootException(
-                    kernel, header + 20, "load end 0x%x asks for bytes past the end of the file: it is truncated or damaged".formatted(loadEnd));
+                    kernel,
+                    header + 20,
+                    "load end 0x%x asks for bytes past the end of the file: it is truncated or damaged"
+                            .formatted(loadEnd));
         }
         long end = Math.max(loadAddress + count, bssEnd);
         placement.occupy(kernel, "the kernel", loadAddress, end - loadAddress);
@@ -102,7 +121,8 @@ final class MultibootLoader {
         return end;
     }
 
-    private static List<Ramdisk> placeModules(List<BootModule> modules, Placement placement, long kernelEnd) {
+    private static List<Ramdisk> placeModules(
+            List<BootModule> modules, Placement placement, long kernelEnd) {
         List<Ramdisk> placed = new ArrayList<>();
         PhysicalMemory memory = placement.memory();
         for (BootModule module : modules) {
@@ -114,7 +134,12 @@ final class MultibootLoader {
                                 .formatted(file.size(), Placement.humanSize(memory.size())));
             }
             long from = Math.max(MemoryMap.ONE_MIB, kernelEnd);
-            long at = placement.lowest(from, PhysicalMemory.HOLE_START, Math.max(file.size(), 1), PhysicalMemory.PAGE_SIZE);
+            long at =
+                    placement.lowest(
+                            from,
+                            PhysicalMemory.HOLE_START,
+                            Math.max(file.size(), 1),
+                            PhysicalMemory.PAGE_SIZE);
             if (at < 0) {
                 throw new BootException(
                         file,
@@ -128,18 +153,33 @@ final class MultibootLoader {
         return placed;
     }
 
-    /** Writes the information structure and what it points to, and sets the processor's entry state; returns its address. */
+    /**
+     * Writes the information structure and what it points to, and sets the processor's entry state;
+     * returns its address.
+     */
     private static long writeInfo(
-            BootRequest request, BootFile kernel, List<Ramdisk> modules, Placement placement, Cpu cpu, long entry) {
+            BootRequest request,
+            BootFile kernel,
+            List<Ramdisk> modules,
+            Placement placement,
+            Cpu cpu,
+            long entry) {
         List<MemoryMap.Range> ranges = placement.map().ranges();
-        String line = request.commandLine().isEmpty() ? kernel.baseName() : kernel.baseName() + " " + request.commandLine();
+        String line =
+                request.commandLine().isEmpty()
+                        ? kernel.baseName()
+                        : kernel.baseName() + " " + request.commandLine();
         List<byte[]> strings = new ArrayList<>();
         strings.add(Placement.cString(line));
         strings.add(Placement.cString(LOADER_NAME));
         for (BootModule module : request.modules()) {
             strings.add(Placement.cString(module.commandLine()));
         }
-        long size = INFO + EntryState.DESCRIPTORS + (long) MODULE * modules.size() + (long) MAP_ENTRY * ranges.size();
+        long size =
+                INFO
+                        + EntryState.DESCRIPTORS
+                        + (long) MODULE * modules.size()
+                        + (long) MAP_ENTRY * ranges.size();
         for (byte[] string : strings) {
             size += string.length;
         }
@@ -150,7 +190,8 @@ final class MultibootLoader {
         long text = map + (long) MAP_ENTRY * ranges.size();
 
         PhysicalMemory memory = placement.memory();
-        memory.write(info, 4, INFO_MEMORY | INFO_COMMAND_LINE | INFO_MODULES | INFO_MAP | INFO_LOADER);
+        memory.write(
+                info, 4, INFO_MEMORY | INFO_COMMAND_LINE | INFO_MODULES | INFO_MAP | INFO_LOADER);
         memory.write(info + 4, 4, MemoryMap.LOW_END >> 10);
         memory.write(info + 8, 4, Math.max(0, memory.lowSize() - MemoryMap.ONE_MIB >> 10));
         memory.write(info + 20, 4, modules.size());
@@ -158,7 +199,10 @@ final class MultibootLoader {
         memory.write(info + 44, 4, (long) MAP_ENTRY * ranges.size());
         memory.write(info + 48, 4, map);
         for (int i = 0; i < strings.size(); i++) {
-            long field = i == 0 ? info + 16 : i == 1 ? info + 64 : moduleList + (long) MODULE * (i - 2) + 8;
+            long field =
+                    i == 0
+                            ? info + 16
+                            : i == 1 ? info + 64 : moduleList + (long) MODULE * (i - 2) + 8;
             memory.write(field, 4, text);
             memory.write(text, strings.get(i), 0, strings.get(i).length);
             text += strings.get(i).length;

@@ -40,10 +40,12 @@ final class Placement {
             return;
         }
         long end = start + size;
-        boolean fits = memory.isRam(start)
-                && Long.compareUnsigned(size, memory.size()) <= 0
-                && memory.isRam(end - 1)
-                && (start < PhysicalMemory.HOLE_START) == (end - 1 < PhysicalMemory.HOLE_START);
+        boolean fits =
+                memory.isRam(start)
+                        && Long.compareUnsigned(size, memory.size()) <= 0
+                        && memory.isRam(end - 1)
+                        && (start < PhysicalMemory.HOLE_START)
+                                == (end - 1 < PhysicalMemory.HOLE_START);
         if (!fits) {
             throw new BootException(
                     file,
@@ -61,7 +63,10 @@ final class Placement {
         pieces.add(new Piece(what + " of " + file.baseName(), start, end));
     }
 
-    /** The lowest free place at or above {@code from} that ends at or below {@code limit}; -1 if there is none. */
+    /**
+     * The lowest free place at or above {@code from} that ends at or below {@code limit}; -1 if
+     * there is none.
+     */
     long lowest(long from, long limit, long size, long alignment) {
         List<Piece> ordered = new ArrayList<>(pieces);
         ordered.sort(Comparator.comparingLong(Piece::start));
@@ -82,7 +87,10 @@ final class Placement {
         return -1;
     }
 
-    /** The highest free place that ends at or below {@code limit}, at least at {@code from}; -1 if there is none. */
+    /**
+     * The highest free place that ends at or below {@code limit}, at least at {@code from}; -1 if
+     * there is none.
+     */
     long highest(long from, long limit, long size, long alignment) {
         List<Piece> ordered = new ArrayList<>(pieces);
         ordered.sort(Comparator.comparingLong(Piece::start).reversed());
@@ -107,7 +115,10 @@ final class Placement {
     long conventional(BootFile kernel, String what, long size) {
         long start = lowest(0x1000, MemoryMap.LOW_END, size, PhysicalMemory.PAGE_SIZE);
         if (start < 0) {
-            throw new BootException(kernel, "no room for %s (%d bytes) below 640 KiB; shorten the command lines".formatted(what, size));
+            throw new BootException(
+                    kernel,
+                    "no room for %s (%d bytes) below 640 KiB; shorten the command lines"
+                            .formatted(what, size));
         }
         occupy(kernel, what, start, size);
         return start;

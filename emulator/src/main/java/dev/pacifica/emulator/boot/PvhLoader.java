@@ -6,11 +6,13 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
 import java.util.List;
 
 /**
- * The PVH protocol: an ELF file whose note names a 32-bit entry, started in protected mode with EBX at an {@code hvm_start_info}
- * (version 1). Several ramdisks become one module, one after the other, since Linux takes only one.
+ * The PVH protocol: an ELF file whose note names a 32-bit entry, started in protected mode with EBX
+ * at an {@code hvm_start_info} (version 1). Several ramdisks become one module, one after the
+ * other, since Linux takes only one.
  */
 final class PvhLoader {
     private static final String NOTE_OWNER = "Xen";
+
     /** XEN_ELFNOTE_PHYS32_ENTRY. */
     private static final int NOTE_ENTRY = 18;
 
@@ -26,15 +28,28 @@ final class PvhLoader {
         return elf.noteNumber(NOTE_OWNER, NOTE_ENTRY);
     }
 
-    static long load(BootRequest request, BootFile kernel, ElfImage elf, Placement placement, Cpu cpu, long rootPointer) {
+    static long load(
+            BootRequest request,
+            BootFile kernel,
+            ElfImage elf,
+            Placement placement,
+            Cpu cpu,
+            long rootPointer) {
         PhysicalMemory memory = placement.memory();
         long entry = entry(elf);
         elf.load(placement);
-        Ramdisk ramdisk = Ramdisk.place(request.modules(), placement, MemoryMap.ONE_MIB, PhysicalMemory.HOLE_START);
+        Ramdisk ramdisk =
+                Ramdisk.place(
+                        request.modules(), placement, MemoryMap.ONE_MIB, PhysicalMemory.HOLE_START);
 
         byte[] commandLine = Placement.cString(request.commandLine());
         List<MemoryMap.Range> ranges = placement.map().ranges();
-        long size = START_INFO + MODULE + (long) MAP_ENTRY * ranges.size() + EntryState.DESCRIPTORS + commandLine.length;
+        long size =
+                START_INFO
+                        + MODULE
+                        + (long) MAP_ENTRY * ranges.size()
+                        + EntryState.DESCRIPTORS
+                        + commandLine.length;
         long info = placement.conventional(kernel, "the PVH start info", size);
         long module = info + START_INFO;
         long map = module + MODULE;

@@ -3,7 +3,10 @@ package dev.pacifica.emulator.boot;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import java.util.List;
 
-/** Initial ramdisks in RAM, one after the other at multiples of four bytes, as Linux wants them. Size 0 means none. */
+/**
+ * Initial ramdisks in RAM, one after the other at multiples of four bytes, as Linux wants them.
+ * Size 0 means none.
+ */
 record Ramdisk(long address, long size) {
     /** Loads the files as high as possible below {@code limit}. */
     static Ramdisk place(List<BootModule> modules, Placement placement, long from, long limit) {
@@ -15,7 +18,10 @@ record Ramdisk(long address, long size) {
             return new Ramdisk(0, 0);
         }
         BootFile first = modules.getFirst().file();
-        String name = modules.size() == 1 ? "the initial ramdisk" : "%d initial ramdisks".formatted(modules.size());
+        String name =
+                modules.size() == 1
+                        ? "the initial ramdisk"
+                        : "%d initial ramdisks".formatted(modules.size());
         PhysicalMemory memory = placement.memory();
         if (size > memory.size()) {
             throw new BootException(

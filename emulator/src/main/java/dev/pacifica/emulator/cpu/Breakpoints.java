@@ -2,7 +2,10 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.paging.AccessWatch;
 
-/** The debug registers at work (APM Vol 2 §13.1): instruction, data and I/O breakpoints, single step and task-switch traps. */
+/**
+ * The debug registers at work (APM Vol 2 §13.1): instruction, data and I/O breakpoints, single step
+ * and task-switch traps.
+ */
 final class Breakpoints implements AccessWatch {
     static final long GENERAL_DETECT = 1 << 13;
     private static final int BD = 1 << 13;
@@ -134,7 +137,8 @@ final class Breakpoints implements AccessWatch {
     private boolean overlaps(int i, long va, int size) {
         int length = length(i);
         long start = cpu.dr[i] & -length;
-        return Long.compareUnsigned(va, start + length - 1) <= 0 && Long.compareUnsigned(va + size - 1, start) >= 0;
+        return Long.compareUnsigned(va, start + length - 1) <= 0
+                && Long.compareUnsigned(va + size - 1, start) >= 0;
     }
 
     private void note(int bits) {

@@ -25,7 +25,10 @@ final class CacheInstructions {
         return SystemInstructions.NEXT;
     }
 
-    /** Translations are not tagged by PCID, so each type drops more than it must, which is allowed (APM Vol 3). */
+    /**
+     * Translations are not tagged by PCID, so each type drops more than it must, which is allowed
+     * (APM Vol 3).
+     */
     static int invalidatePcid(Cpu cpu, Insn insn) {
         if (cpu.guestMode && cpu.svm.intercepted(EXIT_INVPCID)) {
             cpu.svm.exit(EXIT_INVPCID, 0, 0);

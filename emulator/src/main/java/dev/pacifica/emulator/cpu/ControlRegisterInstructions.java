@@ -2,7 +2,10 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.decode.Insn;
 
-/** MOV to and from CR0, 2, 3, 4, 8, LMSW, SMSW, CLTS (APM Vol 2 §3.1, §14.6 for the activation of long mode). */
+/**
+ * MOV to and from CR0, 2, 3, 4, 8, LMSW, SMSW, CLTS (APM Vol 2 §3.1, §14.6 for the activation of
+ * long mode).
+ */
 public final class ControlRegisterInstructions {
     private static final int EXIT_CR_READ = 0x00;
     private static final int EXIT_CR_WRITE = 0x10;
@@ -11,24 +14,29 @@ public final class ControlRegisterInstructions {
     /** EXITINFO1 of a MOV CRx: valid flag beside the register's number (§15.8.1). */
     private static final long ASSIST_VALID = 1L << 63;
 
-    private static final long CR0_IMPLEMENTED = Cpu.CR0_PE
-            | Cpu.CR0_MP
-            | Cpu.CR0_EM
-            | Cpu.CR0_TS
-            | Cpu.CR0_ET
-            | Cpu.CR0_NE
-            | Cpu.CR0_WP
-            | Cpu.CR0_AM
-            | Cpu.CR0_NW
-            | Cpu.CR0_CD
-            | Cpu.CR0_PG;
+    private static final long CR0_IMPLEMENTED =
+            Cpu.CR0_PE
+                    | Cpu.CR0_MP
+                    | Cpu.CR0_EM
+                    | Cpu.CR0_TS
+                    | Cpu.CR0_ET
+                    | Cpu.CR0_NE
+                    | Cpu.CR0_WP
+                    | Cpu.CR0_AM
+                    | Cpu.CR0_NW
+                    | Cpu.CR0_CD
+                    | Cpu.CR0_PG;
 
     /** Bits of CR0 whose change makes cached translations wrong. */
     private static final long CR0_PAGING = Cpu.CR0_PG | Cpu.CR0_WP | Cpu.CR0_PE;
 
-    private static final long CR4_PAGING = Cpu.CR4_PGE | Cpu.CR4_PAE | Cpu.CR4_PSE | Cpu.CR4_SMEP | Cpu.CR4_PCIDE;
+    private static final long CR4_PAGING =
+            Cpu.CR4_PGE | Cpu.CR4_PAE | Cpu.CR4_PSE | Cpu.CR4_SMEP | Cpu.CR4_PCIDE;
 
-    /** Reserved bits of a PDPTE in legacy PAE paging: 2:1, 8:5 and everything above the physical address. */
+    /**
+     * Reserved bits of a PDPTE in legacy PAE paging: 2:1, 8:5 and everything above the physical
+     * address.
+     */
     private static final long PDPTE_RESERVED = 0x1e6L | ~((1L << CpuModel.PHYSICAL_BITS) - 1);
 
     private ControlRegisterInstructions() {}
@@ -114,14 +122,18 @@ public final class ControlRegisterInstructions {
     }
 
     private static void checkCr0(Cpu cpu, long value) {
-        boolean bad = value >>> 32 != 0
-                || (value & (Cpu.CR0_PG | Cpu.CR0_PE)) == Cpu.CR0_PG
-                || (value & (Cpu.CR0_NW | Cpu.CR0_CD)) == Cpu.CR0_NW;
+        boolean bad =
+                value >>> 32 != 0
+                        || (value & (Cpu.CR0_PG | Cpu.CR0_PE)) == Cpu.CR0_PG
+                        || (value & (Cpu.CR0_NW | Cpu.CR0_CD)) == Cpu.CR0_NW;
         boolean enabling = (value & ~cpu.cr0 & Cpu.CR0_PG) != 0;
         boolean disabling = (~value & cpu.cr0 & Cpu.CR0_PG) != 0;
         if (enabling && (cpu.efer & Cpu.EFER_LME) != 0) {
             boolean task16 = (cpu.segAttr[Cpu.TR] & 0xd) == 1;
-            bad |= (cpu.cr4 & Cpu.CR4_PAE) == 0 || (cpu.segAttr[Cpu.CS] & Cpu.ATTR_L) != 0 || task16;
+            bad |=
+                    (cpu.cr4 & Cpu.CR4_PAE) == 0
+                            || (cpu.segAttr[Cpu.CS] & Cpu.ATTR_L) != 0
+                            || task16;
         }
         bad |= disabling && (cpu.mode64 || (cpu.cr4 & Cpu.CR4_PCIDE) != 0);
         if (bad) {
@@ -137,7 +149,8 @@ public final class ControlRegisterInstructions {
             cpu.svm.exit(EXIT_CR_WRITE, info, 0);
             return true;
         }
-        long changed = (value ^ cpu.cr0) & CR0_IMPLEMENTED & ~(Cpu.CR0_TS | Cpu.CR0_MP | Cpu.CR0_ET);
+        long changed =
+                (value ^ cpu.cr0) & CR0_IMPLEMENTED & ~(Cpu.CR0_TS | Cpu.CR0_MP | Cpu.CR0_ET);
         if (changed != 0 && cpu.svm.intercepted(EXIT_CR0_SELECTIVE)) {
             cpu.svm.exit(EXIT_CR0_SELECTIVE, info, 0);
             return true;
@@ -150,7 +163,10 @@ public final class ControlRegisterInstructions {
         long changed = next ^ cpu.cr0;
         boolean paging = (next & Cpu.CR0_PG) != 0;
         boolean longMode = paging && (cpu.efer & Cpu.EFER_LME) != 0;
-        if (paging && !longMode && (cpu.cr4 & Cpu.CR4_PAE) != 0 && (changed & (Cpu.CR0_PG | Cpu.CR0_CD | Cpu.CR0_NW)) != 0) {
+        if (paging
+                && !longMode
+                && (cpu.cr4 & Cpu.CR4_PAE) != 0
+                && (changed & (Cpu.CR0_PG | Cpu.CR0_CD | Cpu.CR0_NW)) != 0) {
             checkPdptes(cpu, cpu.cr3);
         }
         cpu.cr0 = next;
@@ -184,7 +200,10 @@ public final class ControlRegisterInstructions {
         cpu.mmu.flush(false);
     }
 
-    /** #GP(0) if a present PDPTE has reserved bits set; a guest with nested paging gets a fault at the walk instead (§15.25.11). */
+    /**
+     * #GP(0) if a present PDPTE has reserved bits set; a guest with nested paging gets a fault at
+     * the walk instead (§15.25.11).
+     */
     static void checkPdptes(Cpu cpu, long cr3) {
         if (cpu.guestMode && cpu.mmu.nested()) {
             return;
@@ -230,7 +249,10 @@ public final class ControlRegisterInstructions {
         return SystemInstructions.NEXT;
     }
 
-    /** LMSW changes PE, MP, EM and TS, and cannot clear PE. Its intercepts come before the memory access (table 15-7). */
+    /**
+     * LMSW changes PE, MP, EM and TS, and cannot clear PE. Its intercepts come before the memory
+     * access (table 15-7).
+     */
     static int loadMachineStatus(Cpu cpu, Insn insn) {
         if (cpu.guestMode) {
             int exit = cpu.svm.intercepted(EXIT_CR_WRITE) ? EXIT_CR_WRITE : EXIT_CR0_SELECTIVE;

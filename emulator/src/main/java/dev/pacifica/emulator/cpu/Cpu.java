@@ -12,11 +12,12 @@ import dev.pacifica.emulator.paging.Mmu;
 import dev.pacifica.emulator.svm.Svm;
 
 /**
- * The architectural state of one processor and its way to memory. Fields are public because the rooms {@code execute}, {@code fp},
- * {@code paging} and {@code svm} are the processor; nothing outside them writes here.
+ * The architectural state of one processor and its way to memory. Fields are public because the
+ * rooms {@code execute}, {@code fp}, {@code paging} and {@code svm} are the processor; nothing
+ * outside them writes here.
  *
- * <p>While an instruction executes, {@link #rip} still is its own address; whoever executes it advances {@code rip} when it has
- * completed, so that a fault restarts it by itself.
+ * <p>While an instruction executes, {@link #rip} still is its own address; whoever executes it
+ * advances {@code rip} when it has completed, so that a fault restarts it by itself.
  */
 public final class Cpu implements Stateful {
     public static final int RAX = 0;
@@ -27,6 +28,7 @@ public final class Cpu implements Stateful {
     public static final int RBP = 5;
     public static final int RSI = 6;
     public static final int RDI = 7;
+
     /** Index into {@link #r} of a register that always is zero: no base, no index. */
     public static final int ZERO = 16;
 
@@ -102,26 +104,42 @@ public final class Cpu implements Stateful {
     public static final int ATTR_DB = 1 << 10;
     public static final int ATTR_G = 1 << 11;
 
-    /** Bits of {@link #attention}: why the interpreter must return to the run loop at the next instruction boundary. */
+    /**
+     * Bits of {@link #attention}: why the interpreter must return to the run loop at the next
+     * instruction boundary.
+     */
     public static final int ATTENTION_INTERRUPT = 1;
 
-    /** A mode, RIP stream or translation context changed: look up everything anew (VMRUN, #VMEXIT, mode switch). */
+    /**
+     * A mode, RIP stream or translation context changed: look up everything anew (VMRUN, #VMEXIT,
+     * mode switch).
+     */
     public static final int ATTENTION_CONTEXT = 2;
 
-    /** The machine is to stop, whatever its processors do. A processor that halts only leaves {@link #RUNNING}. */
+    /**
+     * The machine is to stop, whatever its processors do. A processor that halts only leaves {@link
+     * #RUNNING}.
+     */
     public static final int ATTENTION_STOP = 4;
 
-    /** The next instruction must be executed singly, between {@link EventDelivery#beforeInstruction} and {@link EventDelivery#afterInstruction}. */
+    /**
+     * The next instruction must be executed singly, between {@link EventDelivery#beforeInstruction}
+     * and {@link EventDelivery#afterInstruction}.
+     */
     public static final int ATTENTION_DEBUG = 8;
 
     /** What the processor does now. */
     public static final int RUNNING = 0;
+
     /** In HLT, woken by an interrupt. */
     public static final int HALTED = 1;
+
     /** In MWAIT, woken by an interrupt (a monitored write counts as none seen). */
     public static final int MWAITING = 2;
+
     /** Shutdown after a triple fault; only a reset or INIT ends it. */
     public static final int SHUTDOWN = 3;
+
     /** Waiting for SIPI after INIT (application processors). */
     public static final int WAIT_FOR_SIPI = 4;
 
@@ -152,7 +170,10 @@ public final class Cpu implements Stateful {
     /** The stack that gates and far calls push on. */
     final GateStack gateStack = new GateStack(this);
 
-    /** MONITOR's line: whether armed, its physical address, what was there, and whether a masked interrupt ends MWAIT. */
+    /**
+     * MONITOR's line: whether armed, its physical address, what was there, and whether a masked
+     * interrupt ends MWAIT.
+     */
     boolean monitorArmed;
 
     long monitorAddress;
@@ -167,13 +188,18 @@ public final class Cpu implements Stateful {
 
     public long rip;
 
-    /** Length of the instruction that executes now; whoever executes one that can fault, exit or call the system code sets it first. */
+    /**
+     * Length of the instruction that executes now; whoever executes one that can fault, exit or
+     * call the system code sets it first.
+     */
     public int insnLength;
 
     public final int[] segSelector = new int[8];
     public final long[] segBase = new long[8];
+
     /** Byte-granular limits, 0 to FFFFFFFFh. */
     public final long[] segLimit = new long[8];
+
     /** Attributes in the VMCB's 12-bit form (Appendix B). */
     public final int[] segAttr = new int[8];
 
@@ -192,14 +218,19 @@ public final class Cpu implements Stateful {
 
     /** EFER.LMA. Derived by {@link #updateMode}. */
     public boolean longMode;
+
     /** Long mode with CS.L: 64-bit code. Derived. */
     public boolean mode64;
+
     /** CR0.PE. Derived. */
     public boolean protectedMode;
+
     /** RFLAGS.VM in protected mode. Derived. */
     public boolean vm86;
+
     /** Default code size 16, 32 or 64. Derived. */
     public int codeBits;
+
     /** Stack pointer width in bytes, 2, 4 or 8. Derived. */
     public int stackSize;
 
@@ -207,22 +238,27 @@ public final class Cpu implements Stateful {
     private int systemFlags;
 
     /**
-     * The arithmetic flags, lazily: the last result, sign-extended from its size. ZF is {@code flagResult == 0}, SF its sign and PF the
-     * parity of its low byte, the latter two corrected by {@link #flagAux}.
+     * The arithmetic flags, lazily: the last result, sign-extended from its size. ZF is {@code
+     * flagResult == 0}, SF its sign and PF the parity of its low byte, the latter two corrected by
+     * {@link #flagAux}.
      */
     public long flagResult = 1;
 
     /**
-     * The other half of the arithmetic flags: bit 63 is CF, bit 62 is CF xor OF (so that a carry vector of the operation, shifted to the
-     * top, is all that needs to be stored), AF is set if any of {@link #FLAG_AUX_AF} is, bit 0 inverts SF, bits 15:8 are xored to the low
-     * byte of the result before its parity is taken. All other bits are zero.
+     * The other half of the arithmetic flags: bit 63 is CF, bit 62 is CF xor OF (so that a carry
+     * vector of the operation, shifted to the top, is all that needs to be stored), AF is set if
+     * any of {@link #FLAG_AUX_AF} is, bit 0 inverts SF, bits 15:8 are xored to the low byte of the
+     * result before its parity is taken. All other bits are zero.
      */
     public long flagAux;
 
     /** The top two bits of {@link #flagAux}. */
     public static final long FLAG_AUX_CARRIES = 0xc000_0000_0000_0000L;
 
-    /** Where AF may be in {@link #flagAux}: bit 3 of an operand of 64, 32, 16 or 8 bits that was shifted to the top. */
+    /**
+     * Where AF may be in {@link #flagAux}: bit 3 of an operand of 64, 32, 16 or 8 bits that was
+     * shifted to the top.
+     */
     public static final long FLAG_AUX_AF = 1L << 3 | 1L << 35 | 1L << 51 | 1L << 59;
 
     /** {@link #RUNNING}, {@link #HALTED} … */
@@ -231,13 +267,17 @@ public final class Cpu implements Stateful {
     /** Reasons to leave the interpreter at the next boundary; see ATTENTION_*. */
     public int attention;
 
-    /** Interrupt shadow of STI or MOV SS: holds for exactly the next instruction boundary (§15.21.5). */
+    /**
+     * Interrupt shadow of STI or MOV SS: holds for exactly the next instruction boundary
+     * (§15.21.5).
+     */
     public boolean interruptShadow;
 
     /** As {@link #interruptShadow}, but of MOV SS/POP SS, which also holds back debug traps. */
     public boolean stackShadow;
 
     public boolean nmiPending;
+
     /** Set while an NMI handler runs, until IRET. */
     public boolean nmiBlocked;
 
@@ -270,13 +310,18 @@ public final class Cpu implements Stateful {
         events = new EventDelivery(this);
     }
 
-    /** Recomputes what derives from CR0, EFER, CS, SS and RFLAGS.VM. To be called after any of them changed. */
+    /**
+     * Recomputes what derives from CR0, EFER, CS, SS and RFLAGS.VM. To be called after any of them
+     * changed.
+     */
     public void updateMode() {
         protectedMode = (cr0 & CR0_PE) != 0;
         longMode = (efer & EFER_LMA) != 0;
         vm86 = protectedMode && (systemFlags & VM) != 0;
         mode64 = longMode && (segAttr[CS] & ATTR_L) != 0;
-        boolean big = protectedMode && !vm86 && (segAttr[CS] & ATTR_DB) != 0 || !protectedMode && (segAttr[CS] & ATTR_DB) != 0;
+        boolean big =
+                protectedMode && !vm86 && (segAttr[CS] & ATTR_DB) != 0
+                        || !protectedMode && (segAttr[CS] & ATTR_DB) != 0;
         codeBits = mode64 ? 64 : big && !vm86 ? 32 : 16;
         stackSize = mode64 ? 8 : (segAttr[SS] & ATTR_DB) != 0 && !vm86 ? 4 : 2;
         attention |= ATTENTION_CONTEXT;
@@ -325,15 +370,21 @@ public final class Cpu implements Stateful {
         boolean carry = (value & CF) != 0;
         boolean overflow = (value & OF) != 0;
         flagResult = zero ? 0 : 1;
-        flagAux = (carry ? 1L << 63 : 0)
-                | (carry != overflow ? 1L << 62 : 0)
-                | ((value & AF) != 0 ? 1L << 3 : 0)
-                | ((value & SF) != 0 ? 1 : 0)
-                | (((value & PF) != 0) != zero ? 1 << 8 : 0);
+        flagAux =
+                (carry ? 1L << 63 : 0)
+                        | (carry != overflow ? 1L << 62 : 0)
+                        | ((value & AF) != 0 ? 1L << 3 : 0)
+                        | ((value & SF) != 0 ? 1 : 0)
+                        | (((value & PF) != 0) != zero ? 1 << 8 : 0);
     }
 
     public int arithmeticFlags() {
-        return (cf() ? CF : 0) | (pf() ? PF : 0) | (af() ? AF : 0) | (zf() ? ZF : 0) | (sf() ? SF : 0) | (of() ? OF : 0);
+        return (cf() ? CF : 0)
+                | (pf() ? PF : 0)
+                | (af() ? AF : 0)
+                | (zf() ? ZF : 0)
+                | (sf() ? SF : 0)
+                | (of() ? OF : 0);
     }
 
     public boolean cf() {
@@ -374,7 +425,10 @@ public final class Cpu implements Stateful {
 
     /** Changes CF and OF alone. */
     public void setCfOf(boolean carry, boolean overflow) {
-        flagAux = flagAux & ~FLAG_AUX_CARRIES | (carry ? 1L << 63 : 0) | (carry != overflow ? 1L << 62 : 0);
+        flagAux =
+                flagAux & ~FLAG_AUX_CARRIES
+                        | (carry ? 1L << 63 : 0)
+                        | (carry != overflow ? 1L << 62 : 0);
     }
 
     /** The condition of Jcc, SETcc and CMOVcc: the low four bits of their opcodes. */
@@ -427,9 +481,9 @@ public final class Cpu implements Stateful {
     }
 
     /**
-     * The linear address of {@code size} bytes at {@code offset} in a segment, with every check of the mode: canonical form in 64-bit
-     * mode, limit, type and presence otherwise. Raises #GP(0) or, for SS, #SS(0). The offset must already be truncated to the
-     * address size.
+     * The linear address of {@code size} bytes at {@code offset} in a segment, with every check of
+     * the mode: canonical form in 64-bit mode, limit, type and presence otherwise. Raises #GP(0)
+     * or, for SS, #SS(0). The offset must already be truncated to the address size.
      */
     public long linear(int segment, long offset, int size, boolean write) {
         if (mode64) {
@@ -448,9 +502,14 @@ public final class Cpu implements Stateful {
         long limit = segLimit[segment];
         boolean bad = false;
         if (protectedMode && !vm86) {
-            bad = (attr & ATTR_P) == 0
-                    || (attr & 8) != 0 && (write || (attr & 2) == 0) // code: never writable, readable only with R
-                    || (attr & 8) == 0 && write && (attr & 2) == 0;
+            bad =
+                    (attr & ATTR_P) == 0
+                            || (attr & 8) != 0
+                                    && (write
+                                            || (attr & 2)
+                                                    == 0) // code: never writable, readable only
+                            // with R
+                            || (attr & 8) == 0 && write && (attr & 2) == 0;
         }
         long last = offset + size - 1;
         if ((attr & 0xc) == 4) { // expand-down data
@@ -496,7 +555,10 @@ public final class Cpu implements Stateful {
         mmu.write64(linear(segment, offset, 8, true), value);
     }
 
-    /** A cheap digest of the registers that a run's identity shows in first: general registers, RIP, RFLAGS, control registers. */
+    /**
+     * A cheap digest of the registers that a run's identity shows in first: general registers, RIP,
+     * RFLAGS, control registers.
+     */
     public long digest() {
         long hash = rip * 0x9e37_79b9_7f4a_7c15L ^ rflags();
         for (int i = 0; i < 16; i++) {

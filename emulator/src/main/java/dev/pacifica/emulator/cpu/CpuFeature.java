@@ -4,8 +4,8 @@ import dev.pacifica.emulator.decode.CpuidFeature;
 import java.util.Locale;
 
 /**
- * A feature by the name that {@code --cpu} knows it by, and where CPUID tells it. The bits of those that decide whether an instruction
- * exists are declared in {@link CpuidFeature}, all others here.
+ * A feature by the name that {@code --cpu} knows it by, and where CPUID tells it. The bits of those
+ * that decide whether an instruction exists are declared in {@link CpuidFeature}, all others here.
  */
 public enum CpuFeature {
     FPU(CpuidFeature.FPU, Use.STANDARD),
@@ -76,7 +76,10 @@ public enum CpuFeature {
     INVTSC(0x8000_0007, Register.EDX, 8, Use.STANDARD),
     CLZERO(CpuidFeature.CLZERO, Use.STANDARD),
     WBNOINVD(CpuidFeature.WBNOINVD, Use.STANDARD),
-    /** Nothing is executed speculatively here, so that software need not work around what that would leak. */
+    /**
+     * Nothing is executed speculatively here, so that software need not work around what that would
+     * leak.
+     */
     SSB_NO(0x8000_0008, Register.EBX, 26, Use.STANDARD),
     BTC_NO(0x8000_0008, Register.EBX, 29, Use.STANDARD),
     LFENCE_RDTSC(0x8000_0021, Register.EAX, 2, Use.STANDARD),

@@ -15,11 +15,19 @@ public final class CpuModel {
 
     /** Family 19h model 1 stepping 1 (Zen 3), the default. */
     public static final CpuModel DEFAULT =
-            new CpuModel("epyc-milan", 0x00a0_0f11, "AMD EPYC 7003-series processor (Pacifica)", standard());
+            new CpuModel(
+                    "epyc-milan",
+                    0x00a0_0f11,
+                    "AMD EPYC 7003-series processor (Pacifica)",
+                    standard());
 
     /** Family 17h model 31h stepping 0 (Zen 2). */
     private static final CpuModel ROME =
-            new CpuModel("epyc-rome", 0x0083_0f10, "AMD EPYC 7002-series processor (Pacifica)", standard());
+            new CpuModel(
+                    "epyc-rome",
+                    0x0083_0f10,
+                    "AMD EPYC 7002-series processor (Pacifica)",
+                    standard());
 
     private static final List<CpuModel> MODELS = List.of(DEFAULT, ROME);
 
@@ -52,7 +60,8 @@ public final class CpuModel {
     /**
      * Parses {@code MODEL[,+feature,-feature…]}.
      *
-     * @throws IllegalArgumentException with a message for the person, if a name is unknown or a feature is not implemented
+     * @throws IllegalArgumentException with a message for the person, if a name is unknown or a
+     *     feature is not implemented
      */
     public static CpuModel parse(String text) {
         String[] parts = text.split(",", -1);
@@ -63,14 +72,17 @@ public final class CpuModel {
             String part = parts[i].strip();
             boolean add = part.startsWith("+");
             if (!add && !part.startsWith("-")) {
-                throw new IllegalArgumentException("CPU feature '" + part + "' must begin with + or -");
+                throw new IllegalArgumentException(
+                        "CPU feature '" + part + "' must begin with + or -");
             }
             CpuFeature feature = featureByName(part.substring(1));
             if (add && feature.use == CpuFeature.Use.ABSENT) {
-                throw new IllegalArgumentException("CPU feature '" + feature.label() + "' is not implemented");
+                throw new IllegalArgumentException(
+                        "CPU feature '" + feature.label() + "' is not implemented");
             }
             if (!add && ESSENTIAL.contains(feature)) {
-                throw new IllegalArgumentException("CPU feature '" + feature.label() + "' cannot be taken away");
+                throw new IllegalArgumentException(
+                        "CPU feature '" + feature.label() + "' cannot be taken away");
             }
             if (add) {
                 features.add(feature);
@@ -89,11 +101,13 @@ public final class CpuModel {
 
     private static CpuModel byName(String name) {
         for (CpuModel model : MODELS) {
-            if (model.name.equals(name.toLowerCase(Locale.ROOT)) || name.isEmpty() && model == DEFAULT) {
+            if (model.name.equals(name.toLowerCase(Locale.ROOT))
+                    || name.isEmpty() && model == DEFAULT) {
                 return model;
             }
         }
-        throw new IllegalArgumentException("unknown CPU model '" + name + "'; there are " + String.join(", ", names()));
+        throw new IllegalArgumentException(
+                "unknown CPU model '" + name + "'; there are " + String.join(", ", names()));
     }
 
     private static CpuFeature featureByName(String name) {

@@ -3,10 +3,14 @@ package dev.pacifica.emulator.cpu;
 import dev.pacifica.emulator.machine.StateReader;
 import dev.pacifica.emulator.machine.StateWriter;
 
-/** The saved form of a processor: all architectural and pending state; what derives from it is recomputed. */
+/**
+ * The saved form of a processor: all architectural and pending state; what derives from it is
+ * recomputed.
+ */
 final class CpuStateFormat {
     private static final String[] REGISTERS = {
-        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+        "r13", "r14", "r15"
     };
     private static final String[] SEGMENTS = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
 

@@ -2,7 +2,10 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.svm.SvmFeatures;
 
-/** The CPUID instruction's answers (APM Vol 3 appendix E): the model's features, and the caches and topology of family 19h. */
+/**
+ * The CPUID instruction's answers (APM Vol 3 appendix E): the model's features, and the caches and
+ * topology of family 19h.
+ */
 final class Cpuid {
     private static final int MAX_STANDARD = 0xd;
     private static final int MAX_EXTENDED = 0x8000_0021;
@@ -51,7 +54,12 @@ final class Cpuid {
             case 7 -> {
                 if (sub == 0) {
                     int edx = bits(cpu, 7, CpuFeature.Register.EDX);
-                    set(cpu, 0, bits(cpu, 7, CpuFeature.Register.EBX), bits(cpu, 7, CpuFeature.Register.ECX), edx);
+                    set(
+                            cpu,
+                            0,
+                            bits(cpu, 7, CpuFeature.Register.EBX),
+                            bits(cpu, 7, CpuFeature.Register.ECX),
+                            edx);
                 } else {
                     set(cpu, 0, 0, 0, 0);
                 }
@@ -140,7 +148,8 @@ final class Cpuid {
 
     private static void extendedFeatures(Cpu cpu) {
         int edx = bits(cpu, 0x8000_0001, CpuFeature.Register.EDX);
-        // The low features of function 1 are repeated here, but for SEP (SYSCALL's place), CLFLUSH and SSE.
+        // The low features of function 1 are repeated here, but for SEP (SYSCALL's place), CLFLUSH
+        // and SSE.
         edx |= bits(cpu, 1, CpuFeature.Register.EDX) & 0x0183_f3ff;
         if ((cpu.apic.base() & 1 << 11) == 0) {
             edx &= ~(1 << CpuFeature.APIC.bit);

@@ -5,8 +5,9 @@ import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.Stateful;
 
 /**
- * Raises exceptions and interrupts: SVM exception intercepts, double and triple faults (APM Vol 2 §8.2), and at instruction boundaries
- * the choice of what is to be delivered (§8.5). The way through the IDT is {@link Gates}; breakpoints are {@link Breakpoints}.
+ * Raises exceptions and interrupts: SVM exception intercepts, double and triple faults (APM Vol 2
+ * §8.2), and at instruction boundaries the choice of what is to be delivered (§8.5). The way
+ * through the IDT is {@link Gates}; breakpoints are {@link Breakpoints}.
  *
  * <p>The run loop's part, for each instruction boundary:
  *
@@ -18,7 +19,8 @@ import dev.pacifica.emulator.machine.Stateful;
  *   } else run freely until attention != 0 or a fault
  * </pre>
  *
- * A fault (GuestException) is given to {@link #deliverException}, rip still at the instruction. {@link WorldSwitched} needs nothing more.
+ * A fault (GuestException) is given to {@link #deliverException}, rip still at the instruction.
+ * {@link WorldSwitched} needs nothing more.
  */
 public final class EventDelivery implements Stateful {
     /** Event types of EXITINTINFO and EVENTINJ (§15.7.2). */
@@ -50,7 +52,8 @@ public final class EventDelivery implements Stateful {
     public long deliveringInfo;
 
     /**
-     * Set by whoever suspends a repeated string instruction between iterations (RIP still at it): an interrupt taken now pushes RF = 1.
+     * Set by whoever suspends a repeated string instruction between iterations (RIP still at it):
+     * an interrupt taken now pushes RF = 1.
      */
     public boolean repInterrupted;
 
@@ -76,7 +79,10 @@ public final class EventDelivery implements Stateful {
         return delivering && external ? 1 : 0;
     }
 
-    /** Delivers an exception that the instruction at rip raised; handles double and triple faults and exception intercepts. */
+    /**
+     * Delivers an exception that the instruction at rip raised; handles double and triple faults
+     * and exception intercepts.
+     */
     public void deliverException(GuestException e) {
         breakpoints.discard();
         try {
@@ -88,7 +94,10 @@ public final class EventDelivery implements Stateful {
         }
     }
 
-    /** INT n, INT3, INTO (DPL checked) and INT1: RIP still at the instruction, {@link Cpu#insnLength} set. */
+    /**
+     * INT n, INT3, INTO (DPL checked) and INT1: RIP still at the instruction, {@link
+     * Cpu#insnLength} set.
+     */
     void softwareInterrupt(int vector, int type, boolean dplChecked) {
         stepSuppressed = true;
         try {
@@ -113,20 +122,29 @@ public final class EventDelivery implements Stateful {
     }
 
     /**
-     * Delivers the event of a VMCB's EVENTINJ field (§15.20), valid as checked before; it is not subject to intercepts. Software interrupts,
-     * #BP and #OF push the VMCB's nRIP.
+     * Delivers the event of a VMCB's EVENTINJ field (§15.20), valid as checked before; it is not
+     * subject to intercepts. Software interrupts, #BP and #OF push the VMCB's nRIP.
      */
     public void inject(long eventInjection) {
         int type = (int) (eventInjection >>> 8) & 7;
         int vector = type == NMI ? GuestException.NMI : (int) eventInjection & 0xff;
         boolean hasCode = (eventInjection & 1 << 11) != 0;
         boolean software =
-                type == SOFTWARE || type == EXCEPTION && (vector == GuestException.BP || vector == GuestException.OF);
+                type == SOFTWARE
+                        || type == EXCEPTION
+                                && (vector == GuestException.BP || vector == GuestException.OF);
         boolean fault = type == EXCEPTION && !software && vector != GuestException.DB;
         long image = cpu.rflags() | (fault ? Cpu.RF : 0);
         wake();
         try {
-            deliver(type, vector, hasCode, (int) (eventInjection >>> 32), software ? cpu.svm.injectedNextRip() : cpu.rip, image, software);
+            deliver(
+                    type,
+                    vector,
+                    hasCode,
+                    (int) (eventInjection >>> 32),
+                    software ? cpu.svm.injectedNextRip() : cpu.rip,
+                    image,
+                    software);
         } catch (WorldSwitched w) {
             // The #VMEXIT is complete.
         } finally {
@@ -156,7 +174,10 @@ public final class EventDelivery implements Stateful {
             disarmForDebugHandler();
         }
         if (intercepted(vector)) {
-            cpu.svm.exit(EXIT_EXCEPTION + vector, hasCode ? code & 0xffff_ffffL : 0, vector == GuestException.PF ? address : 0);
+            cpu.svm.exit(
+                    EXIT_EXCEPTION + vector,
+                    hasCode ? code & 0xffff_ffffL : 0,
+                    vector == GuestException.PF ? address : 0);
             return;
         }
         if (vector == GuestException.PF) {
@@ -170,33 +191,62 @@ public final class EventDelivery implements Stateful {
                 shutdown();
                 return;
             }
-            boolean doubled = priorException
-                    && (contributory(prior) && contributory(vector) || prior == GuestException.PF && severe);
+            boolean doubled =
+                    priorException
+                            && (contributory(prior) && contributory(vector)
+                                    || prior == GuestException.PF && severe);
             if (doubled) {
                 if (intercepted(GuestException.DF)) {
                     cpu.svm.exit(EXIT_EXCEPTION + GuestException.DF, 0, 0);
                     return;
                 }
-                deliver(EXCEPTION, GuestException.DF, true, 0, cpu.rip, cpu.rflags() | Cpu.RF, false);
+                deliver(
+                        EXCEPTION,
+                        GuestException.DF,
+                        true,
+                        0,
+                        cpu.rip,
+                        cpu.rflags() | Cpu.RF,
+                        false);
                 return;
             }
         }
         boolean resume = vector != GuestException.DB || breakpoints.generalDetectRaised();
-        deliver(EXCEPTION, vector, hasCode, code, cpu.rip, resume ? cpu.rflags() | Cpu.RF : cpu.rflags(), false);
+        deliver(
+                EXCEPTION,
+                vector,
+                hasCode,
+                code,
+                cpu.rip,
+                resume ? cpu.rflags() | Cpu.RF : cpu.rflags(),
+                false);
     }
 
     private static boolean contributory(int vector) {
         return switch (vector) {
-            case GuestException.DE, GuestException.TS, GuestException.NP, GuestException.SS, GuestException.GP -> true;
+            case GuestException.DE,
+                    GuestException.TS,
+                    GuestException.NP,
+                    GuestException.SS,
+                    GuestException.GP ->
+                    true;
             default -> false;
         };
     }
 
-    private void deliver(int type, int vector, boolean hasCode, int code, long returnRip, long image, boolean dplChecked) {
+    private void deliver(
+            int type,
+            int vector,
+            boolean hasCode,
+            int code,
+            long returnRip,
+            long image,
+            boolean dplChecked) {
         delivering = true;
         external = !dplChecked && type != SOFTWARE;
         boolean codeSeen = hasCode && cpu.protectedMode;
-        deliveringInfo = 1L << 31 | (codeSeen ? 1 << 11 | (long) code << 32 : 0) | type << 8 | vector;
+        deliveringInfo =
+                1L << 31 | (codeSeen ? 1 << 11 | (long) code << 32 : 0) | type << 8 | vector;
         long from = cpu.rip;
         try {
             gates.enter(vector, codeSeen, code, returnRip, image, dplChecked);
@@ -208,7 +258,8 @@ public final class EventDelivery implements Stateful {
         cpu.interruptShadow = false;
         cpu.stackShadow = false;
         repInterrupted = false;
-        // An interrupt that a shadow or an event of higher priority held back may be taken now, if the handler lets it.
+        // An interrupt that a shadow or an event of higher priority held back may be taken now, if
+        // the handler lets it.
         cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
         if (cpu.observer != null) {
             cpu.observer.delivery(cpu.id, vector, type == EXTERNAL, codeSeen ? code : 0, from);
@@ -237,9 +288,10 @@ public final class EventDelivery implements Stateful {
     }
 
     /**
-     * At an instruction boundary, also of a halted processor: takes the one event of the highest priority that is due (INIT, SMI, debug
-     * trap, NMI, interrupt, virtual interrupt; §8.5). True if something was taken: RIP, mode or world changed. Clears
-     * ATTENTION_INTERRUPT and ATTENTION_DEBUG unless they are needed again.
+     * At an instruction boundary, also of a halted processor: takes the one event of the highest
+     * priority that is due (INIT, SMI, debug trap, NMI, interrupt, virtual interrupt; §8.5). True
+     * if something was taken: RIP, mode or world changed. Clears ATTENTION_INTERRUPT and
+     * ATTENTION_DEBUG unless they are needed again.
      */
     public boolean poll() {
         cpu.attention &= ~(Cpu.ATTENTION_INTERRUPT | Cpu.ATTENTION_DEBUG);
@@ -255,7 +307,9 @@ public final class EventDelivery implements Stateful {
             cpu.attention |= Cpu.ATTENTION_DEBUG;
         }
         if (cpu.activity == Cpu.MWAITING) {
-            cpu.attention |= Cpu.ATTENTION_INTERRUPT; // another processor may write the monitored line at any time
+            cpu.attention |=
+                    Cpu.ATTENTION_INTERRUPT; // another processor may write the monitored line
+            // at any time
         }
         return taken;
     }
@@ -340,7 +394,10 @@ public final class EventDelivery implements Stateful {
     private boolean takeInterrupt() {
         boolean shadow = cpu.interruptShadow || cpu.stackShadow;
         boolean flag = (cpu.systemFlags() & Cpu.IF) != 0;
-        boolean physical = cpu.guestMode && cpu.svm.virtualInterruptMasking() ? cpu.svm.hostInterruptFlag() : flag;
+        boolean physical =
+                cpu.guestMode && cpu.svm.virtualInterruptMasking()
+                        ? cpu.svm.hostInterruptFlag()
+                        : flag;
         boolean pending = cpu.apic != null && cpu.apic.pendingVector() >= 0;
         if (pending && cpu.activity == Cpu.MWAITING && cpu.waitEndsMasked) {
             wake();
@@ -379,7 +436,10 @@ public final class EventDelivery implements Stateful {
         return repInterrupted ? cpu.rflags() | Cpu.RF : cpu.rflags();
     }
 
-    /** Whether the next instruction must be executed singly (also to record its branch), between {@link #beforeInstruction} and {@link #afterInstruction}. */
+    /**
+     * Whether the next instruction must be executed singly (also to record its branch), between
+     * {@link #beforeInstruction} and {@link #afterInstruction}.
+     */
     public boolean stepNeeded() {
         return (cpu.systemFlags() & (Cpu.TF | Cpu.RF)) != 0
                 || cpu.interruptShadow
@@ -403,7 +463,10 @@ public final class EventDelivery implements Stateful {
         }
     }
 
-    /** After it completed, rip advanced: ends RF and the interrupt shadow, notes the single-step trap for {@link #poll}. */
+    /**
+     * After it completed, rip advanced: ends RF and the interrupt shadow, notes the single-step
+     * trap for {@link #poll}.
+     */
     public void afterInstruction() {
         if (guestAtStart == cpu.guestMode) {
             if (!resumeFlagLoaded) {
@@ -428,7 +491,10 @@ public final class EventDelivery implements Stateful {
         }
     }
 
-    /** RFLAGS.IF was set: has an interrupt waited for that? One that arrives later asks for attention itself. */
+    /**
+     * RFLAGS.IF was set: has an interrupt waited for that? One that arrives later asks for
+     * attention itself.
+     */
     void interruptsEnabled() {
         boolean physical = cpu.apic != null && cpu.apic.pendingVector() >= 0;
         if (physical || cpu.guestMode && cpu.svm.pendingVirtualInterrupt() >= 0) {
@@ -448,8 +514,8 @@ public final class EventDelivery implements Stateful {
     }
 
     /**
-     * #VMEXIT: traps that the guest's last instruction left pending are gone; VMRUN, as one instruction of the host, traps if the host's TF
-     * was set (§15.5.1).
+     * #VMEXIT: traps that the guest's last instruction left pending are gone; VMRUN, as one
+     * instruction of the host, traps if the host's TF was set (§15.5.1).
      */
     public void worldLeft(boolean hostTrapFlag) {
         repInterrupted = false;

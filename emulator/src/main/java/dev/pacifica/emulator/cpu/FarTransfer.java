@@ -2,7 +2,10 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.decode.Insn;
 
-/** JMP, CALL and RET far: code segments, call gates with stack switch and parameter copy, task switches (APM Vol 2 §4.11, Vol 3). */
+/**
+ * JMP, CALL and RET far: code segments, call gates with stack switch and parameter copy, task
+ * switches (APM Vol 2 §4.11, Vol 3).
+ */
 final class FarTransfer {
     private FarTransfer() {}
 
@@ -22,7 +25,9 @@ final class FarTransfer {
             // REX.W widens what CALL pushes, but not the offset in memory.
             int width = Math.min(insn.operandSize, 4);
             offset = Operands.read(cpu, insn.segment, at, width);
-            selector = cpu.read16(insn.segment, Operands.truncate(at + width, insn.addressSize)) & 0xffff;
+            selector =
+                    cpu.read16(insn.segment, Operands.truncate(at + width, insn.addressSize))
+                            & 0xffff;
         } else {
             offset = Operands.truncate(insn.imm, insn.operandSize);
             selector = (int) insn.imm2 & 0xffff;
@@ -37,7 +42,8 @@ final class FarTransfer {
     }
 
     /** In real and virtual-8086 mode. */
-    private static void flat(Cpu cpu, int selector, long offset, long next, int size, boolean call) {
+    private static void flat(
+            Cpu cpu, int selector, long offset, long next, int size, boolean call) {
         if (call) {
             cpu.gateStack.useCurrent();
             cpu.gateStack.push(size, cpu.segSelector[Cpu.CS]);
@@ -62,15 +68,17 @@ final class FarTransfer {
         }
     }
 
-    private static void protectedMode(Cpu cpu, int selector, long offset, long next, int size, boolean call) {
+    private static void protectedMode(
+            Cpu cpu, int selector, long offset, long next, int size, boolean call) {
         if (SegmentLoader.isNull(selector)) {
             throw cpu.fault(GuestException.GP, 0);
         }
         long d = SegmentLoader.descriptor(cpu, selector, GuestException.GP);
         if (SegmentLoader.code(d)) {
-            boolean allowed = SegmentLoader.conforming(d)
-                    ? SegmentLoader.dpl(d) <= cpu.cpl
-                    : SegmentLoader.dpl(d) == cpu.cpl && (selector & 3) <= cpu.cpl;
+            boolean allowed =
+                    SegmentLoader.conforming(d)
+                            ? SegmentLoader.dpl(d) <= cpu.cpl
+                            : SegmentLoader.dpl(d) == cpu.cpl && (selector & 3) <= cpu.cpl;
             if (!allowed || illegalLong(cpu, d)) {
                 throw selectorFault(cpu, GuestException.GP, selector);
             }
@@ -92,10 +100,13 @@ final class FarTransfer {
         }
         int type = SegmentLoader.type(d);
         boolean privileged = SegmentLoader.dpl(d) >= Math.max(cpu.cpl, selector & 3);
-        boolean task = type == SegmentLoader.TASK_GATE
-                || type == SegmentLoader.TSS_AVAILABLE
-                || type == SegmentLoader.TSS16_AVAILABLE;
-        boolean gate = type == SegmentLoader.CALL_GATE || type == SegmentLoader.CALL_GATE16 && !cpu.longMode;
+        boolean task =
+                type == SegmentLoader.TASK_GATE
+                        || type == SegmentLoader.TSS_AVAILABLE
+                        || type == SegmentLoader.TSS16_AVAILABLE;
+        boolean gate =
+                type == SegmentLoader.CALL_GATE
+                        || type == SegmentLoader.CALL_GATE16 && !cpu.longMode;
         if (!privileged || !gate && (cpu.longMode || !task)) {
             throw selectorFault(cpu, GuestException.GP, selector);
         }
@@ -111,7 +122,8 @@ final class FarTransfer {
         }
     }
 
-    private static void throughCallGate(Cpu cpu, int gateSelector, long gate, long next, boolean call) {
+    private static void throughCallGate(
+            Cpu cpu, int gateSelector, long gate, long next, boolean call) {
         if (!SegmentLoader.present(gate)) {
             throw selectorFault(cpu, GuestException.NP, gateSelector);
         }
@@ -135,7 +147,8 @@ final class FarTransfer {
         long d = SegmentLoader.descriptor(cpu, selector, GuestException.GP);
         int dpl = SegmentLoader.dpl(d);
         boolean conforming = SegmentLoader.conforming(d);
-        boolean allowed = SegmentLoader.code(d) && (dpl == cpu.cpl || dpl < cpu.cpl && (call || conforming));
+        boolean allowed =
+                SegmentLoader.code(d) && (dpl == cpu.cpl || dpl < cpu.cpl && (call || conforming));
         boolean fits = !cpu.longMode || SegmentLoader.longCode(d) && !SegmentLoader.defaultBig(d);
         if (!allowed || !fits) {
             throw selectorFault(cpu, GuestException.GP, selector);
@@ -186,9 +199,10 @@ final class FarTransfer {
     }
 
     static void checkTarget(Cpu cpu, long d, long offset) {
-        boolean good = targets64(cpu, d)
-                ? Cpu.canonical(offset)
-                : (offset & 0xffff_ffffL) <= SegmentLoader.limit(d);
+        boolean good =
+                targets64(cpu, d)
+                        ? Cpu.canonical(offset)
+                        : (offset & 0xffff_ffffL) <= SegmentLoader.limit(d);
         if (!good) {
             throw cpu.fault(GuestException.GP, 0);
         }
@@ -243,7 +257,9 @@ final class FarTransfer {
         long d = SegmentLoader.descriptor(cpu, selector, GuestException.GP);
         int rpl = selector & 3;
         boolean privileged =
-                SegmentLoader.conforming(d) ? SegmentLoader.dpl(d) <= rpl : SegmentLoader.dpl(d) == rpl;
+                SegmentLoader.conforming(d)
+                        ? SegmentLoader.dpl(d) <= rpl
+                        : SegmentLoader.dpl(d) == rpl;
         if (!SegmentLoader.code(d) || rpl < cpu.cpl || !privileged || illegalLong(cpu, d)) {
             throw selectorFault(cpu, GuestException.GP, selector);
         }
@@ -253,8 +269,11 @@ final class FarTransfer {
         return d;
     }
 
-    /** Completes a return that also loads SS:RSP: to an outer privilege, or IRET from 64-bit mode. */
-    static void returnOutward(Cpu cpu, int selector, long d, long offset, int ss, long rsp, long parameters) {
+    /**
+     * Completes a return that also loads SS:RSP: to an outer privilege, or IRET from 64-bit mode.
+     */
+    static void returnOutward(
+            Cpu cpu, int selector, long d, long offset, int ss, long rsp, long parameters) {
         int cpl = selector & 3;
         boolean to64 = targets64(cpu, d);
         long stack = 0;

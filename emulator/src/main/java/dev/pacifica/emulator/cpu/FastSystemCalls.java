@@ -2,7 +2,10 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.decode.Insn;
 
-/** SYSCALL and SYSRET, and SYSENTER and SYSEXIT, which AMD processors have outside long mode only (APM Vol 2 §6.1). */
+/**
+ * SYSCALL and SYSRET, and SYSENTER and SYSEXIT, which AMD processors have outside long mode only
+ * (APM Vol 2 §6.1).
+ */
 final class FastSystemCalls {
     private static final int CODE64 = 0xa9b;
     private static final int CODE32 = 0xc9b;

@@ -67,7 +67,10 @@ final class FlagInstructions {
         return SystemInstructions.NEXT;
     }
 
-    /** Whether CLI and STI act on VIF: VM86 with VME, or CPL 3 with PVI, when IOPL does not allow IF; #GP if neither. */
+    /**
+     * Whether CLI and STI act on VIF: VM86 with VME, or CPL 3 with PVI, when IOPL does not allow
+     * IF; #GP if neither.
+     */
     private static boolean virtualFlag(Cpu cpu) {
         if (!cpu.protectedMode || cpu.cpl <= iopl(cpu)) {
             return false;

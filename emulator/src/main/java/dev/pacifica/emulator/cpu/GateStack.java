@@ -1,8 +1,9 @@
 package dev.pacifica.emulator.cpu;
 
 /**
- * A stack that a gate or far call pushes on before anything of the processor's state changes, so that a fault on the way leaves the
- * instruction restartable. Reused; {@link #commit} makes it the processor's.
+ * A stack that a gate or far call pushes on before anything of the processor's state changes, so
+ * that a fault on the way leaves the instruction restartable. Reused; {@link #commit} makes it the
+ * processor's.
  */
 final class GateStack {
     private final Cpu cpu;
@@ -48,7 +49,10 @@ final class GateStack {
         rsp = newRsp;
     }
 
-    /** A flat 64-bit stack; {@code toCpl} is -1 when SS stays, otherwise SS becomes null with that RPL. */
+    /**
+     * A flat 64-bit stack; {@code toCpl} is -1 when SS stays, otherwise SS becomes null with that
+     * RPL.
+     */
     void useFlat(long newRsp, int toCpl) {
         width = 8;
         user = (toCpl < 0 ? cpu.cpl : toCpl) == 3;
@@ -71,9 +75,11 @@ final class GateStack {
             va = top;
         } else {
             long last = top + size - 1;
-            boolean outside = (attr & 0xc) == 4
-                    ? top <= limit || last > ((attr & Cpu.ATTR_DB) != 0 ? 0xffff_ffffL : 0xffffL)
-                    : last > limit;
+            boolean outside =
+                    (attr & 0xc) == 4
+                            ? top <= limit
+                                    || last > ((attr & Cpu.ATTR_DB) != 0 ? 0xffff_ffffL : 0xffffL)
+                            : last > limit;
             if (outside) {
                 throw fault();
             }
@@ -84,10 +90,15 @@ final class GateStack {
     }
 
     private GuestException fault() {
-        return cpu.fault(GuestException.SS, SegmentLoader.errorCode(cpu, switched && width != 8 ? selector : 0));
+        return cpu.fault(
+                GuestException.SS,
+                SegmentLoader.errorCode(cpu, switched && width != 8 ? selector : 0));
     }
 
-    /** Loads SS (if the stack was switched) and RSP. The caller changes CPL and calls {@link Cpu#updateMode}. */
+    /**
+     * Loads SS (if the stack was switched) and RSP. The caller changes CPL and calls {@link
+     * Cpu#updateMode}.
+     */
     void commit() {
         if (switched) {
             cpu.segSelector[Cpu.SS] = selector;

@@ -1,6 +1,9 @@
 package dev.pacifica.emulator.cpu;
 
-/** The way of an event to its handler: real-mode IVT (APM Vol 2 §8.6), legacy gates (§8.7), long-mode gates (§8.9). */
+/**
+ * The way of an event to its handler: real-mode IVT (APM Vol 2 §8.6), legacy gates (§8.7),
+ * long-mode gates (§8.9).
+ */
 final class Gates {
     private final Cpu cpu;
     private final GateStack stack;
@@ -11,12 +14,14 @@ final class Gates {
     }
 
     /**
-     * Enters the handler of a vector. A fault leaves the state as it was (except in a task switch that has begun).
+     * Enters the handler of a vector. A fault leaves the state as it was (except in a task switch
+     * that has begun).
      *
      * @param image the flags to push
      * @param dplChecked whether the gate's DPL is compared with CPL (INT n, INT3, INTO)
      */
-    void enter(int vector, boolean hasCode, int code, long returnRip, long image, boolean dplChecked) {
+    void enter(
+            int vector, boolean hasCode, int code, long returnRip, long image, boolean dplChecked) {
         if (!cpu.protectedMode) {
             realMode(vector, returnRip, image);
         } else if (cpu.longMode) {
@@ -58,7 +63,8 @@ final class Gates {
         cpu.setRflags(cpu.rflags() & ~(long) cleared);
     }
 
-    private void legacy(int vector, boolean hasCode, int code, long returnRip, long image, boolean dplChecked) {
+    private void legacy(
+            int vector, boolean hasCode, int code, long returnRip, long image, boolean dplChecked) {
         if (vector * 8 + 7 > cpu.idtrLimit) {
             throw gateFault(GuestException.GP, vector);
         }
@@ -70,7 +76,8 @@ final class Gates {
                             SegmentLoader.INTERRUPT_GATE16,
                             SegmentLoader.TRAP_GATE16,
                             SegmentLoader.INTERRUPT_GATE,
-                            SegmentLoader.TRAP_GATE -> true;
+                            SegmentLoader.TRAP_GATE ->
+                            true;
                     default -> false;
                 };
         if (!known || dplChecked && SegmentLoader.dpl(gate) < cpu.cpl) {
@@ -157,10 +164,12 @@ final class Gates {
         boolean wide = (cpu.segAttr[Cpu.TR] & 8) != 0;
         long offset = wide ? newCpl * 8L + 4 : newCpl * 4L + 2;
         if (offset + (wide ? 5 : 3) > cpu.segLimit[Cpu.TR]) {
-            throw cpu.fault(GuestException.TS, SegmentLoader.errorCode(cpu, cpu.segSelector[Cpu.TR]));
+            throw cpu.fault(
+                    GuestException.TS, SegmentLoader.errorCode(cpu, cpu.segSelector[Cpu.TR]));
         }
         long at = SegmentLoader.wrap(cpu, cpu.segBase[Cpu.TR] + offset);
-        long esp = wide ? cpu.mmu.readSystem32(at) & 0xffff_ffffL : cpu.mmu.readSystem16(at) & 0xffff;
+        long esp =
+                wide ? cpu.mmu.readSystem32(at) & 0xffff_ffffL : cpu.mmu.readSystem16(at) & 0xffff;
         int ss = cpu.mmu.readSystem16(at + (wide ? 4 : 2)) & 0xffff;
         if (SegmentLoader.isNull(ss)) {
             throw cpu.fault(GuestException.TS, SegmentLoader.errorCode(cpu, ss));
@@ -169,7 +178,8 @@ final class Gates {
         stack.useSegment(ss, SegmentLoader.markAccessed(cpu, ss, d), newCpl, esp);
     }
 
-    private void longMode(int vector, boolean hasCode, int code, long returnRip, long image, boolean dplChecked) {
+    private void longMode(
+            int vector, boolean hasCode, int code, long returnRip, long image, boolean dplChecked) {
         if (vector * 16 + 15 > cpu.idtrLimit) {
             throw gateFault(GuestException.GP, vector);
         }
@@ -189,9 +199,10 @@ final class Gates {
         long offset = gate & 0xffff | gate >>> 32 & 0xffff_0000L | high << 32;
         int ist = (int) (gate >>> 32) & 7;
         boolean inner = newCpl < cpu.cpl;
-        long rsp = ist != 0
-                ? taskStack(cpu, 0x1c + 8 * ist)
-                : inner ? taskStack(cpu, 4 + 8 * newCpl) : cpu.r[Cpu.RSP];
+        long rsp =
+                ist != 0
+                        ? taskStack(cpu, 0x1c + 8 * ist)
+                        : inner ? taskStack(cpu, 4 + 8 * newCpl) : cpu.r[Cpu.RSP];
         stack.useFlat(rsp & ~15L, inner ? newCpl : -1);
         stack.push(8, cpu.segSelector[Cpu.SS]);
         stack.push(8, cpu.r[Cpu.RSP]);
@@ -216,7 +227,8 @@ final class Gates {
     /** A stack pointer of the 64-bit TSS (§12.2.5). */
     static long taskStack(Cpu cpu, int offset) {
         if (offset + 7 > cpu.segLimit[Cpu.TR]) {
-            throw cpu.fault(GuestException.TS, SegmentLoader.errorCode(cpu, cpu.segSelector[Cpu.TR]));
+            throw cpu.fault(
+                    GuestException.TS, SegmentLoader.errorCode(cpu, cpu.segSelector[Cpu.TR]));
         }
         long rsp = cpu.mmu.readSystem64(cpu.segBase[Cpu.TR] + offset);
         if (!Cpu.canonical(rsp)) {

@@ -1,8 +1,9 @@
 package dev.pacifica.emulator.cpu;
 
 /**
- * An architectural exception on its way to the guest: thrown by whatever detects it, caught by the run loop, which delivers it. One
- * preallocated instance a processor, without stack trace; see {@link Cpu#fault}.
+ * An architectural exception on its way to the guest: thrown by whatever detects it, caught by the
+ * run loop, which delivers it. One preallocated instance a processor, without stack trace; see
+ * {@link Cpu#fault}.
  */
 public final class GuestException extends RuntimeException {
     private static final long serialVersionUID = 1L;
@@ -35,7 +36,10 @@ public final class GuestException extends RuntimeException {
 
     public boolean hasErrorCode;
 
-    /** Of a #PF: the faulting linear address, which delivery writes to CR2 unless the fault is intercepted (§15.12.15). */
+    /**
+     * Of a #PF: the faulting linear address, which delivery writes to CR2 unless the fault is
+     * intercepted (§15.12.15).
+     */
     public long address;
 
     GuestException() {

@@ -2,7 +2,10 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.decode.Insn;
 
-/** INT n, INT3, INTO, INT1 and IRET, with the virtual-8086 mode extensions (APM Vol 2 §8.7, §8.9, §8.10). */
+/**
+ * INT n, INT3, INTO, INT1 and IRET, with the virtual-8086 mode extensions (APM Vol 2 §8.7, §8.9,
+ * §8.10).
+ */
 final class InterruptInstructions {
     private static final int EXIT_IRET = 0x74;
     private static final int EXIT_SWINT = 0x75;

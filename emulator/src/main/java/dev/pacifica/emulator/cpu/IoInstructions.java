@@ -4,7 +4,10 @@ import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.Operation;
 import dev.pacifica.emulator.svm.ExitInformation;
 
-/** IN, OUT, INS, OUTS: IOPL and the TSS's permission map (APM Vol 2 §12.2.4), then the SVM intercept (§15.10.2), then the access. */
+/**
+ * IN, OUT, INS, OUTS: IOPL and the TSS's permission map (APM Vol 2 §12.2.4), then the SVM intercept
+ * (§15.10.2), then the access.
+ */
 final class IoInstructions {
     private static final int EXIT_IOIO = 0x7b;
 
@@ -15,7 +18,8 @@ final class IoInstructions {
 
     /** #GP(0) unless the port may be accessed. */
     private static void checkPermission(Cpu cpu, int port, int size) {
-        boolean free = !cpu.protectedMode || !cpu.vm86 && cpu.cpl <= (cpu.systemFlags() & Cpu.IOPL) >> 12;
+        boolean free =
+                !cpu.protectedMode || !cpu.vm86 && cpu.cpl <= (cpu.systemFlags() & Cpu.IOPL) >> 12;
         if (free) {
             return;
         }
@@ -34,13 +38,15 @@ final class IoInstructions {
         throw cpu.fault(GuestException.GP, 0);
     }
 
-    private static boolean exits(Cpu cpu, Insn insn, int port, int size, boolean in, boolean string) {
+    private static boolean exits(
+            Cpu cpu, Insn insn, int port, int size, boolean in, boolean string) {
         if (!cpu.guestMode || !cpu.svm.ioIntercepted(port, size)) {
             return false;
         }
         boolean repeated = string && insn.rep != 0;
         int segment = string && !in ? insn.segment : Cpu.ES;
-        long info = ExitInformation.ioio(port, in, size, string, repeated, insn.addressSize, segment);
+        long info =
+                ExitInformation.ioio(port, in, size, string, repeated, insn.addressSize, segment);
         long next = cpu.rip + insn.length;
         cpu.svm.exit(EXIT_IOIO, info, cpu.mode64 ? next : next & 0xffff_ffffL);
         return true;

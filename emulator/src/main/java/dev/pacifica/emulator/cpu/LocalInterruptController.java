@@ -2,14 +2,20 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.memory.MmioDevice;
 
-/** What a processor needs of its local APIC: the register page, x2APIC MSRs, TPR as CR8, and the interrupt to take next. */
+/**
+ * What a processor needs of its local APIC: the register page, x2APIC MSRs, TPR as CR8, and the
+ * interrupt to take next.
+ */
 public interface LocalInterruptController extends MmioDevice {
     /** CR8: TPR bits 7:4, 0 to 15. */
     int taskPriority();
 
     void setTaskPriority(int cr8);
 
-    /** The vector that would be acknowledged now, from the APIC or, through it, the 8259s (ExtINT); -1 if none is deliverable. */
+    /**
+     * The vector that would be acknowledged now, from the APIC or, through it, the 8259s (ExtINT);
+     * -1 if none is deliverable.
+     */
     int pendingVector();
 
     /** Acknowledges the pending interrupt and returns its vector. */

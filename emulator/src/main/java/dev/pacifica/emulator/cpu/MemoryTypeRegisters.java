@@ -3,7 +3,10 @@ package dev.pacifica.emulator.cpu;
 import dev.pacifica.emulator.machine.StateReader;
 import dev.pacifica.emulator.machine.StateWriter;
 
-/** MTRRs and PAT (APM Vol 2 §7.7, §7.8): stored and checked; memory types have no effect on this machine. */
+/**
+ * MTRRs and PAT (APM Vol 2 §7.7, §7.8): stored and checked; memory types have no effect on this
+ * machine.
+ */
 final class MemoryTypeRegisters {
     private static final int VARIABLE = 8;
     private static final long PHYSICAL_MASK = (1L << CpuModel.PHYSICAL_BITS) - 1;
@@ -27,7 +30,10 @@ final class MemoryTypeRegisters {
         defType = 0;
     }
 
-    /** What firmware leaves: write-back by default, uncacheable from {@code holeStart} to 4 GiB and in the legacy video range. */
+    /**
+     * What firmware leaves: write-back by default, uncacheable from {@code holeStart} to 4 GiB and
+     * in the legacy video range.
+     */
     void asFirmwareLeavesThem(long holeStart) {
         java.util.Arrays.fill(fixed, 0x0606_0606_0606_0606L);
         fixed[2] = 0; // A0000h..BFFFFh
@@ -37,7 +43,9 @@ final class MemoryTypeRegisters {
     }
 
     static boolean owns(int msr) {
-        return msr >= 0x200 && msr < 0x200 + 2 * VARIABLE || fixedIndex(msr) >= 0 || msr == DEF_TYPE;
+        return msr >= 0x200 && msr < 0x200 + 2 * VARIABLE
+                || fixedIndex(msr) >= 0
+                || msr == DEF_TYPE;
     }
 
     private static int fixedIndex(int msr) {

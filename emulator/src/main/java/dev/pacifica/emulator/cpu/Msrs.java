@@ -5,8 +5,9 @@ import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.Stateful;
 
 /**
- * The model-specific registers of one processor (APM Vol 2 appendix A). What has no effect on this machine but that software for family
- * 19h reads or writes is stored; everything else is unknown and raises #GP.
+ * The model-specific registers of one processor (APM Vol 2 appendix A). What has no effect on this
+ * machine but that software for family 19h reads or writes is stored; everything else is unknown
+ * and raises #GP.
  */
 public final class Msrs implements Stateful {
     private static final int TSC = 0x10;
@@ -90,10 +91,13 @@ public final class Msrs implements Stateful {
     public long sysenterEsp;
     public long sysenterEip;
     public long pat = PAT_RESET;
+
     /** VM_CR (C001_0114h). */
     public long vmCr;
+
     /** VM_HSAVE_PA (C001_0117h). */
     public long vmHsavePa;
+
     public long tscAux;
     public long debugCtl;
     public long lastBranchFrom;
@@ -124,7 +128,10 @@ public final class Msrs implements Stateful {
     private long ignne;
     private final long[] smm = new long[3];
 
-    /** LS_CFG (1020h) to DE_CFG (1029h) and its neighbours to 102Fh: configuration without effect here. */
+    /**
+     * LS_CFG (1020h) to DE_CFG (1029h) and its neighbours to 102Fh: configuration without effect
+     * here.
+     */
     private final long[] core = new long[16];
 
     Msrs(Cpu cpu) {
@@ -151,7 +158,10 @@ public final class Msrs implements Stateful {
         core[DE_CFG - LS_CFG] = 2;
     }
 
-    /** Sets what firmware would have set before it starts a loader or kernel: TOP_MEM, TOP_MEM2, MTRRs, SYSCFG. */
+    /**
+     * Sets what firmware would have set before it starts a loader or kernel: TOP_MEM, TOP_MEM2,
+     * MTRRs, SYSCFG.
+     */
     public void asFirmwareLeavesThem() {
         topMem = cpu.memory.lowSize() & -0x80_0000L;
         long high = cpu.memory.highSize();
@@ -357,7 +367,8 @@ public final class Msrs implements Stateful {
             case VM_CR -> require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeVmCr(value));
             case IGNNE -> ignne = value & 1;
             case SMM_CTL, INT_PENDING -> {} // no SMM and no interrupt messages here
-            case VM_HSAVE_PA -> require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeHostSaveArea(value));
+            case VM_HSAVE_PA ->
+                    require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeHostSaveArea(value));
             case SVM_KEY -> cpu.svm.lock.writeKey(value);
             default -> throw unknown();
         }
@@ -380,7 +391,10 @@ public final class Msrs implements Stateful {
         }
     }
 
-    /** §3.1.7: LMA is read-only, LME cannot change while paging, SVME cannot be set while VM_CR.SVMDIS is. */
+    /**
+     * §3.1.7: LMA is read-only, LME cannot change while paging, SVME cannot be set while
+     * VM_CR.SVMDIS is.
+     */
     private void writeEfer(long value) {
         long allowed = cpu.model.eferMask() | Cpu.EFER_LMA;
         if (cpu.svm.lock.svmDisabled()) {

@@ -2,7 +2,10 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.decode.Insn;
 
-/** Operand access for system instructions: effective addresses, registers by width, memory by width. Cold code. */
+/**
+ * Operand access for system instructions: effective addresses, registers by width, memory by width.
+ * Cold code.
+ */
 final class Operands {
     private Operands() {}
 
@@ -53,7 +56,9 @@ final class Operands {
         }
     }
 
-    /** A destination that is a word in memory but a whole register (SLDT, STR, SMSW, MOV from Sreg). */
+    /**
+     * A destination that is a word in memory but a whole register (SLDT, STR, SMSW, MOV from Sreg).
+     */
     static void writeRmWord(Cpu cpu, Insn insn, long value) {
         if (insn.memory) {
             cpu.write16(insn.segment, offset(cpu, insn), (int) value);
@@ -77,7 +82,10 @@ final class Operands {
         cpu.setArithmeticFlags(set ? flags | Cpu.ZF : flags);
     }
 
-    /** Pushes one value of {@code size} bytes on the current stack; RSP changes only if the write succeeds. */
+    /**
+     * Pushes one value of {@code size} bytes on the current stack; RSP changes only if the write
+     * succeeds.
+     */
     static void push(Cpu cpu, int size, long value) {
         long rsp = cpu.r[Cpu.RSP];
         long top = truncate(rsp - size, cpu.stackSize);

@@ -5,7 +5,10 @@ import dev.pacifica.emulator.machine.StateReader;
 import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.Stateful;
 
-/** RDRAND and RDSEED: numbers that look random to the guest, and that follow from the machine's seed. */
+/**
+ * RDRAND and RDSEED: numbers that look random to the guest, and that follow from the machine's
+ * seed.
+ */
 public final class RandomNumbers implements Stateful {
     private long state;
 
@@ -26,7 +29,8 @@ public final class RandomNumbers implements Stateful {
 
     /** Always succeeds: CF set, the other arithmetic flags clear. */
     int read(Cpu cpu, Insn insn) {
-        Operands.writeRegister(cpu, insn.rm, insn.operandSize, Operands.truncate(next(), insn.operandSize));
+        Operands.writeRegister(
+                cpu, insn.rm, insn.operandSize, Operands.truncate(next(), insn.operandSize));
         cpu.setArithmeticFlags(Cpu.CF);
         return SystemInstructions.NEXT;
     }

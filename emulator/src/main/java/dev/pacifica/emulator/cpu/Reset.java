@@ -25,9 +25,13 @@ public final class Reset {
         cpu.updateMode();
     }
 
-    /** INIT: caches, most MSRs and the floating-point state stay (§15.21.8). Application processors then wait for SIPI. */
+    /**
+     * INIT: caches, most MSRs and the floating-point state stay (§15.21.8). Application processors
+     * then wait for SIPI.
+     */
     public static void init(Cpu cpu) {
-        if (cpu.guestMode) { // taken in a guest that does not intercept it: no host is left to return to
+        if (cpu.guestMode) { // taken in a guest that does not intercept it: no host is left to
+            // return to
             cpu.guestMode = false;
             cpu.svm.reset();
         }
@@ -47,7 +51,10 @@ public final class Reset {
         cpu.updateMode();
     }
 
-    /** Startup IPI: a processor that waits for it begins at vector × 4 KiB in real mode; others ignore it. */
+    /**
+     * Startup IPI: a processor that waits for it begins at vector × 4 KiB in real mode; others
+     * ignore it.
+     */
     public static void startup(Cpu cpu, int vector) {
         if (cpu.activity != Cpu.WAIT_FOR_SIPI) {
             return;

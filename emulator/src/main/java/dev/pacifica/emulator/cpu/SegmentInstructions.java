@@ -58,7 +58,8 @@ final class SegmentInstructions {
         long at = Operands.offset(cpu, insn);
         int size = insn.operandSize;
         long offset = Operands.read(cpu, insn.segment, at, size);
-        int selector = cpu.read16(insn.segment, Operands.truncate(at + size, insn.addressSize)) & 0xffff;
+        int selector =
+                cpu.read16(insn.segment, Operands.truncate(at + size, insn.addressSize)) & 0xffff;
         SegmentLoader.load(cpu, segment, selector);
         Operands.writeRegister(cpu, insn.reg, size, offset);
         return SystemInstructions.NEXT;
@@ -116,7 +117,8 @@ final class SegmentInstructions {
         cpu.mmu.probeWrite(cpu.linear(insn.segment, at, 2 + baseSize, true), 2 + baseSize);
         cpu.write16(insn.segment, at, interrupts ? cpu.idtrLimit : cpu.gdtrLimit);
         long base = interrupts ? cpu.idtrBase : cpu.gdtrBase;
-        Operands.write(cpu, insn.segment, Operands.truncate(at + 2, insn.addressSize), baseSize, base);
+        Operands.write(
+                cpu, insn.segment, Operands.truncate(at + 2, insn.addressSize), baseSize, base);
         return SystemInstructions.NEXT;
     }
 
@@ -128,7 +130,9 @@ final class SegmentInstructions {
         long at = Operands.offset(cpu, insn);
         int limit = cpu.read16(insn.segment, at) & 0xffff;
         int baseSize = cpu.mode64 ? 8 : 4;
-        long base = Operands.read(cpu, insn.segment, Operands.truncate(at + 2, insn.addressSize), baseSize);
+        long base =
+                Operands.read(
+                        cpu, insn.segment, Operands.truncate(at + 2, insn.addressSize), baseSize);
         if (insn.operandSize == 2) {
             base &= 0xff_ffff;
         }
@@ -148,7 +152,10 @@ final class SegmentInstructions {
     /** What LAR, LSL, VERR and VERW look at. */
     private static final long NONE = 0;
 
-    /** The descriptor of a selector, or {@link #NONE} (type 0) if null, outside its table, or a system type that {@code lar} or LSL excludes. */
+    /**
+     * The descriptor of a selector, or {@link #NONE} (type 0) if null, outside its table, or a
+     * system type that {@code lar} or LSL excludes.
+     */
     private static long query(Cpu cpu, int selector) {
         if (SegmentLoader.isNull(selector)) {
             return NONE;
@@ -158,7 +165,8 @@ final class SegmentInstructions {
     }
 
     private static boolean visible(Cpu cpu, int selector, long d) {
-        return SegmentLoader.conforming(d) || SegmentLoader.dpl(d) >= Math.max(cpu.cpl, selector & 3);
+        return SegmentLoader.conforming(d)
+                || SegmentLoader.dpl(d) >= Math.max(cpu.cpl, selector & 3);
     }
 
     private static boolean queryable(Cpu cpu, long d, boolean limit) {
@@ -190,7 +198,11 @@ final class SegmentInstructions {
     static int verify(Cpu cpu, Insn insn, boolean write) {
         int selector = Operands.readRm16(cpu, insn);
         long d = query(cpu, selector);
-        boolean kind = write ? SegmentLoader.writableData(d) : (SegmentLoader.type(d) & 0x10) != 0 && (SegmentLoader.type(d) & 0x0a) != 8;
+        boolean kind =
+                write
+                        ? SegmentLoader.writableData(d)
+                        : (SegmentLoader.type(d) & 0x10) != 0
+                                && (SegmentLoader.type(d) & 0x0a) != 8;
         Operands.setZf(cpu, kind && visible(cpu, selector, d));
         return SystemInstructions.NEXT;
     }

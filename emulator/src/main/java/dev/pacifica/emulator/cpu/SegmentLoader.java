@@ -1,6 +1,9 @@
 package dev.pacifica.emulator.cpu;
 
-/** Loads segment registers from selectors and descriptors with the checks of APM Vol 2 §4.7 to §4.11 and their error codes. */
+/**
+ * Loads segment registers from selectors and descriptors with the checks of APM Vol 2 §4.7 to §4.11
+ * and their error codes.
+ */
 final class SegmentLoader {
     /** Descriptor types of system segments and gates (§4.7.4). */
     static final int TSS16_AVAILABLE = 1;
@@ -17,7 +20,10 @@ final class SegmentLoader {
     static final int INTERRUPT_GATE = 14;
     static final int TRAP_GATE = 15;
 
-    /** What {@link #address} returns for a selector outside its table; no descriptor is there (it would wrap). */
+    /**
+     * What {@link #address} returns for a selector outside its table; no descriptor is there (it
+     * would wrap).
+     */
     static final long OUTSIDE = -1;
 
     private SegmentLoader() {}
@@ -75,13 +81,17 @@ final class SegmentLoader {
         return (selector & 0xfffc) == 0;
     }
 
-    /** The linear address of a selector's descriptor, or {@link #OUTSIDE}; {@code size} is 8, or 16 for system descriptors in long mode. */
+    /**
+     * The linear address of a selector's descriptor, or {@link #OUTSIDE}; {@code size} is 8, or 16
+     * for system descriptors in long mode.
+     */
     static long address(Cpu cpu, int selector, int size) {
         long offset = selector & 0xfff8;
         if ((selector & 4) == 0) {
             return offset + size - 1 > cpu.gdtrLimit ? OUTSIDE : wrap(cpu, cpu.gdtrBase + offset);
         }
-        if ((cpu.segAttr[Cpu.LDTR] & Cpu.ATTR_P) == 0 || offset + size - 1 > cpu.segLimit[Cpu.LDTR]) {
+        if ((cpu.segAttr[Cpu.LDTR] & Cpu.ATTR_P) == 0
+                || offset + size - 1 > cpu.segLimit[Cpu.LDTR]) {
             return OUTSIDE;
         }
         return wrap(cpu, cpu.segBase[Cpu.LDTR] + offset);
@@ -92,12 +102,18 @@ final class SegmentLoader {
         return cpu.longMode ? va : va & 0xffff_ffffL;
     }
 
-    /** Error code of a fault on a selector: index, TI and, while an external event is delivered, EXT. */
+    /**
+     * Error code of a fault on a selector: index, TI and, while an external event is delivered,
+     * EXT.
+     */
     static int errorCode(Cpu cpu, int selector) {
         return selector & 0xfffc | cpu.events.externalBit();
     }
 
-    /** The descriptor of a selector; outside its table raises {@code vector} with the selector as error code. */
+    /**
+     * The descriptor of a selector; outside its table raises {@code vector} with the selector as
+     * error code.
+     */
     static long descriptor(Cpu cpu, int selector, int vector) {
         long address = address(cpu, selector, 8);
         if (address == OUTSIDE) {
@@ -106,7 +122,10 @@ final class SegmentLoader {
         return cpu.mmu.readSystem64(address);
     }
 
-    /** Sets the accessed bit of a code or data descriptor in its table, and returns the descriptor with it. */
+    /**
+     * Sets the accessed bit of a code or data descriptor in its table, and returns the descriptor
+     * with it.
+     */
     static long markAccessed(Cpu cpu, int selector, long descriptor) {
         if ((descriptor & 1L << 40) == 0) {
             long address = address(cpu, selector, 8) + 5;
@@ -130,7 +149,10 @@ final class SegmentLoader {
         cpu.segAttr[segment] = 0;
     }
 
-    /** Loads a segment register as real mode does: only base and selector change, so that a large limit survives. */
+    /**
+     * Loads a segment register as real mode does: only base and selector change, so that a large
+     * limit survives.
+     */
     static void fillReal(Cpu cpu, int segment, int selector) {
         cpu.segSelector[segment] = selector;
         cpu.segBase[segment] = (long) selector << 4;
@@ -200,7 +222,10 @@ final class SegmentLoader {
         fill(cpu, Cpu.SS, selector, markAccessed(cpu, selector, d));
     }
 
-    /** Checks a non-null stack selector for privilege {@code cpl}; raises {@code vector}, or #SS if not present. */
+    /**
+     * Checks a non-null stack selector for privilege {@code cpl}; raises {@code vector}, or #SS if
+     * not present.
+     */
     static long checkStack(Cpu cpu, int selector, int cpl, int vector) {
         long d = descriptor(cpu, selector, vector);
         if ((selector & 3) != cpl || !writableData(d) || dpl(d) != cpl) {
@@ -230,7 +255,9 @@ final class SegmentLoader {
         }
         long high = cpu.longMode ? upperBase(cpu, address, selector, vector) : 0;
         if (!present(d)) {
-            throw cpu.fault(vector == GuestException.TS ? GuestException.TS : GuestException.NP, errorCode(cpu, selector));
+            throw cpu.fault(
+                    vector == GuestException.TS ? GuestException.TS : GuestException.NP,
+                    errorCode(cpu, selector));
         }
         fill(cpu, Cpu.LDTR, selector, d);
         cpu.segBase[Cpu.LDTR] |= high;
@@ -260,7 +287,10 @@ final class SegmentLoader {
         cpu.segBase[Cpu.TR] |= high;
     }
 
-    /** Bits 63:32 of the base in the second half of a 16-byte system descriptor, whose type must be 0 and base canonical. */
+    /**
+     * Bits 63:32 of the base in the second half of a 16-byte system descriptor, whose type must be
+     * 0 and base canonical.
+     */
     private static long upperBase(Cpu cpu, long address, int selector, int vector) {
         long second = cpu.mmu.readSystem64(address + 8);
         long high = second << 32;
@@ -270,7 +300,10 @@ final class SegmentLoader {
         return high;
     }
 
-    /** After a return to an outer privilege: data segments that the new CPL may not use become null (§4.11.2). */
+    /**
+     * After a return to an outer privilege: data segments that the new CPL may not use become null
+     * (§4.11.2).
+     */
     static void dropInaccessible(Cpu cpu, int cpl) {
         for (int segment = Cpu.ES; segment <= Cpu.GS; segment++) {
             if (segment != Cpu.CS && segment != Cpu.SS) {

@@ -59,7 +59,8 @@ final class SystemIdle {
         checkExtensions(cpu, cpu.r[Cpu.RCX] & 0xffff_ffffL, 1);
         boolean waits = cpu.monitorArmed && !monitoredLineChanged(cpu);
         if (cpu.guestMode) {
-            int exit = waits && cpu.svm.intercepted(EXIT_MWAIT_ARMED) ? EXIT_MWAIT_ARMED : EXIT_MWAIT;
+            int exit =
+                    waits && cpu.svm.intercepted(EXIT_MWAIT_ARMED) ? EXIT_MWAIT_ARMED : EXIT_MWAIT;
             if (cpu.svm.intercepted(exit)) {
                 cpu.svm.exit(exit, 0, 0);
                 return SystemInstructions.JUMPED;
@@ -79,14 +80,18 @@ final class SystemIdle {
         }
     }
 
-    /** Whether the monitored bytes differ from what they were at MONITOR: another processor or a device wrote there. */
+    /**
+     * Whether the monitored bytes differ from what they were at MONITOR: another processor or a
+     * device wrote there.
+     */
     static boolean monitoredLineChanged(Cpu cpu) {
         for (int i = 0; i < MONITOR_LINE; i += 8) {
             long then = 0;
             for (int b = 7; b >= 0; b--) {
                 then = then << 8 | cpu.monitoredLine[i + b] & 0xff;
             }
-            if (cpu.memory.isRam(cpu.monitorAddress) && cpu.memory.read64(cpu.monitorAddress + i) != then) {
+            if (cpu.memory.isRam(cpu.monitorAddress)
+                    && cpu.memory.read64(cpu.monitorAddress + i) != then) {
                 return true;
             }
         }

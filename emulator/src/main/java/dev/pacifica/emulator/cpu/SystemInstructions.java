@@ -3,14 +3,18 @@ package dev.pacifica.emulator.cpu;
 import dev.pacifica.emulator.decode.Insn;
 
 /**
- * The instructions that touch the system state: control, debug and segment registers, MSRs, descriptor tables, far transfers, interrupts,
- * I/O, flags with privilege, SVM. {@link Cpu#insnLength} must be set.
+ * The instructions that touch the system state: control, debug and segment registers, MSRs,
+ * descriptor tables, far transfers, interrupts, I/O, flags with privilege, SVM. {@link
+ * Cpu#insnLength} must be set.
  */
 public final class SystemInstructions {
     /** The caller advances RIP by the instruction's length. */
     public static final int NEXT = 0;
 
-    /** RIP, mode or world are set already; a repeated instruction that is not complete leaves RIP at itself. */
+    /**
+     * RIP, mode or world are set already; a repeated instruction that is not complete leaves RIP at
+     * itself.
+     */
     public static final int JUMPED = 1;
 
     private static final int EXIT_RSM = 0x73;
@@ -118,7 +122,10 @@ public final class SystemInstructions {
         return NEXT;
     }
 
-    /** Outside SMM, where this machine always is, RSM is undefined; its intercept comes first (table 15-7). */
+    /**
+     * Outside SMM, where this machine always is, RSM is undefined; its intercept comes first (table
+     * 15-7).
+     */
     private static int resume(Cpu cpu) {
         if (cpu.guestMode && cpu.svm.intercepted(EXIT_RSM)) {
             cpu.svm.exit(EXIT_RSM, 0, 0);

@@ -15,7 +15,10 @@ final class TaskSwitch {
     private static final int LIMIT32 = 0x67;
     private static final int LIMIT16 = 0x2b;
 
-    /** General registers in both TSS formats follow the flags in the architecture's order; then ES CS SS DS (FS GS) and LDTR. */
+    /**
+     * General registers in both TSS formats follow the flags in the architecture's order; then ES
+     * CS SS DS (FS GS) and LDTR.
+     */
     private static final int EIP32 = 0x20;
 
     private static final int EIP16 = 0x0e;
@@ -36,7 +39,8 @@ final class TaskSwitch {
     }
 
     /** An exception or interrupt through a task gate of the IDT. */
-    static void throughGate(Cpu cpu, int selector, long returnRip, long image, boolean hasCode, int code) {
+    static void throughGate(
+            Cpu cpu, int selector, long returnRip, long image, boolean hasCode, int code) {
         checkGateTarget(cpu, selector);
         perform(cpu, selector, Cause.EVENT, returnRip, image, hasCode, code);
     }
@@ -70,7 +74,13 @@ final class TaskSwitch {
     }
 
     private static void perform(
-            Cpu cpu, int selector, Cause cause, long oldRip, long oldFlags, boolean hasCode, int code) {
+            Cpu cpu,
+            int selector,
+            Cause cause,
+            long oldRip,
+            long oldFlags,
+            boolean hasCode,
+            int code) {
         long address = SegmentLoader.address(cpu, selector, 8);
         long d = SegmentLoader.descriptor(cpu, selector, GuestException.GP);
         boolean wide = (SegmentLoader.type(d) & 8) != 0;
@@ -81,10 +91,11 @@ final class TaskSwitch {
             throw fault(cpu, GuestException.TS, selector);
         }
         if (cpu.guestMode && cpu.svm.intercepted(EXIT_TASK_SWITCH)) {
-            long info2 = (hasCode ? code & 0xffff_ffffL | 1L << 44 : 0)
-                    | (cause == Cause.RETURN ? 1L << 36 : 0)
-                    | (cause == Cause.JUMP ? 1L << 38 : 0)
-                    | ((oldFlags & Cpu.RF) != 0 ? 1L << 48 : 0);
+            long info2 =
+                    (hasCode ? code & 0xffff_ffffL | 1L << 44 : 0)
+                            | (cause == Cause.RETURN ? 1L << 36 : 0)
+                            | (cause == Cause.JUMP ? 1L << 38 : 0)
+                            | ((oldFlags & Cpu.RF) != 0 ? 1L << 48 : 0);
             cpu.svm.exit(EXIT_TASK_SWITCH, selector, info2);
             throw cpu.worldSwitched;
         }
@@ -132,7 +143,10 @@ final class TaskSwitch {
         }
     }
 
-    /** EIP, EFLAGS, eight registers, six selectors (FS and GS null in a 16-bit TSS), LDT, then CR3 and the T word. */
+    /**
+     * EIP, EFLAGS, eight registers, six selectors (FS and GS null in a 16-bit TSS), LDT, then CR3
+     * and the T word.
+     */
     private static int[] read(Cpu cpu, long base, boolean wide) {
         int[] fields = new int[19];
         int step = wide ? 4 : 2;

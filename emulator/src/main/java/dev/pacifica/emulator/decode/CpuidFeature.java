@@ -1,6 +1,9 @@
 package dev.pacifica.emulator.decode;
 
-/** The CPUID features that decide whether an instruction form exists: leaf, register (0 EAX, 1 EBX, 2 ECX, 3 EDX) and bit. */
+/**
+ * The CPUID features that decide whether an instruction form exists: leaf, register (0 EAX, 1 EBX,
+ * 2 ECX, 3 EDX) and bit.
+ */
 public enum CpuidFeature {
     FPU(0x1, 3, 0),
     TSC(0x1, 3, 4),

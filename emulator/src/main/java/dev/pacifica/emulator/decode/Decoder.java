@@ -6,8 +6,9 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * Decodes instructions as a processor with the given features does (APM Vol 3 §1). Forms whose feature is not offered are undefined opcodes.
- * Immutable after construction; decoding allocates nothing.
+ * Decodes instructions as a processor with the given features does (APM Vol 3 §1). Forms whose
+ * feature is not offered are undefined opcodes. Immutable after construction; decoding allocates
+ * nothing.
  */
 public final class Decoder {
     /** The longest instruction in bytes. */
@@ -30,10 +31,16 @@ public final class Decoder {
     private static final int RBP = 5;
     private static final int RSP = 4;
     private static final byte[] BASE_16 = {3, 3, 5, 5, 6, 7, 5, 3};
-    private static final byte[] INDEX_16 = {6, 7, 6, 7, Insn.NO_REGISTER, Insn.NO_REGISTER, Insn.NO_REGISTER, Insn.NO_REGISTER};
-    private static final InstructionRow[] ROWS = InstructionTable.rows().toArray(new InstructionRow[0]);
+    private static final byte[] INDEX_16 = {
+        6, 7, 6, 7, Insn.NO_REGISTER, Insn.NO_REGISTER, Insn.NO_REGISTER, Insn.NO_REGISTER
+    };
+    private static final InstructionRow[] ROWS =
+            InstructionTable.rows().toArray(new InstructionRow[0]);
 
-    /** By (64-bit mode, map, opcode, prefix class): 0 undefined, n > 0 row n - 1, n < 0 by ModRM in groups[-n - 1]. */
+    /**
+     * By (64-bit mode, map, opcode, prefix class): 0 undefined, n > 0 row n - 1, n < 0 by ModRM in
+     * groups[-n - 1].
+     */
     private final short[] primary = new short[2 * 4 * 256 * 4];
 
     /** By ModRM byte: 0 undefined, otherwise row + 1. */
@@ -91,8 +98,13 @@ public final class Decoder {
         for (InstructionRow wide : rows) {
             if (wide.needsRexW || wide.needsRexB) {
                 for (InstructionRow plain : rows) {
-                    boolean samePrefix = plain.prefixClass == wide.prefixClass || wide.needsRexB; // F3 does not make XCHG r8 a PAUSE
-                    if (!plain.needsRexW && !plain.needsRexB && samePrefix && plain.reg == wide.reg) {
+                    boolean samePrefix =
+                            plain.prefixClass == wide.prefixClass
+                                    || wide.needsRexB; // F3 does not make XCHG r8 a PAUSE
+                    if (!plain.needsRexW
+                            && !plain.needsRexB
+                            && samePrefix
+                            && plain.reg == wide.reg) {
                         rexRow[plain.id] = (short) (offered(wide, features) ? wide.id + 1 : -1);
                     }
                 }
@@ -104,7 +116,10 @@ public final class Decoder {
         return row.feature == null || features.contains(row.feature);
     }
 
-    /** The forms of one opcode that exist in a mode with a prefix, those that the prefix selects first. */
+    /**
+     * The forms of one opcode that exist in a mode with a prefix, those that the prefix selects
+     * first.
+     */
     private static List<InstructionRow> choose(
             List<InstructionRow> rows, Set<CpuidFeature> features, boolean mode64, int prefix) {
         List<InstructionRow> chosen = new ArrayList<>(rows.size());
@@ -209,7 +224,8 @@ public final class Decoder {
         out.condition = b & 15;
         out.segmentOverride = override >= 0;
         out.segment = override >= 0 ? override : DS;
-        out.addressSize = mode64 ? (addressPrefix ? 4 : 8) : ((codeBits == 16) != addressPrefix ? 2 : 4);
+        out.addressSize =
+                mode64 ? (addressPrefix ? 4 : 8) : ((codeBits == 16) != addressPrefix ? 2 : 4);
         out.modrm = -1;
         out.mod = 3;
         out.reg = 0;
@@ -273,7 +289,10 @@ public final class Decoder {
                 if (p + 1 > limit) {
                     return ranOut;
                 }
-                out.imm = row.immediateForm == InstructionRow.ImmediateForm.BYTE ? window[p] & 0xFF : window[p];
+                out.imm =
+                        row.immediateForm == InstructionRow.ImmediateForm.BYTE
+                                ? window[p] & 0xFF
+                                : window[p];
                 p++;
             }
             case WORD -> {
@@ -295,14 +314,20 @@ public final class Decoder {
                 if (p + operandSize > limit) {
                     return ranOut;
                 }
-                out.imm = operandSize == 2 ? int16(window, p) : operandSize == 4 ? int32(window, p) : int64(window, p);
+                out.imm =
+                        operandSize == 2
+                                ? int16(window, p)
+                                : operandSize == 4 ? int32(window, p) : int64(window, p);
                 p += operandSize;
             }
             case FAR_POINTER -> {
                 if (p + operandSize + 2 > limit) {
                     return ranOut;
                 }
-                out.imm = operandSize == 2 ? int16(window, p) & 0xFFFF : int32(window, p) & 0xFFFF_FFFFL;
+                out.imm =
+                        operandSize == 2
+                                ? int16(window, p) & 0xFFFF
+                                : int32(window, p) & 0xFFFF_FFFFL;
                 out.imm2 = int16(window, p + operandSize) & 0xFFFF;
                 p += operandSize + 2;
             }
@@ -311,9 +336,10 @@ public final class Decoder {
                 if (p + n > limit) {
                     return ranOut;
                 }
-                out.disp = n == 2
-                        ? int16(window, p) & 0xFFFF
-                        : n == 4 ? int32(window, p) & 0xFFFF_FFFFL : int64(window, p);
+                out.disp =
+                        n == 2
+                                ? int16(window, p) & 0xFFFF
+                                : n == 4 ? int32(window, p) & 0xFFFF_FFFFL : int64(window, p);
                 out.memory = true;
                 p += n;
             }
@@ -341,7 +367,8 @@ public final class Decoder {
         return Status.OK;
     }
 
-    private static int operandSize(InstructionRow.SizeRule rule, int codeBits, boolean operandPrefix, boolean rexW) {
+    private static int operandSize(
+            InstructionRow.SizeRule rule, int codeBits, boolean operandPrefix, boolean rexW) {
         int narrow = (codeBits == 16) != operandPrefix ? 2 : 4;
         return switch (rule) {
             case STANDARD -> rexW ? 8 : narrow;
@@ -355,7 +382,10 @@ public final class Decoder {
         };
     }
 
-    /** Segment registers 6 and 7, MOV to CS, and control and debug registers that do not exist are undefined opcodes. */
+    /**
+     * Segment registers 6 and 7, MOV to CS, and control and debug registers that do not exist are
+     * undefined opcodes.
+     */
     private static boolean specialRegisterExists(InstructionRow row, Insn out, boolean lock) {
         switch (row.operation) {
             case MOV_TO_SEG:
@@ -376,7 +406,14 @@ public final class Decoder {
 
     /** Reads SIB and displacement; returns the position after them, -1 if bytes are missing. */
     private static int memoryOperand(
-            byte[] window, int position, int limit, int modRm, int rexByte, boolean defaultSegment, boolean mode64, Insn out) {
+            byte[] window,
+            int position,
+            int limit,
+            int modRm,
+            int rexByte,
+            boolean defaultSegment,
+            boolean mode64,
+            Insn out) {
         int p = position;
         int mod = modRm >> 6;
         int rm = modRm & 7;
@@ -440,7 +477,10 @@ public final class Decoder {
     }
 
     private static int int32(byte[] window, int p) {
-        return (window[p] & 0xFF) | (window[p + 1] & 0xFF) << 8 | (window[p + 2] & 0xFF) << 16 | window[p + 3] << 24;
+        return (window[p] & 0xFF)
+                | (window[p + 1] & 0xFF) << 8
+                | (window[p + 2] & 0xFF) << 16
+                | window[p + 3] << 24;
     }
 
     private static long int64(byte[] window, int p) {

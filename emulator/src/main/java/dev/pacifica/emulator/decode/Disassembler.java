@@ -1,24 +1,33 @@
 package dev.pacifica.emulator.decode;
 
-/** Prints decoded instructions in Intel syntax as GNU objdump does. Prefixes without effect on the instruction are not printed. */
+/**
+ * Prints decoded instructions in Intel syntax as GNU objdump does. Prefixes without effect on the
+ * instruction are not printed.
+ */
 public final class Disassembler {
     private static final String[] GPR_64 = {
-        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+        "r13", "r14", "r15"
     };
     private static final String[] GPR_32 = {
-        "eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "r8d", "r9d", "r10d", "r11d", "r12d", "r13d", "r14d", "r15d"
+        "eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "r8d", "r9d", "r10d", "r11d",
+        "r12d", "r13d", "r14d", "r15d"
     };
     private static final String[] GPR_16 = {
-        "ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "r8w", "r9w", "r10w", "r11w", "r12w", "r13w", "r14w", "r15w"
+        "ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "r8w", "r9w", "r10w", "r11w", "r12w",
+        "r13w", "r14w", "r15w"
     };
     private static final String[] GPR_8 = {
-        "al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil", "r8b", "r9b", "r10b", "r11b", "r12b", "r13b", "r14b", "r15b", "ah", "ch", "dh", "bh"
+        "al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil", "r8b", "r9b", "r10b", "r11b", "r12b",
+        "r13b", "r14b", "r15b", "ah", "ch", "dh", "bh"
     };
     private static final String[] SEGMENT = {"es", "cs", "ss", "ds", "fs", "gs", "?", "?"};
     private static final String[] CONDITION = {
         "o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g"
     };
-    private static final String[] COMPARISON = {"eq", "lt", "le", "unord", "neq", "nlt", "nle", "ord"};
+    private static final String[] COMPARISON = {
+        "eq", "lt", "le", "unord", "neq", "nlt", "nle", "ord"
+    };
 
     private Disassembler() {}
 
@@ -43,7 +52,11 @@ public final class Disassembler {
         }
         out.append(mnemonic(in, codeBits));
         if (row.operation == Operation.XLAT) {
-            out.append(" BYTE PTR ").append(SEGMENT[in.segment]).append(":[").append(general(3, in.addressSize, true)).append(']');
+            out.append(" BYTE PTR ")
+                    .append(SEGMENT[in.segment])
+                    .append(":[")
+                    .append(general(3, in.addressSize, true))
+                    .append(']');
         }
         boolean first = true;
         for (Operand operand : row.operands) {
@@ -59,10 +72,25 @@ public final class Disassembler {
     /** The opcode's implied operands are not printed where the mnemonic says them. */
     private static boolean printed(Insn in, Operand operand) {
         return switch (in.row.operation) {
-            case FCOM, FCOMP, FUCOM, FUCOMP, FXCH, FLD, FST, FSTP, FFREE, FFREEP -> operand.kind() != Operand.Kind.ST0;
-            case FADD, FMUL, FSUB, FSUBR, FDIV, FDIVR, FIADD, FIMUL, FISUB, FISUBR, FIDIV, FIDIVR, FICOM, FICOMP ->
-                !in.memory || operand.kind() != Operand.Kind.ST0;
-            case CMPPS, CMPPD, CMPSS, CMPSD_SSE -> operand.kind() != Operand.Kind.IMMEDIATE || in.imm > 7;
+            case FCOM, FCOMP, FUCOM, FUCOMP, FXCH, FLD, FST, FSTP, FFREE, FFREEP ->
+                    operand.kind() != Operand.Kind.ST0;
+            case FADD,
+                    FMUL,
+                    FSUB,
+                    FSUBR,
+                    FDIV,
+                    FDIVR,
+                    FIADD,
+                    FIMUL,
+                    FISUB,
+                    FISUBR,
+                    FIDIV,
+                    FIDIVR,
+                    FICOM,
+                    FICOMP ->
+                    !in.memory || operand.kind() != Operand.Kind.ST0;
+            case CMPPS, CMPPD, CMPSS, CMPSD_SSE ->
+                    operand.kind() != Operand.Kind.IMMEDIATE || in.imm > 7;
             case AAM, AAD -> in.imm != 10;
             default -> true;
         };
@@ -82,7 +110,9 @@ public final class Disassembler {
             case JRCXZ:
                 return in.addressSize == 8 ? "jrcxz" : in.addressSize == 4 ? "jecxz" : "jcxz";
             case LOOP, LOOPE, LOOPNE:
-                return mode64 || in.addressSize == codeBits / 8 ? name : name + (in.addressSize == 4 ? "d" : "w");
+                return mode64 || in.addressSize == codeBits / 8
+                        ? name
+                        : name + (in.addressSize == 4 ? "d" : "w");
             case IRET:
                 return size == 8 ? "iretq" : name + sizeSuffix(size, codeBits);
             case RET_FAR:
@@ -92,14 +122,19 @@ public final class Disassembler {
             case SYSRET, SYSEXIT:
                 return mode64 ? name + (in.rexW ? "q" : "d") : name;
             case PUSH, CALL, JMP:
-                boolean plain = in.row.immediateForm == InstructionRow.ImmediateForm.NONE
-                        || in.row.immediateForm == InstructionRow.ImmediateForm.RELATIVE_BYTE;
+                boolean plain =
+                        in.row.immediateForm == InstructionRow.ImmediateForm.NONE
+                                || in.row.immediateForm
+                                        == InstructionRow.ImmediateForm.RELATIVE_BYTE;
                 return plain ? name : name + sizeSuffix(size, codeBits);
             case PUSH_SEG, POP_SEG:
                 return name + sizeSuffix(size, codeBits);
             case MOV:
-                boolean absolute = in.row.immediateForm == InstructionRow.ImmediateForm.OFFSET && in.addressSize == 8;
-                boolean wide = in.row.immediateForm == InstructionRow.ImmediateForm.FULL && size == 8;
+                boolean absolute =
+                        in.row.immediateForm == InstructionRow.ImmediateForm.OFFSET
+                                && in.addressSize == 8;
+                boolean wide =
+                        in.row.immediateForm == InstructionRow.ImmediateForm.FULL && size == 8;
                 return absolute || wide ? "movabs" : name;
             case LGDT, LIDT, SGDT, SIDT:
                 return mode64 ? name : name + (size == 2 ? "w" : "d");
@@ -112,7 +147,9 @@ public final class Disassembler {
             case FXSAVE, FXRSTOR, XSAVE, XRSTOR, XSAVEOPT:
                 return in.rexW ? name + "64" : name;
             case NOP:
-                return in.opcode == 0x90 && in.operandSizePrefix && in.modrm < 0 ? (size == 8 ? "xchg rax,rax" : size == 4 ? "xchg eax,eax" : "xchg ax,ax") : name;
+                return in.opcode == 0x90 && in.operandSizePrefix && in.modrm < 0
+                        ? (size == 8 ? "xchg rax,rax" : size == 4 ? "xchg eax,eax" : "xchg ax,ax")
+                        : name;
             default:
                 return name;
         }
@@ -126,7 +163,8 @@ public final class Disassembler {
         return size == codeBits / 8 ? "" : size == 2 ? "w" : "d";
     }
 
-    private static void operand(StringBuilder out, Insn in, Operand operand, int codeBits, long address) {
+    private static void operand(
+            StringBuilder out, Insn in, Operand operand, int codeBits, long address) {
         int size = in.operandSize;
         switch (operand.kind()) {
             case GPR_OR_MEMORY, MEMORY, MMX_OR_MEMORY, XMM_OR_MEMORY, GPR_RM, MMX_RM, XMM_RM -> {
@@ -138,7 +176,8 @@ public final class Disassembler {
             }
             case GPR, MMX, XMM -> register(out, in, operand, in.reg);
             case GPR_OPCODE -> register(out, in, operand, in.rm);
-            case REGISTER -> out.append(general(operand.register(), operand.width().bytes(size), true));
+            case REGISTER ->
+                    out.append(general(operand.register(), operand.width().bytes(size), true));
             case SEGMENT_REGISTER -> out.append(SEGMENT[operand.register()]);
             case SEGMENT -> out.append(SEGMENT[in.reg]);
             case CONTROL -> out.append("cr").append(in.reg);
@@ -181,7 +220,10 @@ public final class Disassembler {
             hex(out, in.imm2);
             return;
         }
-        int size = operand.letters().equals("Ib") ? 1 : operand.letters().equals("Iw") ? 2 : in.operandSize;
+        int size =
+                operand.letters().equals("Ib")
+                        ? 1
+                        : operand.letters().equals("Iw") ? 2 : in.operandSize;
         hex(out, size == 8 ? in.imm : in.imm & ((1L << size * 8) - 1));
     }
 
@@ -191,7 +233,10 @@ public final class Disassembler {
             case XMM, XMM_RM, XMM_OR_MEMORY -> out.append("xmm").append(number);
             default -> {
                 int size = operand.width().bytes(in.operandSize);
-                out.append(size == 1 ? GPR_8[Insn.byteRegister(number, in.rex)] : general(number, size, in.rex));
+                out.append(
+                        size == 1
+                                ? GPR_8[Insn.byteRegister(number, in.rex)]
+                                : general(number, size, in.rex));
             }
         }
     }
@@ -206,13 +251,22 @@ public final class Disassembler {
     }
 
     private static void memory(StringBuilder out, Insn in, Operand operand, int codeBits) {
-        out.append(in.row.operation == Operation.CMPXCHG16B ? "OWORD PTR " : pointer(pointerBytes(in, operand)));
+        out.append(
+                in.row.operation == Operation.CMPXCHG16B
+                        ? "OWORD PTR "
+                        : pointer(pointerBytes(in, operand)));
         boolean bare = in.base == Insn.NO_REGISTER && in.index == Insn.NO_REGISTER;
         if (in.segmentOverride || bare) {
             out.append(SEGMENT[in.segment]).append(':');
         }
         if (bare) {
-            hex(out, in.addressSize == 2 ? in.disp & 0xFFFF : in.addressSize == 4 && codeBits != 64 ? in.disp & 0xFFFF_FFFFL : in.disp);
+            hex(
+                    out,
+                    in.addressSize == 2
+                            ? in.disp & 0xFFFF
+                            : in.addressSize == 4 && codeBits != 64
+                                    ? in.disp & 0xFFFF_FFFFL
+                                    : in.disp);
             return;
         }
         out.append('[');

@@ -20,7 +20,10 @@ public final class Insn {
     /** Effective address size in bytes: 2, 4 or 8. */
     public int addressSize;
 
-    /** Segment of the memory operand or string source, 0..5 (ES CS SS DS FS GS), the default applied. */
+    /**
+     * Segment of the memory operand or string source, 0..5 (ES CS SS DS FS GS), the default
+     * applied.
+     */
     public int segment;
 
     public boolean segmentOverride;
@@ -68,8 +71,8 @@ public final class Insn {
     public long disp;
 
     /**
-     * Immediate, relative displacement or far offset: Ib, Iw and far offsets zero-extended, all others sign-extended from their encoded width. Mask
-     * it to the operand size.
+     * Immediate, relative displacement or far offset: Ib, Iw and far offsets zero-extended, all
+     * others sign-extended from their encoded width. Mask it to the operand size.
      */
     public long imm;
 

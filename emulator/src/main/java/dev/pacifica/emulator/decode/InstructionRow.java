@@ -73,10 +73,16 @@ public final class InstructionRow {
     /** IN, OUT, CLI, STI: allowed by IOPL (and the I/O permission map for ports). */
     public final boolean ioplSensitive;
 
-    /** #VMEXIT code that the instruction can cause, -1 for none; for CR and DR moves that of register 0. */
+    /**
+     * #VMEXIT code that the instruction can cause, -1 for none; for CR and DR moves that of
+     * register 0.
+     */
     public final int intercept;
 
-    /** Masks of rFLAGS bits. A flag in both written and undefined is defined for some operands only (shift counts). */
+    /**
+     * Masks of rFLAGS bits. A flag in both written and undefined is defined for some operands only
+     * (shift counts).
+     */
     public final int flagsRead;
 
     public final int flagsWritten;
@@ -149,7 +155,10 @@ public final class InstructionRow {
         protectedOnly = column[4].contains("prot");
         lockable = column[5].equals("lock");
         lockSelectsCr8 = column[5].equals("altcr8");
-        repeat = column[5].equals("rep") ? Repeat.REP : column[5].equals("repz") ? Repeat.REPZ : Repeat.NONE;
+        repeat =
+                column[5].equals("rep")
+                        ? Repeat.REP
+                        : column[5].equals("repz") ? Repeat.REPZ : Repeat.NONE;
         feature = column[6].isEmpty() ? null : CpuidFeature.valueOf(column[6]);
         cpl = column[7].equals("0") ? 0 : 3;
         ioplSensitive = column[7].equals("iopl");
@@ -186,7 +195,9 @@ public final class InstructionRow {
         if (token[t].equals("0F") && t + 1 < token.length) {
             m = 1;
             t++;
-            if (t + 1 < token.length && (token[t].equals("38") || token[t].equals("3A")) && token[t + 1].length() == 2) {
+            if (t + 1 < token.length
+                    && (token[t].equals("38") || token[t].equals("3A"))
+                    && token[t + 1].length() == 2) {
                 m = token[t].equals("38") ? 2 : 3;
                 t++;
             }
@@ -231,10 +242,12 @@ public final class InstructionRow {
                 default -> {}
             }
             segment |= operand.kind() == Operand.Kind.SEGMENT;
-            smallReg |= operand.kind() == Operand.Kind.MMX || operand.kind() == Operand.Kind.SEGMENT;
-            smallRm |= operand.kind() == Operand.Kind.MMX_RM
-                    || operand.kind() == Operand.Kind.MMX_OR_MEMORY
-                    || operand.kind() == Operand.Kind.STI;
+            smallReg |=
+                    operand.kind() == Operand.Kind.MMX || operand.kind() == Operand.Kind.SEGMENT;
+            smallRm |=
+                    operand.kind() == Operand.Kind.MMX_RM
+                            || operand.kind() == Operand.Kind.MMX_OR_MEMORY
+                            || operand.kind() == Operand.Kind.STI;
             immediate = immediateForm(immediate, operand);
         }
         reg = r;
@@ -253,17 +266,21 @@ public final class InstructionRow {
 
     private static ImmediateForm immediateForm(ImmediateForm before, Operand operand) {
         return switch (operand.kind()) {
-            case IMMEDIATE -> before == ImmediateForm.WORD
-                    ? ImmediateForm.WORD_BYTE
-                    : switch (operand.letters()) {
-                        case "Ib" -> ImmediateForm.BYTE;
-                        case "Ibs" -> ImmediateForm.BYTE_SIGNED;
-                        case "Iw" -> ImmediateForm.WORD;
-                        case "Iz" -> ImmediateForm.WORD_OR_DWORD;
-                        case "Iv" -> ImmediateForm.FULL;
-                        default -> throw new IllegalArgumentException(operand.letters());
-                    };
-            case RELATIVE -> operand.width() == Operand.Width.B ? ImmediateForm.RELATIVE_BYTE : ImmediateForm.RELATIVE;
+            case IMMEDIATE ->
+                    before == ImmediateForm.WORD
+                            ? ImmediateForm.WORD_BYTE
+                            : switch (operand.letters()) {
+                                case "Ib" -> ImmediateForm.BYTE;
+                                case "Ibs" -> ImmediateForm.BYTE_SIGNED;
+                                case "Iw" -> ImmediateForm.WORD;
+                                case "Iz" -> ImmediateForm.WORD_OR_DWORD;
+                                case "Iv" -> ImmediateForm.FULL;
+                                default -> throw new IllegalArgumentException(operand.letters());
+                            };
+            case RELATIVE ->
+                    operand.width() == Operand.Width.B
+                            ? ImmediateForm.RELATIVE_BYTE
+                            : ImmediateForm.RELATIVE;
             case FAR_POINTER -> ImmediateForm.FAR_POINTER;
             case OFFSET -> ImmediateForm.OFFSET;
             default -> before;
@@ -287,17 +304,18 @@ public final class InstructionRow {
     private static int flags(String letters) {
         int mask = 0;
         for (int i = 0; i < letters.length(); i++) {
-            mask |= switch (letters.charAt(i)) {
-                case 'c' -> 1;
-                case 'p' -> 1 << 2;
-                case 'a' -> 1 << 4;
-                case 'z' -> 1 << 6;
-                case 's' -> 1 << 7;
-                case 'i' -> 1 << 9;
-                case 'd' -> 1 << 10;
-                case 'o' -> 1 << 11;
-                default -> throw new IllegalArgumentException("flags " + letters);
-            };
+            mask |=
+                    switch (letters.charAt(i)) {
+                        case 'c' -> 1;
+                        case 'p' -> 1 << 2;
+                        case 'a' -> 1 << 4;
+                        case 'z' -> 1 << 6;
+                        case 's' -> 1 << 7;
+                        case 'i' -> 1 << 9;
+                        case 'd' -> 1 << 10;
+                        case 'o' -> 1 << 11;
+                        default -> throw new IllegalArgumentException("flags " + letters);
+                    };
         }
         return mask;
     }

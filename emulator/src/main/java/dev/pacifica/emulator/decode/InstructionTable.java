@@ -10,7 +10,10 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The instruction table, read once from {@code instructions.table}: the single truth about instruction forms. */
+/**
+ * The instruction table, read once from {@code instructions.table}: the single truth about
+ * instruction forms.
+ */
 public final class InstructionTable {
     private static final int COLUMNS = 12;
     private static final List<InstructionRow> ROWS = read();
@@ -26,7 +29,8 @@ public final class InstructionTable {
         String text;
         try (InputStream in = InstructionTable.class.getResourceAsStream("instructions.table")) {
             if (in == null) {
-                throw new IllegalStateException("instructions.table is missing from the class path");
+                throw new IllegalStateException(
+                        "instructions.table is missing from the class path");
             }
             text = new String(in.readAllBytes(), StandardCharsets.ISO_8859_1);
         } catch (IOException e) {

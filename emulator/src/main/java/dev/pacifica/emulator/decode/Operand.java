@@ -8,9 +8,11 @@ package dev.pacifica.emulator.decode;
  * @param width its width letters; for {@link Kind#REGISTER} that of the register
  * @param memoryWidth the width when the operand is memory (differs for {@code Mw/Rv} only)
  * @param access read, written or both
- * @param register the number for {@link Kind#REGISTER} and {@link Kind#SEGMENT_REGISTER}, otherwise 0
+ * @param register the number for {@link Kind#REGISTER} and {@link Kind#SEGMENT_REGISTER}, otherwise
+ *     0
  */
-public record Operand(String letters, Kind kind, Width width, Width memoryWidth, Access access, int register) {
+public record Operand(
+        String letters, Kind kind, Width width, Width memoryWidth, Access access, int register) {
 
     /** Where an operand is found. */
     public enum Kind {
@@ -107,7 +109,10 @@ public record Operand(String letters, Kind kind, Width width, Width memoryWidth,
             this.bytes = bytes;
         }
 
-        /** Bytes of an operand of this width in an instruction with the effective operand size (pairs and pointers in whole). */
+        /**
+         * Bytes of an operand of this width in an instruction with the effective operand size
+         * (pairs and pointers in whole).
+         */
         public int bytes(int operandSize) {
             return switch (this) {
                 case V -> operandSize;
@@ -131,7 +136,8 @@ public record Operand(String letters, Kind kind, Width width, Width memoryWidth,
     /** Whether the operand is taken from ModRM.rm. */
     boolean usesRm() {
         return switch (kind) {
-            case GPR_OR_MEMORY, MEMORY, GPR_RM, MMX_RM, MMX_OR_MEMORY, XMM_RM, XMM_OR_MEMORY, STI -> true;
+            case GPR_OR_MEMORY, MEMORY, GPR_RM, MMX_RM, MMX_OR_MEMORY, XMM_RM, XMM_OR_MEMORY, STI ->
+                    true;
             default -> false;
         };
     }
@@ -145,7 +151,10 @@ public record Operand(String letters, Kind kind, Width width, Width memoryWidth,
     }
 
     static Operand parse(String text) {
-        Access access = text.endsWith("!") ? Access.WRITE : text.endsWith("*") ? Access.READ_WRITE : Access.READ;
+        Access access =
+                text.endsWith("!")
+                        ? Access.WRITE
+                        : text.endsWith("*") ? Access.READ_WRITE : Access.READ;
         String t = access == Access.READ ? text : text.substring(0, text.length() - 1);
         int fixed = fixedRegister(t);
         if (fixed >= 0) {
@@ -171,36 +180,39 @@ public record Operand(String letters, Kind kind, Width width, Width memoryWidth,
             String[] half = t.split("/");
             return new Operand(t, Kind.GPR_OR_MEMORY, width(half[1]), width(half[0]), access, 0);
         }
-        Kind kind = switch (t.charAt(0)) {
-            case 'E' -> Kind.GPR_OR_MEMORY;
-            case 'M' -> Kind.MEMORY;
-            case 'R' -> Kind.GPR_RM;
-            case 'G' -> Kind.GPR;
-            case 'Z' -> Kind.GPR_OPCODE;
-            case 'S' -> Kind.SEGMENT;
-            case 'C' -> Kind.CONTROL;
-            case 'D' -> Kind.DEBUG;
-            case 'I' -> Kind.IMMEDIATE;
-            case 'J' -> Kind.RELATIVE;
-            case 'A' -> Kind.FAR_POINTER;
-            case 'O' -> Kind.OFFSET;
-            case 'X' -> Kind.STRING_SOURCE;
-            case 'Y' -> Kind.STRING_DESTINATION;
-            case 'P' -> Kind.MMX;
-            case 'N' -> Kind.MMX_RM;
-            case 'Q' -> Kind.MMX_OR_MEMORY;
-            case 'V' -> Kind.XMM;
-            case 'U' -> Kind.XMM_RM;
-            case 'W' -> Kind.XMM_OR_MEMORY;
-            default -> throw new IllegalArgumentException("operand " + text);
-        };
+        Kind kind =
+                switch (t.charAt(0)) {
+                    case 'E' -> Kind.GPR_OR_MEMORY;
+                    case 'M' -> Kind.MEMORY;
+                    case 'R' -> Kind.GPR_RM;
+                    case 'G' -> Kind.GPR;
+                    case 'Z' -> Kind.GPR_OPCODE;
+                    case 'S' -> Kind.SEGMENT;
+                    case 'C' -> Kind.CONTROL;
+                    case 'D' -> Kind.DEBUG;
+                    case 'I' -> Kind.IMMEDIATE;
+                    case 'J' -> Kind.RELATIVE;
+                    case 'A' -> Kind.FAR_POINTER;
+                    case 'O' -> Kind.OFFSET;
+                    case 'X' -> Kind.STRING_SOURCE;
+                    case 'Y' -> Kind.STRING_DESTINATION;
+                    case 'P' -> Kind.MMX;
+                    case 'N' -> Kind.MMX_RM;
+                    case 'Q' -> Kind.MMX_OR_MEMORY;
+                    case 'V' -> Kind.XMM;
+                    case 'U' -> Kind.XMM_RM;
+                    case 'W' -> Kind.XMM_OR_MEMORY;
+                    default -> throw new IllegalArgumentException("operand " + text);
+                };
         Width width = width(t);
         return new Operand(t, kind, width, width, access, 0);
     }
 
     private static Width width(String letters) {
         String w = letters.substring(1);
-        return w.isEmpty() ? Width.NONE : w.equals("bs") ? Width.B : Width.valueOf(w.toUpperCase(java.util.Locale.ROOT));
+        return w.isEmpty()
+                ? Width.NONE
+                : w.equals("bs") ? Width.B : Width.valueOf(w.toUpperCase(java.util.Locale.ROOT));
     }
 
     private static int fixedRegister(String t) {

@@ -7,8 +7,9 @@ import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PortDevice;
 
 /**
- * ACPI's fixed hardware: PM1a event block (600h), PM1a control (604h), the 32-bit PM timer (608h) and a general-purpose event
- * block without events (620h). The machine always is in ACPI mode; SLP_TYP 0 with SLP_EN is \_S5, power-off.
+ * ACPI's fixed hardware: PM1a event block (600h), PM1a control (604h), the 32-bit PM timer (608h)
+ * and a general-purpose event block without events (620h). The machine always is in ACPI mode;
+ * SLP_TYP 0 with SLP_EN is \_S5, power-off.
  */
 public final class AcpiPm implements PortDevice, Stateful {
     /** I/O port of the PM1a event block: status, enable. */
@@ -18,6 +19,7 @@ public final class AcpiPm implements PortDevice, Stateful {
     public static final int PM_TIMER = 0x608;
     public static final int GPE0 = 0x620;
     public static final int GPE0_LENGTH = 4;
+
     /** SLP_TYP of \_S5. */
     public static final int SLEEP_TYPE_OFF = 0;
 
@@ -28,6 +30,7 @@ public final class AcpiPm implements PortDevice, Stateful {
     private static final int TIMER_STATUS = 1;
     private static final int SCI_ENABLED = 1;
     private static final int SLEEP_ENABLE = 1 << 13;
+
     /** Enable bits: timer, global lock, power button, sleep button, RTC. */
     private static final int ENABLE_WRITABLE = 0x0721;
 
@@ -40,6 +43,7 @@ public final class AcpiPm implements PortDevice, Stateful {
     private int enable;
     private int control = SCI_ENABLED;
     private int gpeEnable;
+
     /** How often the timer's top bit had changed when software last cleared its status. */
     private long togglesSeen;
 
@@ -65,12 +69,13 @@ public final class AcpiPm implements PortDevice, Stateful {
     @Override
     public int in(int port, int size) {
         int first = port >= GPE0 ? GPE0 : port & ~3;
-        int value = switch (first) {
-            case GPE0 -> gpeEnable << 16;
-            case PM_TIMER -> (int) count();
-            case PM1_CONTROL -> control;
-            default -> enable << 16 | status();
-        };
+        int value =
+                switch (first) {
+                    case GPE0 -> gpeEnable << 16;
+                    case PM_TIMER -> (int) count();
+                    case PM1_CONTROL -> control;
+                    default -> enable << 16 | status();
+                };
         int shifted = value >>> 8 * (port - first);
         return size == 4 ? shifted : shifted & (1 << 8 * size) - 1;
     }

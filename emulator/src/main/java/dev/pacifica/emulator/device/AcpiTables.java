@@ -7,7 +7,10 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 
-/** The ACPI tables that describe the machine: RSDP, RSDT, XSDT, FADT, FACS, DSDT, MADT and HPET, written into RAM below 1 MiB. */
+/**
+ * The ACPI tables that describe the machine: RSDP, RSDT, XSDT, FADT, FACS, DSDT, MADT and HPET,
+ * written into RAM below 1 MiB.
+ */
 public final class AcpiTables {
     /** The system control interrupt. */
     public static final int SCI = 9;
@@ -24,7 +27,11 @@ public final class AcpiTables {
     private static final int NO_FIXED_RTC_WAKE = 1 << 6;
     private static final int TIMER_32_BITS = 1 << 8;
     private static final int RESET_REGISTER = 1 << 10;
-    /** Boot architecture: legacy devices, no VGA. No 8042 is announced, so that nobody probes for a keyboard. */
+
+    /**
+     * Boot architecture: legacy devices, no VGA. No 8042 is announced, so that nobody probes for a
+     * keyboard.
+     */
     private static final int BOOT_ARCHITECTURE = 1 | 1 << 2;
 
     /** Interrupt inputs of the I/O APIC that PCI slots share. */
@@ -39,7 +46,10 @@ public final class AcpiTables {
         this.memory = memory;
     }
 
-    /** Writes the tables for this many processors and returns the address of the RSDP; 0 if there is no RAM for them. */
+    /**
+     * Writes the tables for this many processors and returns the address of the RSDP; 0 if there is
+     * no RAM for them.
+     */
     public static long install(PhysicalMemory memory, int processors) {
         if (memory.lowSize() < MemoryMap.ONE_MIB) {
             return 0;
@@ -79,7 +89,9 @@ public final class AcpiTables {
         long at = next;
         next = at + table.length + 15 & -16;
         if (next > MemoryMap.ACPI_FACS) {
-            throw new IllegalStateException("the ACPI tables need more than their %d bytes".formatted(MemoryMap.ACPI_FACS - MemoryMap.ACPI_TABLES));
+            throw new IllegalStateException(
+                    "the ACPI tables need more than their %d bytes"
+                            .formatted(MemoryMap.ACPI_FACS - MemoryMap.ACPI_TABLES));
         }
         write(at, table);
         return at;
@@ -91,18 +103,19 @@ public final class AcpiTables {
 
     /** Puts the common header (§5.2.6) before a body. */
     private static byte[] table(String signature, int revision, byte[] body) {
-        byte[] table = buffer(HEADER + body.length)
-                .put(ascii(signature))
-                .putInt(HEADER + body.length)
-                .put((byte) revision)
-                .put((byte) 0)
-                .put(ascii("PACIFI"))
-                .put(ascii("PACIFICA"))
-                .putInt(1)
-                .put(ascii("PCFC"))
-                .putInt(1)
-                .put(body)
-                .array();
+        byte[] table =
+                buffer(HEADER + body.length)
+                        .put(ascii(signature))
+                        .putInt(HEADER + body.length)
+                        .put((byte) revision)
+                        .put((byte) 0)
+                        .put(ascii("PACIFI"))
+                        .put(ascii("PACIFICA"))
+                        .putInt(1)
+                        .put(ascii("PCFC"))
+                        .putInt(1)
+                        .put(body)
+                        .array();
         table[9] = checksum(table, table.length);
         return table;
     }
@@ -117,22 +130,32 @@ public final class AcpiTables {
     }
 
     private static byte[] rsdp(long rsdt, long xsdt) {
-        byte[] pointer = buffer(36)
-                .put(ascii("RSD PTR "))
-                .put((byte) 0)
-                .put(ascii("PACIFI"))
-                .put((byte) 2)
-                .putInt((int) rsdt)
-                .putInt(36)
-                .putLong(xsdt)
-                .array();
+        byte[] pointer =
+                buffer(36)
+                        .put(ascii("RSD PTR "))
+                        .put((byte) 0)
+                        .put(ascii("PACIFI"))
+                        .put((byte) 2)
+                        .putInt((int) rsdt)
+                        .putInt(36)
+                        .putLong(xsdt)
+                        .array();
         pointer[8] = checksum(pointer, 20);
         pointer[32] = checksum(pointer, 36);
         return pointer;
     }
 
     private static byte[] facs() {
-        return buffer(64).put(ascii("FACS")).putInt(64).putInt(0).putInt(0).putInt(0).putInt(0).putLong(0).put((byte) 1).array();
+        return buffer(64)
+                .put(ascii("FACS"))
+                .putInt(64)
+                .putInt(0)
+                .putInt(0)
+                .putInt(0)
+                .putInt(0)
+                .putLong(0)
+                .put((byte) 1)
+                .array();
     }
 
     private static byte[] fadt(long facs, long dsdt) {
@@ -141,12 +164,24 @@ public final class AcpiTables {
         b.put(45, (byte) 1); // preferred profile: desktop
         b.putShort(46, (short) SCI);
         // no SMI command port (48): the machine always is in ACPI mode
-        b.putInt(56, AcpiPm.PM1_EVENT).putInt(64, AcpiPm.PM1_CONTROL).putInt(76, AcpiPm.PM_TIMER).putInt(80, AcpiPm.GPE0);
+        b.putInt(56, AcpiPm.PM1_EVENT)
+                .putInt(64, AcpiPm.PM1_CONTROL)
+                .putInt(76, AcpiPm.PM_TIMER)
+                .putInt(80, AcpiPm.GPE0);
         b.put(88, (byte) 4).put(89, (byte) 2).put(91, (byte) 4).put(92, (byte) AcpiPm.GPE0_LENGTH);
-        b.putShort(96, (short) 0xfff).putShort(98, (short) 0xfff); // latencies that say: no C2, no C3
+        b.putShort(96, (short) 0xfff)
+                .putShort(98, (short) 0xfff); // latencies that say: no C2, no C3
         b.put(108, (byte) Rtc.CENTURY);
         b.putShort(109, (short) BOOT_ARCHITECTURE);
-        b.putInt(112, WBINVD | PROC_C1 | NO_FIXED_POWER_BUTTON | NO_FIXED_SLEEP_BUTTON | NO_FIXED_RTC_WAKE | TIMER_32_BITS | RESET_REGISTER);
+        b.putInt(
+                112,
+                WBINVD
+                        | PROC_C1
+                        | NO_FIXED_POWER_BUTTON
+                        | NO_FIXED_SLEEP_BUTTON
+                        | NO_FIXED_RTC_WAKE
+                        | TIMER_32_BITS
+                        | RESET_REGISTER);
         ioAddress(b, 116, PciHost.RESET_PORT, 8);
         b.put(128, (byte) PciHost.RESET_VALUE);
         b.putLong(132, facs).putLong(140, dsdt);
@@ -161,7 +196,10 @@ public final class AcpiTables {
 
     /** A generic address structure (§5.2.3.2) in I/O space. */
     private static void ioAddress(ByteBuffer b, int at, int port, int bits) {
-        b.put(at, (byte) 1).put(at + 1, (byte) bits).put(at + 3, (byte) (bits == 8 ? 1 : bits == 16 ? 2 : 3)).putLong(at + 4, port);
+        b.put(at, (byte) 1)
+                .put(at + 1, (byte) bits)
+                .put(at + 3, (byte) (bits == 8 ? 1 : bits == 16 ? 2 : 3))
+                .putLong(at + 4, port);
     }
 
     private static byte[] madt(int processors) {
@@ -174,17 +212,31 @@ public final class AcpiTables {
                 b.put((byte) 9).put((byte) 16).putShort((short) 0).putInt(i).putInt(1).putInt(i);
             }
         }
-        b.put((byte) 1).put((byte) 12).put((byte) 0).put((byte) 0).putInt((int) IoApic.BASE).putInt(0);
+        b.put((byte) 1)
+                .put((byte) 12)
+                .put((byte) 0)
+                .put((byte) 0)
+                .putInt((int) IoApic.BASE)
+                .putInt(0);
         override(b, 0, 2, 0); // the PIT is on input 2
         override(b, SCI, SCI, 0xd); // active high, level
-        b.put((byte) 4).put((byte) 6).put((byte) 0xff).putShort((short) 0).put((byte) 1); // NMI is LINT1 of all
+        b.put((byte) 4)
+                .put((byte) 6)
+                .put((byte) 0xff)
+                .putShort((short) 0)
+                .put((byte) 1); // NMI is LINT1 of all
         byte[] body = new byte[b.position()];
         b.get(0, body);
         return body;
     }
 
     private static void override(ByteBuffer b, int irq, int input, int flags) {
-        b.put((byte) 2).put((byte) 10).put((byte) 0).put((byte) irq).putInt(input).putShort((short) flags);
+        b.put((byte) 2)
+                .put((byte) 10)
+                .put((byte) 0)
+                .put((byte) irq)
+                .putInt(input)
+                .putShort((short) flags);
     }
 
     private static byte[] hpet() {
@@ -210,39 +262,45 @@ public final class AcpiTables {
                         .name("_UID", 0)
                         .nameResources("_CRS", new AmlBuilder().fixedMemory(Hpet.BASE, 0x400)));
         for (int i = 0; i < processors; i++) {
-            system.device("C%03X".formatted(i), new AmlBuilder().name("_HID", "ACPI0007").name("_UID", i));
+            system.device(
+                    "C%03X".formatted(i),
+                    new AmlBuilder().name("_HID", "ACPI0007").name("_UID", i));
         }
-        AmlBuilder sleepOff = new AmlBuilder().integer(AcpiPm.SLEEP_TYPE_OFF).integer(0).integer(0).integer(0);
+        AmlBuilder sleepOff =
+                new AmlBuilder().integer(AcpiPm.SLEEP_TYPE_OFF).integer(0).integer(0).integer(0);
         return new AmlBuilder().scope("\\_SB", system).namePackage("\\_S5", 4, sleepOff).toBytes();
     }
 
     private static AmlBuilder pciRoot(long lowMemory) {
-        AmlBuilder resources = new AmlBuilder()
-                .busRange(0, 0xff)
-                .ioPorts(PciHost.PORT, 8)
-                .ioRange(0, PciHost.PORT - 1)
-                .ioRange(PciHost.PORT + 8, 0xffff)
-                .memoryRange(0xa_0000, 0xb_ffff)
-                .memoryRange(Math.max(lowMemory, 0x8000_0000L), IoApic.BASE - 1);
+        AmlBuilder resources =
+                new AmlBuilder()
+                        .busRange(0, 0xff)
+                        .ioPorts(PciHost.PORT, 8)
+                        .ioRange(0, PciHost.PORT - 1)
+                        .ioRange(PciHost.PORT + 8, 0xffff)
+                        .memoryRange(0xa_0000, 0xb_ffff)
+                        .memoryRange(Math.max(lowMemory, 0x8000_0000L), IoApic.BASE - 1);
         AmlBuilder routes = new AmlBuilder();
         int count = 0;
         for (int slot = 1; slot < PCI_SLOTS; slot++) {
             for (int pin = 0; pin < 4; pin++) {
-                AmlBuilder route = new AmlBuilder()
-                        .integer((long) slot << 16 | 0xffff)
-                        .integer(pin)
-                        .integer(0)
-                        .integer(FIRST_PCI_INPUT + (slot + pin & 3));
+                AmlBuilder route =
+                        new AmlBuilder()
+                                .integer((long) slot << 16 | 0xffff)
+                                .integer(pin)
+                                .integer(0)
+                                .integer(FIRST_PCI_INPUT + (slot + pin & 3));
                 routes.packageOf(4, route);
                 count++;
             }
         }
-        AmlBuilder isa = new AmlBuilder()
-                .name("_ADR", 1 << 16)
-                .device("COM1", legacy("PNP0501", 1, 0x3f8, 8, 4))
-                .device("COM2", legacy("PNP0501", 2, 0x2f8, 8, 3))
-                .device("RTC", legacy("PNP0B00", 0, 0x70, 2, 8))
-                .device("FWCF", firmwareConfiguration());
+        AmlBuilder isa =
+                new AmlBuilder()
+                        .name("_ADR", 1 << 16)
+                        .device("COM1", legacy("PNP0501", 1, 0x3f8, 8, 4))
+                        .device("COM2", legacy("PNP0501", 2, 0x2f8, 8, 3))
+                        .device("RTC", legacy("PNP0B00", 0, 0x70, 2, 8))
+                        .device("FWCF", firmwareConfiguration());
         return new AmlBuilder()
                 .nameEisa("_HID", "PNP0A03")
                 .name("_UID", 0)

@@ -4,8 +4,9 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 
 /**
- * Writes ACPI Machine Language (ACPI specification §20.2): enough of it to describe a PC's devices. Each method appends one object
- * or resource descriptor; what encloses others takes them as a finished builder.
+ * Writes ACPI Machine Language (ACPI specification §20.2): enough of it to describe a PC's devices.
+ * Each method appends one object or resource descriptor; what encloses others takes them as a
+ * finished builder.
  */
 final class AmlBuilder {
     private static final int SCOPE = 0x10;
@@ -53,7 +54,11 @@ final class AmlBuilder {
 
     /** A compressed EISA identifier such as {@code PNP0A03}. */
     AmlBuilder nameEisa(String name, String id) {
-        int value = (id.charAt(0) - 0x40) << 26 | (id.charAt(1) - 0x40) << 21 | (id.charAt(2) - 0x40) << 16 | Integer.parseInt(id, 3, 7, 16);
+        int value =
+                (id.charAt(0) - 0x40) << 26
+                        | (id.charAt(1) - 0x40) << 21
+                        | (id.charAt(2) - 0x40) << 16
+                        | Integer.parseInt(id, 3, 7, 16);
         startName(name).out.write(0x0c);
         return bytes(Integer.reverseBytes(value), 4);
     }
@@ -111,7 +116,12 @@ final class AmlBuilder {
     // ---- resource descriptors (§6.4) ----
 
     AmlBuilder ioPorts(int first, int count) {
-        return bytes(0x47, 1).bytes(1, 1).bytes(first, 2).bytes(first, 2).bytes(1, 1).bytes(count, 1);
+        return bytes(0x47, 1)
+                .bytes(1, 1)
+                .bytes(first, 2)
+                .bytes(first, 2)
+                .bytes(1, 1)
+                .bytes(count, 1);
     }
 
     AmlBuilder irq(int irq) {
@@ -124,21 +134,40 @@ final class AmlBuilder {
 
     /** Buses {@code first} to {@code last} that a bridge produces. */
     AmlBuilder busRange(int first, int last) {
-        return bytes(0x88, 1).bytes(13, 2).bytes(2, 1).bytes(0xc, 1).bytes(0, 1).range(first, last, 2);
+        return bytes(0x88, 1)
+                .bytes(13, 2)
+                .bytes(2, 1)
+                .bytes(0xc, 1)
+                .bytes(0, 1)
+                .range(first, last, 2);
     }
 
     AmlBuilder ioRange(int first, int last) {
-        return bytes(0x88, 1).bytes(13, 2).bytes(1, 1).bytes(0xc, 1).bytes(3, 1).range(first, last, 2);
+        return bytes(0x88, 1)
+                .bytes(13, 2)
+                .bytes(1, 1)
+                .bytes(0xc, 1)
+                .bytes(3, 1)
+                .range(first, last, 2);
     }
 
     /** Memory that a bridge passes on, uncached and writable. */
     AmlBuilder memoryRange(long first, long last) {
-        return bytes(0x87, 1).bytes(23, 2).bytes(0, 1).bytes(0xc, 1).bytes(1, 1).range(first, last, 4);
+        return bytes(0x87, 1)
+                .bytes(23, 2)
+                .bytes(0, 1)
+                .bytes(0xc, 1)
+                .bytes(1, 1)
+                .range(first, last, 4);
     }
 
     /** Granularity, minimum, maximum, translation, length, each of {@code width} bytes. */
     private AmlBuilder range(long first, long last, int width) {
-        return bytes(0, width).bytes(first, width).bytes(last, width).bytes(0, width).bytes(last - first + 1, width);
+        return bytes(0, width)
+                .bytes(first, width)
+                .bytes(last, width)
+                .bytes(0, width)
+                .bytes(last - first + 1, width);
     }
 
     // ---- encoding ----

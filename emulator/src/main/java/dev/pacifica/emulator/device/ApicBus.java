@@ -22,6 +22,7 @@ public final class ApicBus implements Stateful {
     private final List<IoApic> ioApics = new ArrayList<>();
     private Pic8259 pic;
     private boolean picLine;
+
     /** Who won the last lowest-priority arbitration; ties go round-robin from there. */
     private int lastWinner;
 
@@ -64,7 +65,8 @@ public final class ApicBus implements Stateful {
      * @param wide whether {@code destination} has x2APIC's 32 bits instead of 8
      * @return whether anyone was addressed
      */
-    public boolean send(int destination, boolean logical, boolean wide, int mode, int vector, boolean level) {
+    public boolean send(
+            int destination, boolean logical, boolean wide, int mode, int vector, boolean level) {
         if (mode == LOWEST_PRIORITY) {
             return sendToLowest(destination, logical, wide, vector, level);
         }
@@ -78,7 +80,8 @@ public final class ApicBus implements Stateful {
         return any;
     }
 
-    private boolean sendToLowest(int destination, boolean logical, boolean wide, int vector, boolean level) {
+    private boolean sendToLowest(
+            int destination, boolean logical, boolean wide, int vector, boolean level) {
         LocalApic winner = null;
         int count = locals.size();
         for (int i = 1; i <= count; i++) {

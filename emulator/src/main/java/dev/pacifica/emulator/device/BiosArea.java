@@ -3,11 +3,13 @@ package dev.pacifica.emulator.device;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 
 /**
- * What kernels read of a PC's firmware in real-mode memory: the BIOS data area and an interrupt vector table. There is no
- * firmware: each software interrupt returns with carry set ("unsupported"), each hardware interrupt is acknowledged and dropped.
+ * What kernels read of a PC's firmware in real-mode memory: the BIOS data area and an interrupt
+ * vector table. There is no firmware: each software interrupt returns with carry set
+ * ("unsupported"), each hardware interrupt is acknowledged and dropped.
  */
 final class BiosArea {
     private static final int SEGMENT = 0xf000;
+
     /** Where the stubs are in the segment. */
     private static final int SOFTWARE = 0xe000;
 
@@ -20,11 +22,20 @@ final class BiosArea {
         if (memory.lowSize() < MemoryMap.ONE_MIB) {
             return;
         }
-        stub(memory, SOFTWARE, 0x55, 0x89, 0xe5, 0x83, 0x4e, 0x06, 0x01, 0x5d, 0xcf); // push bp; mov bp,sp; or word [bp+6],1; pop bp; iret
-        stub(memory, MASTER, 0x50, 0xb0, 0x20, 0xe6, 0x20, 0x58, 0xcf); // push ax; mov al,20h; out 20h,al; pop ax; iret
-        stub(memory, SLAVE, 0x50, 0xb0, 0x20, 0xe6, 0xa0, 0xe6, 0x20, 0x58, 0xcf); // the same, to both 8259s
+        stub(
+                memory, SOFTWARE, 0x55, 0x89, 0xe5, 0x83, 0x4e, 0x06, 0x01, 0x5d,
+                0xcf); // push bp; mov bp,sp; or word [bp+6],1; pop bp; iret
+        stub(
+                memory, MASTER, 0x50, 0xb0, 0x20, 0xe6, 0x20, 0x58,
+                0xcf); // push ax; mov al,20h; out 20h,al; pop ax; iret
+        stub(
+                memory, SLAVE, 0x50, 0xb0, 0x20, 0xe6, 0xa0, 0xe6, 0x20, 0x58,
+                0xcf); // the same, to both 8259s
         for (int vector = 0; vector < 256; vector++) {
-            int offset = vector >= 0x08 && vector < 0x10 ? MASTER : vector >= 0x70 && vector < 0x78 ? SLAVE : SOFTWARE;
+            int offset =
+                    vector >= 0x08 && vector < 0x10
+                            ? MASTER
+                            : vector >= 0x70 && vector < 0x78 ? SLAVE : SOFTWARE;
             memory.write(4L * vector, 4, (long) SEGMENT << 16 | offset);
         }
         memory.write(0x400, 2, 0x3f8); // COM1

@@ -2,7 +2,10 @@ package dev.pacifica.emulator.device;
 
 import dev.pacifica.emulator.memory.PortDevice;
 
-/** A device whose ports are one byte wide: wider accesses go to the ports in ascending order, as on the ISA bus. */
+/**
+ * A device whose ports are one byte wide: wider accesses go to the ports in ascending order, as on
+ * the ISA bus.
+ */
 interface BytePortDevice extends PortDevice {
     /** The byte at {@code port}, 0 to 255. */
     int inByte(int port);

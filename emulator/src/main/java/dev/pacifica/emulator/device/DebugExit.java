@@ -2,7 +2,10 @@ package dev.pacifica.emulator.device;
 
 import dev.pacifica.emulator.memory.PortDevice;
 
-/** The debug-exit port: writing {@code v} ends the machine with status {@code (v << 1) | 1}, so that the guest can't feign success. */
+/**
+ * The debug-exit port: writing {@code v} ends the machine with status {@code (v << 1) | 1}, so that
+ * the guest can't feign success.
+ */
 public final class DebugExit implements PortDevice {
     /** Its first I/O port, of four. */
     public static final int PORT = 0xf4;

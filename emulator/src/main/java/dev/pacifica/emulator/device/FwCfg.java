@@ -11,11 +11,15 @@ import java.util.List;
 import java.util.TreeMap;
 
 /**
- * The firmware configuration device at ports 510h–51Bh: read-only items by number, a directory of named files, and transfers by
- * DMA. Items are part of the machine's configuration, not of its state.
+ * The firmware configuration device at ports 510h–51Bh: read-only items by number, a directory of
+ * named files, and transfers by DMA. Items are part of the machine's configuration, not of its
+ * state.
  */
 public final class FwCfg implements PortDevice, Stateful {
-    /** Its first I/O port; selector 510h (16 bits), data 511h (8 bits), DMA address 514h–51Bh (big-endian). */
+    /**
+     * Its first I/O port; selector 510h (16 bits), data 511h (8 bits), DMA address 514h–51Bh
+     * (big-endian).
+     */
     public static final int PORT = 0x510;
 
     public static final int PORTS = 12;
@@ -158,7 +162,8 @@ public final class FwCfg implements PortDevice, Stateful {
     }
 
     private void select(int key) {
-        selected = key & 0x3fff; // bits 14 and 15 asked for writing and for the architecture's own items
+        selected = key & 0x3fff; // bits 14 and 15 asked for writing and for the architecture's own
+        // items
         if (!items.containsKey(selected)) {
             selected = key & 0xffff;
         }
@@ -178,7 +183,10 @@ public final class FwCfg implements PortDevice, Stateful {
         }
     }
 
-    /** Obeys the control block at {@code pa}: control, length (32 bits each) and address (64), big-endian. */
+    /**
+     * Obeys the control block at {@code pa}: control, length (32 bits each) and address (64),
+     * big-endian.
+     */
     private void transfer(long pa) {
         byte[] block = new byte[16];
         memory.read(pa, block, 0, 16);

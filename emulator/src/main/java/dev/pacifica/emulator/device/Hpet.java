@@ -7,17 +7,22 @@ import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.MmioDevice;
 
 /**
- * The high precision event timer at FED00000h: a 64-bit counter at 100 MHz and three comparators, of which each can be periodic;
- * legacy replacement routes the first two to the PIT's and the RTC's interrupts. No FSB delivery.
+ * The high precision event timer at FED00000h: a 64-bit counter at 100 MHz and three comparators,
+ * of which each can be periodic; legacy replacement routes the first two to the PIT's and the RTC's
+ * interrupts. No FSB delivery.
  */
 public final class Hpet implements MmioDevice, Stateful {
     /** Where it is mapped. */
     public static final long BASE = 0xfed0_0000L;
 
-    /** Capabilities register bits 31:0, which the ACPI HPET table repeats: vendor 8086h, legacy routes, 64 bits, 3 timers. */
+    /**
+     * Capabilities register bits 31:0, which the ACPI HPET table repeats: vendor 8086h, legacy
+     * routes, 64 bits, 3 timers.
+     */
     public static final int CAPABILITIES = 0x8086_a201;
 
     private static final int TIMERS = 3;
+
     /** Ticks of virtual time a count: 10 ns. */
     private static final long TICKS = 10;
 
@@ -35,10 +40,13 @@ public final class Hpet implements MmioDevice, Stateful {
     private static final int T_32 = 1 << 8;
     private static final int T_ROUTE_SHIFT = 9;
     private static final int T_WRITABLE = 0x3f4e;
+
     /** I/O APIC inputs 20 to 23. */
     private static final long ROUTES = 0x00f0_0000L;
 
-    /** Shortest period of a periodic comparator, in counts: 1 µs, lest a guest stop virtual time. */
+    /**
+     * Shortest period of a periodic comparator, in counts: 1 µs, lest a guest stop virtual time.
+     */
     private static final long SHORTEST_PERIOD = 100;
 
     private final VirtualClock clock;
@@ -47,6 +55,7 @@ public final class Hpet implements MmioDevice, Stateful {
 
     private int configuration;
     private int status;
+
     /** The count when it last started or stopped, and the tick at which it started. */
     private long base;
 
@@ -103,7 +112,10 @@ public final class Hpet implements MmioDevice, Stateful {
             }
             return switch (register & 0x1f) {
                 case 0 -> ROUTES << 32 | timerConfiguration[n];
-                case 8 -> (timerConfiguration[n] & T_32) != 0 ? comparator[n] & 0xffff_ffffL : comparator[n];
+                case 8 ->
+                        (timerConfiguration[n] & T_32) != 0
+                                ? comparator[n] & 0xffff_ffffL
+                                : comparator[n];
                 default -> 0;
             };
         }
@@ -126,7 +138,9 @@ public final class Hpet implements MmioDevice, Stateful {
             return;
         }
         switch (register) {
-            case 0x10 -> writeConfiguration((int) (configuration & ~mask | value & mask) & (ENABLE | LEGACY));
+            case 0x10 ->
+                    writeConfiguration(
+                            (int) (configuration & ~mask | value & mask) & (ENABLE | LEGACY));
             case 0x20 -> {
                 int cleared = (int) value & status;
                 status &= ~cleared;
@@ -207,7 +221,10 @@ public final class Hpet implements MmioDevice, Stateful {
         }
     }
 
-    /** Arms the timer for the next match after the count at {@code tick}, if anything would come of it. */
+    /**
+     * Arms the timer for the next match after the count at {@code tick}, if anything would come of
+     * it.
+     */
     private void arm(int n, long tick) {
         boolean heard = (timerConfiguration[n] & (T_INTERRUPT | T_LEVEL | T_PERIODIC)) != 0;
         if (!running() || !heard) {

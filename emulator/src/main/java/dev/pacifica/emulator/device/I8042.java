@@ -6,8 +6,9 @@ import dev.pacifica.emulator.machine.Stateful;
 import java.util.Arrays;
 
 /**
- * The keyboard controller at ports 60h and 64h with a keyboard on which nobody types: it answers commands, so that probing ends at
- * once. No auxiliary port. Pulsing output line 0 (command FEh and the like) resets the machine; A20 always is on.
+ * The keyboard controller at ports 60h and 64h with a keyboard on which nobody types: it answers
+ * commands, so that probing ends at once. No auxiliary port. Pulsing output line 0 (command FEh and
+ * the like) resets the machine; A20 always is on.
  */
 public final class I8042 implements BytePortDevice, Stateful {
     private static final int STATUS_FULL = 1;
@@ -28,8 +29,10 @@ public final class I8042 implements BytePortDevice, Stateful {
     private final byte[] ram = new byte[32];
     private int outputPort = 0xcf;
     private boolean lastWasCommand;
+
     /** The controller command whose data byte is to come, or 0. */
     private int controllerCommand;
+
     /** The keyboard command whose data byte is to come, or 0. */
     private int keyboardCommand;
 

@@ -5,8 +5,9 @@ import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.Stateful;
 
 /**
- * How a PC wires its interrupts: each ISA interrupt goes to the 8259s and to the I/O APIC's input of the same number, but
- * interrupt 0, which goes to input 2. While the HPET replaces the legacy timers, the PIT's and the RTC's wires are cut.
+ * How a PC wires its interrupts: each ISA interrupt goes to the 8259s and to the I/O APIC's input
+ * of the same number, but interrupt 0, which goes to input 2. While the HPET replaces the legacy
+ * timers, the PIT's and the RTC's wires are cut.
  */
 public final class InterruptRouter implements Stateful {
     private final Pic8259 pic;

@@ -6,8 +6,8 @@ import dev.pacifica.emulator.machine.Stateful;
 import dev.pacifica.emulator.memory.MmioDevice;
 
 /**
- * The I/O APIC at FEC00000h: 24 inputs, version 20h (with an EOI register). Inputs are told whether they are asserted; the
- * polarity bit of an entry is stored and has no effect.
+ * The I/O APIC at FEC00000h: 24 inputs, version 20h (with an EOI register). Inputs are told whether
+ * they are asserted; the polarity bit of an entry is stored and has no effect.
  */
 public final class IoApic implements MmioDevice, Stateful {
     /** Where it is mapped. */
@@ -27,6 +27,7 @@ public final class IoApic implements MmioDevice, Stateful {
     private int select;
     private int id;
     private final long[] redirection = new long[PINS];
+
     /** Bit n: input n is asserted. */
     private int lines;
 
@@ -55,7 +56,14 @@ public final class IoApic implements MmioDevice, Stateful {
             return;
         }
         int mode = (int) (entry >> 8) & 7;
-        boolean sent = bus.send((int) (entry >>> 56), (entry & LOGICAL) != 0, false, mode, (int) entry & 0xff, level);
+        boolean sent =
+                bus.send(
+                        (int) (entry >>> 56),
+                        (entry & LOGICAL) != 0,
+                        false,
+                        mode,
+                        (int) entry & 0xff,
+                        level);
         if (level && sent && mode <= ApicBus.LOWEST_PRIORITY) {
             redirection[pin] |= REMOTE_IRR;
         }

@@ -8,13 +8,17 @@ import dev.pacifica.emulator.machine.Stateful;
 import dev.pacifica.emulator.machine.VirtualClock;
 
 /**
- * The local APIC of one processor (APM Vol 2 chapter 16), in xAPIC or x2APIC mode: version 10h with six LVT entries, no extended
- * register space. Messages arrive at once, so that no delivery is ever pending.
+ * The local APIC of one processor (APM Vol 2 chapter 16), in xAPIC or x2APIC mode: version 10h with
+ * six LVT entries, no extended register space. Messages arrive at once, so that no delivery is ever
+ * pending.
  *
- * <p>Out of reset LINT0 of processor 0 is unmasked in ExtINT mode, as firmware leaves it (virtual wire).
+ * <p>Out of reset LINT0 of processor 0 is unmasked in ExtINT mode, as firmware leaves it (virtual
+ * wire).
  */
 public final class LocalApic implements LocalInterruptController, Stateful {
-    /** Register numbers: the xAPIC offset divided by 16, which also is the x2APIC MSR minus 800h. */
+    /**
+     * Register numbers: the xAPIC offset divided by 16, which also is the x2APIC MSR minus 800h.
+     */
     static final int ID = 0x02;
 
     static final int VERSION = 0x03;
@@ -49,8 +53,11 @@ public final class LocalApic implements LocalInterruptController, Stateful {
 
     private static final int LVT_MASKED = 1 << 16;
     private static final int LVT_LEVEL = 1 << 15;
+
     /** Software-writable bits of timer, thermal, performance, LINT0, LINT1 and error entries. */
-    private static final int[] LVT_WRITABLE = {0x7_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x1_00ff};
+    private static final int[] LVT_WRITABLE = {
+        0x7_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x1_00ff
+    };
 
     private static final int ENABLED = 1 << 8;
 
@@ -74,12 +81,14 @@ public final class LocalApic implements LocalInterruptController, Stateful {
     private int logicalDestination;
     private int destinationFormat;
     private int spurious;
+
     /** Errors since the last write to ESR, and what ESR shows. */
     private int errors;
 
     private int errorStatus;
     private long command;
     private final int[] lvt = new int[LVT_ENTRIES];
+
     /** Bit v of the 256 in four longs stands for vector v. */
     private final long[] request = new long[4];
 
@@ -91,22 +100,28 @@ public final class LocalApic implements LocalInterruptController, Stateful {
 
     private int highestInService = -1;
 
-    /** The APIC of {@code cpu}, whose id it shares; {@code cpu.apic} is left to the caller to set. */
+    /**
+     * The APIC of {@code cpu}, whose id it shares; {@code cpu.apic} is left to the caller to set.
+     */
     public LocalApic(Cpu cpu, VirtualClock clock, ApicBus bus) {
         id = cpu.id;
         this.cpu = cpu;
         this.bus = bus;
-        timer = new LocalApicTimer("apic" + id + ".timer", clock, new LocalApicTimer.Owner() {
-            @Override
-            public void timerExpired() {
-                raiseLocal(TIMER);
-            }
+        timer =
+                new LocalApicTimer(
+                        "apic" + id + ".timer",
+                        clock,
+                        new LocalApicTimer.Owner() {
+                            @Override
+                            public void timerExpired() {
+                                raiseLocal(TIMER);
+                            }
 
-            @Override
-            public long tscOffset() {
-                return cpu.tscOffset;
-            }
-        });
+                            @Override
+                            public long tscOffset() {
+                                return cpu.tscOffset;
+                            }
+                        });
         base = DEFAULT_BASE | BASE_ENABLE | (id == 0 ? BASE_BSP : 0);
         reset();
         bus.attach(this);
@@ -138,7 +153,8 @@ public final class LocalApic implements LocalInterruptController, Stateful {
     @Override
     public void init() {
         reset();
-        if (x2apic()) { // INIT does not leave x2APIC mode, whose logical destination derives from the id
+        if (x2apic()) { // INIT does not leave x2APIC mode, whose logical destination derives from
+            // the id
             logicalDestination = x2apicLogicalDestination();
         }
         changed();
@@ -188,7 +204,9 @@ public final class LocalApic implements LocalInterruptController, Stateful {
     }
 
     private boolean fixedDeliverable() {
-        return highestRequest >= 0 && (highestRequest & 0xf0) > (processorPriority() & 0xf0) && acceptsFixed();
+        return highestRequest >= 0
+                && (highestRequest & 0xf0) > (processorPriority() & 0xf0)
+                && acceptsFixed();
     }
 
     private boolean externalDeliverable() {
@@ -208,7 +226,8 @@ public final class LocalApic implements LocalInterruptController, Stateful {
 
     @Override
     public boolean setBase(long value) {
-        long reserved = ~(BASE_ADDRESS & 0x0000_ffff_ffff_ffffL | BASE_BSP | BASE_X2APIC | BASE_ENABLE);
+        long reserved =
+                ~(BASE_ADDRESS & 0x0000_ffff_ffff_ffffL | BASE_BSP | BASE_X2APIC | BASE_ENABLE);
         boolean wasEnabled = (base & BASE_ENABLE) != 0;
         boolean enabled = (value & BASE_ENABLE) != 0;
         boolean extended = (value & BASE_X2APIC) != 0;
@@ -274,7 +293,8 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             return destination == id;
         }
         if (x2apic()) {
-            return destination >>> 16 == logicalDestination >>> 16 && (destination & logicalDestination & 0xffff) != 0;
+            return destination >>> 16 == logicalDestination >>> 16
+                    && (destination & logicalDestination & 0xffff) != 0;
         }
         int mine = logicalDestination >>> 24;
         if (destinationFormat >>> 28 == 0xf) { // flat
@@ -348,7 +368,10 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         int value = lvt[entry];
         if ((value & LVT_MASKED) == 0) {
             int mode = entry == TIMER || entry == ERROR ? ApicBus.FIXED : value >> 8 & 7;
-            accept(mode, value & 0xff, entry == LINT0 && mode == ApicBus.FIXED && (value & LVT_LEVEL) != 0);
+            accept(
+                    mode,
+                    value & 0xff,
+                    entry == LINT0 && mode == ApicBus.FIXED && (value & LVT_LEVEL) != 0);
         }
     }
 
@@ -393,9 +416,12 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             case LOGICAL_DESTINATION -> logicalDestination;
             case DESTINATION_FORMAT -> destinationFormat;
             case SPURIOUS -> spurious;
-            case 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17 -> word(inService, register - IN_SERVICE);
-            case 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f -> word(level, register - TRIGGER_MODE);
-            case 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27 -> word(request, register - REQUEST);
+            case 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17 ->
+                    word(inService, register - IN_SERVICE);
+            case 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f ->
+                    word(level, register - TRIGGER_MODE);
+            case 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27 ->
+                    word(request, register - REQUEST);
             case ERROR_STATUS -> errorStatus;
             case COMMAND_LOW -> (int) command;
             case COMMAND_HIGH -> (int) (command >>> 32);
@@ -412,7 +438,11 @@ public final class LocalApic implements LocalInterruptController, Stateful {
 
     private void writeRegister(int register, int value) {
         switch (register) {
-            case ID, VERSION, ARBITRATION_PRIORITY, PROCESSOR_PRIORITY, CURRENT_COUNT -> {} // read-only
+            case ID,
+                    VERSION,
+                    ARBITRATION_PRIORITY,
+                    PROCESSOR_PRIORITY,
+                    CURRENT_COUNT -> {} // read-only
             case TASK_PRIORITY -> taskPriority = value & 0xff;
             case END_OF_INTERRUPT -> endOfInterrupt();
             case LOGICAL_DESTINATION -> logicalDestination = value & 0xff00_0000;
@@ -426,7 +456,8 @@ public final class LocalApic implements LocalInterruptController, Stateful {
                 command = command & 0xffff_ffff_0000_0000L | value & 0x000c_cfffL;
                 sendCommand();
             }
-            case COMMAND_HIGH -> command = command & 0xffff_ffffL | (long) (value & 0xff00_0000) << 32;
+            case COMMAND_HIGH ->
+                    command = command & 0xffff_ffffL | (long) (value & 0xff00_0000) << 32;
             case 0x32, 0x33, 0x34, 0x35, 0x36, 0x37 -> writeLvt(register - LVT_TIMER, value);
             case INITIAL_COUNT -> timer.setInitialCount(value & 0xffff_ffffL);
             case DIVIDE -> timer.setDivideConfiguration(value);
@@ -502,7 +533,13 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         }
         return switch (register) {
             case COMMAND_LOW -> command;
-            case END_OF_INTERRUPT, ARBITRATION_PRIORITY, 0x0c, DESTINATION_FORMAT, COMMAND_HIGH, SELF_IPI -> BAD_REGISTER;
+            case END_OF_INTERRUPT,
+                    ARBITRATION_PRIORITY,
+                    0x0c,
+                    DESTINATION_FORMAT,
+                    COMMAND_HIGH,
+                    SELF_IPI ->
+                    BAD_REGISTER;
             default -> exists(register) ? readRegister(register) & 0xffff_ffffL : BAD_REGISTER;
         };
     }

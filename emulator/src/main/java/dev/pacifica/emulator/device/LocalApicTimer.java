@@ -5,8 +5,8 @@ import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.VirtualClock;
 
 /**
- * The timer of a local APIC (APM Vol 2 §16.4.1): counts down from an initial count at the bus clock of 1 GHz divided by the divide
- * configuration, once or periodically, or waits for a TSC value.
+ * The timer of a local APIC (APM Vol 2 §16.4.1): counts down from an initial count at the bus clock
+ * of 1 GHz divided by the divide configuration, once or periodically, or waits for a TSC value.
  */
 final class LocalApicTimer {
     static final int ONE_SHOT = 0;
@@ -31,10 +31,13 @@ final class LocalApicTimer {
 
     private int mode;
     private int divideConfiguration;
+
     /** Unsigned 32-bit; 0 stops the timer. */
     private long initialCount;
+
     /** The tick at which the count was the initial count. */
     private long start;
+
     /** In TSC units; 0 when disarmed. */
     private long deadline;
 
@@ -141,7 +144,10 @@ final class LocalApicTimer {
                 long tsc = now + owner.tscOffset();
                 boolean past = Long.compareUnsigned(deadline, tsc) <= 0;
                 long tick = past ? now : now + (deadline - tsc);
-                timer.arm(tick < now ? VirtualClock.NEVER : tick); // one that can't be reckoned never comes
+                timer.arm(
+                        tick < now
+                                ? VirtualClock.NEVER
+                                : tick); // one that can't be reckoned never comes
             }
         } else if (initialCount == 0) {
             timer.cancel();

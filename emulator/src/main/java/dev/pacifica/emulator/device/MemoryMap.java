@@ -55,7 +55,10 @@ public record MemoryMap(List<Range> ranges) {
         return new MemoryMap(List.copyOf(ranges));
     }
 
-    /** The map as an array of E820 entries: start and length (64 bits each), type (32), little-endian. */
+    /**
+     * The map as an array of E820 entries: start and length (64 bits each), type (32),
+     * little-endian.
+     */
     public byte[] toE820() {
         byte[] table = new byte[20 * ranges.size()];
         int at = 0;

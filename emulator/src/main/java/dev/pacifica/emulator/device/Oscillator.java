@@ -2,7 +2,9 @@ package dev.pacifica.emulator.device;
 
 import dev.pacifica.emulator.machine.VirtualClock;
 
-/** A crystal that has run since power-on: converts ticks to its own clocks and back without drift. */
+/**
+ * A crystal that has run since power-on: converts ticks to its own clocks and back without drift.
+ */
 record Oscillator(long hertz) {
     private static final long SECOND = VirtualClock.FREQUENCY;
 
@@ -11,7 +13,10 @@ record Oscillator(long hertz) {
         return tick / SECOND * hertz + tick % SECOND * hertz / SECOND;
     }
 
-    /** The first tick at which {@code clocks} are completed; {@link VirtualClock#NEVER} if that is beyond reckoning. */
+    /**
+     * The first tick at which {@code clocks} are completed; {@link VirtualClock#NEVER} if that is
+     * beyond reckoning.
+     */
     long tick(long clocks) {
         if (clocks / hertz >= VirtualClock.NEVER / SECOND - 1) {
             return VirtualClock.NEVER;

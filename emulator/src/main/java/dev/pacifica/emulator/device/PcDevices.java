@@ -12,18 +12,22 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 
-/** All devices of the PC, at their ports and addresses, with their interrupts wired and the ACPI tables that describe them. */
+/**
+ * All devices of the PC, at their ports and addresses, with their interrupts wired and the ACPI
+ * tables that describe them.
+ */
 public final class PcDevices implements Stateful {
     /** Ports that absorb what is written to them: POST codes and the delay port. */
-    private static final PortDevice SINK = new PortDevice() {
-        @Override
-        public int in(int port, int size) {
-            return -1;
-        }
+    private static final PortDevice SINK =
+            new PortDevice() {
+                @Override
+                public int in(int port, int size) {
+                    return -1;
+                }
 
-        @Override
-        public void out(int port, int size, int value) {}
-    };
+                @Override
+                public void out(int port, int size, int value) {}
+            };
 
     private final List<Stateful> stateful = new ArrayList<>();
     private final List<LocalApic> apics = new ArrayList<>();
@@ -33,7 +37,8 @@ public final class PcDevices implements Stateful {
     private final long rootPointer;
 
     /**
-     * Builds the devices, claims their ports and addresses, sets {@code apic} of each processor and writes the ACPI tables.
+     * Builds the devices, claims their ports and addresses, sets {@code apic} of each processor and
+     * writes the ACPI tables.
      *
      * @param rtcBase what the real-time clock shows at power-on
      * @param serial where the bytes that leave COM1 (0) and COM2 (1) go

@@ -6,8 +6,9 @@ import dev.pacifica.emulator.machine.Stateful;
 import dev.pacifica.emulator.memory.PortDevice;
 
 /**
- * PCI configuration mechanism #1 (ports CF8h–CFFh) over a bus 0 that holds a host bridge and an ISA bridge and nothing else; all
- * other functions read as all ones. Port CF9h, in the midst, is the reset control register.
+ * PCI configuration mechanism #1 (ports CF8h–CFFh) over a bus 0 that holds a host bridge and an ISA
+ * bridge and nothing else; all other functions read as all ones. Port CF9h, in the midst, is the
+ * reset control register.
  */
 public final class PciHost implements PortDevice, Stateful {
     /** Its first I/O port, of eight. */
@@ -21,14 +22,19 @@ public final class PciHost implements PortDevice, Stateful {
     private static final int ENABLE = 1 << 31;
     private static final int HOST_BRIDGE = 0;
     private static final int ISA_BRIDGE = 1;
-    /** Where a function's command register, cache line size and interrupt line are: what system software may write. */
+
+    /**
+     * Where a function's command register, cache line size and interrupt line are: what system
+     * software may write.
+     */
     private static final int[] WRITABLE = {0x04, 0x05, 0x0c, 0x3c};
 
     private final StopRequest stop;
     private int address;
     private int resetControl;
     private final byte[][] functions = {
-        // 440FX host bridge and PIIX3 ISA bridge: what every x86 system knows and expects nothing of
+        // 440FX host bridge and PIIX3 ISA bridge: what every x86 system knows and expects nothing
+        // of
         function(0x8086, 0x1237, 0x0600_0002), function(0x8086, 0x7000, 0x0601_0000),
     };
 
@@ -39,7 +45,10 @@ public final class PciHost implements PortDevice, Stateful {
     private static byte[] function(int vendor, int device, int classAndRevision) {
         byte[] config = new byte[256];
         put(config, 0x00, device << 16 | vendor);
-        put(config, 0x04, 0x0200_0007); // status: medium DEVSEL timing; command: I/O, memory, bus master
+        put(
+                config,
+                0x04,
+                0x0200_0007); // status: medium DEVSEL timing; command: I/O, memory, bus master
         put(config, 0x08, classAndRevision);
         return config;
     }

@@ -5,8 +5,8 @@ import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.Stateful;
 
 /**
- * The PC's two cascaded 8259A interrupt controllers: master at ports 20h–21h, slave at A0h–A1h on the master's input 2, edge/level
- * control registers at 4D0h–4D1h.
+ * The PC's two cascaded 8259A interrupt controllers: master at ports 20h–21h, slave at A0h–A1h on
+ * the master's input 2, edge/level control registers at 4D0h–4D1h.
  */
 public final class Pic8259 implements BytePortDevice, Stateful {
     private static final int CASCADE = 2;
@@ -18,15 +18,21 @@ public final class Pic8259 implements BytePortDevice, Stateful {
         int requested;
         int inService;
         int masked;
+
         /** Inputs that are asserted now. */
         int lines;
+
         /** ELCR: inputs that are level-triggered. */
         int level;
+
         int vectorBase;
+
         /** The input of lowest priority. */
         int lowest = 7;
+
         /** The next initialization command word expected, 2 to 4; 0 when initialized. */
         int expects;
+
         boolean wantsIcw4;
         boolean single;
         boolean autoEnd;
@@ -102,7 +108,8 @@ public final class Pic8259 implements BytePortDevice, Stateful {
 
         /** The first command word: the chip starts over. */
         private void initialize(int value) {
-            requested = lines & level; // the edge sense circuit is reset, and lines that are high must rise anew
+            requested = lines & level; // the edge sense circuit is reset, and lines that are high
+            // must rise anew
             inService = 0;
             masked = 0;
             lowest = 7;
@@ -254,7 +261,10 @@ public final class Pic8259 implements BytePortDevice, Stateful {
         return slave.vectorBase | (slaveInput < 0 ? 7 : slaveInput);
     }
 
-    /** The interrupt acknowledge cycle: returns the vector; with nothing to acknowledge the spurious one of input 7. */
+    /**
+     * The interrupt acknowledge cycle: returns the vector; with nothing to acknowledge the spurious
+     * one of input 7.
+     */
     public int acknowledge() {
         int vector = pendingVector();
         int input = master.pending();

@@ -6,11 +6,12 @@ import dev.pacifica.emulator.machine.Stateful;
 import dev.pacifica.emulator.machine.VirtualClock;
 
 /**
- * The 8254 interval timer at ports 40h–43h and system control port B (61h), which gates channel 2 and shows its output. Channel 0
- * interrupts; counts are computed from virtual time when looked at, and a timer is armed for channel 0's rising edges only.
+ * The 8254 interval timer at ports 40h–43h and system control port B (61h), which gates channel 2
+ * and shows its output. Channel 0 interrupts; counts are computed from virtual time when looked at,
+ * and a timer is armed for channel 0's rising edges only.
  *
- * <p>Deviations from the chip: a count takes effect at once instead of at the next clock, and reads of a channel in mode 3 give the
- * count that decrements by two without the odd-count correction.
+ * <p>Deviations from the chip: a count takes effect at once instead of at the next clock, and reads
+ * of a channel in mode 3 give the count that decrements by two without the odd-count correction.
  */
 public final class Pit8254 implements BytePortDevice, Stateful {
     /** Input clock in Hz. */
@@ -26,19 +27,27 @@ public final class Pit8254 implements BytePortDevice, Stateful {
     private static final class Channel {
         int mode;
         boolean bcd;
+
         /** 1 low byte, 2 high byte, 3 low then high byte. */
         int access = 3;
+
         /** The count in force, 1 to 65536. */
         int count = 0x10000;
+
         boolean loaded;
         boolean gate;
+
         /** The clock at which the count started, valid if {@link #counting}. */
         long start;
+
         boolean counting;
+
         /** Clocks already counted when the gate stopped the counter. */
         long counted;
+
         /** In modes 2 and 3: the clock at which {@link #nextCount} comes into force. */
         long switchAt = NEVER;
+
         int nextCount;
         boolean highByteNext;
         int lowByteWritten;
@@ -64,11 +73,12 @@ public final class Pit8254 implements BytePortDevice, Stateful {
         int read(long clock) {
             advance(clock);
             long elapsed = elapsed(clock);
-            long value = switch (mode) {
-                case 2 -> count - elapsed % count;
-                case 3 -> count - 2 * elapsed % count;
-                default -> count - elapsed;
-            };
+            long value =
+                    switch (mode) {
+                        case 2 -> count - elapsed % count;
+                        case 3 -> count - 2 * elapsed % count;
+                        default -> count - elapsed;
+                    };
             return bcd ? toBcd((int) Math.floorMod(value, 10000L)) : (int) value & 0xffff;
         }
 
@@ -174,7 +184,12 @@ public final class Pit8254 implements BytePortDevice, Stateful {
 
         void latchStatus(long clock) {
             if (!statusLatched) {
-                latchedStatus = (output(clock) ? 0x80 : 0) | (loaded && switchAt == NEVER ? 0 : 0x40) | access << 4 | mode << 1 | (bcd ? 1 : 0);
+                latchedStatus =
+                        (output(clock) ? 0x80 : 0)
+                                | (loaded && switchAt == NEVER ? 0 : 0x40)
+                                | access << 4
+                                | mode << 1
+                                | (bcd ? 1 : 0);
                 statusLatched = true;
             }
         }
@@ -212,7 +227,10 @@ public final class Pit8254 implements BytePortDevice, Stateful {
         }
 
         private static int fromBcd(int value) {
-            return (value >> 12 & 15) * 1000 + (value >> 8 & 15) * 100 + (value >> 4 & 15) * 10 + (value & 15);
+            return (value >> 12 & 15) * 1000
+                    + (value >> 8 & 15) * 100
+                    + (value >> 4 & 15) * 10
+                    + (value & 15);
         }
 
         void save(StateWriter out, String prefix) {
@@ -262,6 +280,7 @@ public final class Pit8254 implements BytePortDevice, Stateful {
     private final InterruptLine interrupt;
     private final VirtualClock.Timer timer;
     private final Channel[] channels = {new Channel(), new Channel(), new Channel()};
+
     /** Bits 1 to 3 of port 61h: speaker data and the two check enables. */
     private int controlB;
 

@@ -4,7 +4,10 @@ import dev.pacifica.emulator.machine.StateReader;
 import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.Stateful;
 
-/** System control port A: bit 0 resets, bit 1 is the fast A20 gate, which is stored and has no effect (A20 always is on). */
+/**
+ * System control port A: bit 0 resets, bit 1 is the fast A20 gate, which is stored and has no
+ * effect (A20 always is on).
+ */
 public final class Port92 implements BytePortDevice, Stateful {
     private final StopRequest stop;
     private int value = 2;

@@ -10,8 +10,9 @@ import java.time.ZoneOffset;
 import java.util.Arrays;
 
 /**
- * The MC146818 real-time clock and its 128 bytes of CMOS memory at ports 70h–71h, interrupt 8. It starts at an instant given by the
- * configuration and runs on virtual time; flags are computed when looked at, and a timer is armed for enabled interrupts only.
+ * The MC146818 real-time clock and its 128 bytes of CMOS memory at ports 70h–71h, interrupt 8. It
+ * starts at an instant given by the configuration and runs on virtual time; flags are computed when
+ * looked at, and a timer is armed for enabled interrupts only.
  *
  * <p>The CMOS bytes that hold memory sizes follow what PC firmware leaves there.
  */
@@ -45,6 +46,7 @@ public final class Rtc implements BytePortDevice, Stateful {
     private static final int D_VALID = 0x80;
 
     private static final long SECOND = VirtualClock.FREQUENCY;
+
     /** UIP is seen for 244 µs before each update. */
     private static final long UPDATE_TICKS = 244_000;
 
@@ -57,16 +59,22 @@ public final class Rtc implements BytePortDevice, Stateful {
 
     private final byte[] cmos = new byte[128];
     private int index;
-    /** The clock shows {@link #baseSecond} at tick {@link #baseTick}; both advance together while it runs. */
+
+    /**
+     * The clock shows {@link #baseSecond} at tick {@link #baseTick}; both advance together while it
+     * runs.
+     */
     private long baseSecond;
 
     private long baseTick;
     private boolean running = true;
+
     /** Seconds and periodic counts at the last read of register C. */
     private long updatesSeen;
 
     private long alarmsSeen;
     private long periodsSeen;
+
     /** Flags that were up when the clock last stopped or its rate changed. */
     private int heldFlags;
 
@@ -84,7 +92,10 @@ public final class Rtc implements BytePortDevice, Stateful {
         alarmsSeen = updatesSeen;
     }
 
-    /** Stores the sizes of memory: {@code low} bytes below the PCI hole, {@code high} from 4 GiB on; and the processor count. */
+    /**
+     * Stores the sizes of memory: {@code low} bytes below the PCI hole, {@code high} from 4 GiB on;
+     * and the processor count.
+     */
     public void setConfiguration(long low, long high, int processors) {
         put16(0x15, 640);
         int extended = (int) Math.min(Math.max(low - (1 << 20), 0) >> 10, 0xffff);
@@ -181,7 +192,10 @@ public final class Rtc implements BytePortDevice, Stateful {
         update();
     }
 
-    /** The clock stands while B.SET is set or A holds the divider in reset; it goes on from what its registers say. */
+    /**
+     * The clock stands while B.SET is set or A holds the divider in reset; it goes on from what its
+     * registers say.
+     */
     private void changeRunning(int newA, int newB) {
         boolean dividerReset = (newA & 0x60) == 0x60;
         boolean wasReset = (cmos[A] & 0x60) == 0x60;

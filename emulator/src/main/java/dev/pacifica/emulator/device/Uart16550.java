@@ -7,8 +7,9 @@ import dev.pacifica.emulator.machine.VirtualClock;
 import java.util.Arrays;
 
 /**
- * A 16550A serial port. It transmits at once, so that the transmitter always is empty; received bytes wait in a backlog of any
- * length and enter the FIFO as it drains, so that nothing is ever overrun.
+ * A 16550A serial port. It transmits at once, so that the transmitter always is empty; received
+ * bytes wait in a backlog of any length and enter the FIFO as it drains, so that nothing is ever
+ * overrun.
  *
  * <p>The interrupt output is gated by MCR.OUT2 as on the PC's serial cards.
  */
@@ -67,7 +68,8 @@ public final class Uart16550 implements BytePortDevice, Stateful {
     private byte[] backlog = new byte[0];
 
     /** Port {@code number} (0 = COM1) at I/O ports {@code base} to {@code base} + 7. */
-    public Uart16550(int number, int base, VirtualClock clock, InterruptLine interrupt, SerialSink sink) {
+    public Uart16550(
+            int number, int base, VirtualClock clock, InterruptLine interrupt, SerialSink sink) {
         this.number = number;
         this.base = base;
         this.clock = clock;
@@ -86,7 +88,10 @@ public final class Uart16550 implements BytePortDevice, Stateful {
         update();
     }
 
-    /** Moves waiting bytes into the receiver; only into an empty one, so that the guest sees whole FIFOs. */
+    /**
+     * Moves waiting bytes into the receiver; only into an empty one, so that the guest sees whole
+     * FIFOs.
+     */
     private void fill() {
         if (fifoCount == 0 && backlog.length > 0 && (modemControl & MCR_LOOP) == 0) {
             int n = Math.min(capacity(), backlog.length);
@@ -113,7 +118,10 @@ public final class Uart16550 implements BytePortDevice, Stateful {
         };
     }
 
-    /** The character timeout interrupt comes when a FIFO below its trigger level was left alone for four character times. */
+    /**
+     * The character timeout interrupt comes when a FIFO below its trigger level was left alone for
+     * four character times.
+     */
     private void restartTimeout() {
         timeoutPending = false;
         if ((fifoControl & FCR_ENABLE) != 0 && fifoCount > 0 && fifoCount < triggerLevel()) {
@@ -189,7 +197,8 @@ public final class Uart16550 implements BytePortDevice, Stateful {
 
     private void transmit(int value) {
         transmitPending = false;
-        update(); // the request drops before it rises again: an edge, if nothing else holds the line
+        update(); // the request drops before it rises again: an edge, if nothing else holds the
+        // line
         if ((modemControl & MCR_LOOP) != 0) {
             receiveLooped(value);
         } else {
@@ -255,7 +264,10 @@ public final class Uart16550 implements BytePortDevice, Stateful {
     }
 
     private int readLineStatus() {
-        int value = LSR_TRANSMITTER_EMPTY | (fifoCount > 0 ? LSR_READY : 0) | (overrun ? LSR_OVERRUN : 0);
+        int value =
+                LSR_TRANSMITTER_EMPTY
+                        | (fifoCount > 0 ? LSR_READY : 0)
+                        | (overrun ? LSR_OVERRUN : 0);
         if (overrun) {
             overrun = false;
             update();

@@ -3,10 +3,12 @@ package dev.pacifica.emulator.execute;
 import dev.pacifica.emulator.cpu.Cpu;
 
 /**
- * The arithmetic of the integer instructions: each method takes operands of {@code size} bytes (1, 2, 4, 8; bits above are ignored), sets
- * the flags lazily and returns the result sign-extended to 64 bits. Shared by every execution tier.
+ * The arithmetic of the integer instructions: each method takes operands of {@code size} bytes (1,
+ * 2, 4, 8; bits above are ignored), sets the flags lazily and returns the result sign-extended to
+ * 64 bits. Shared by every execution tier.
  *
- * <p>Operands are shifted to the top of 64 bits, so that the carry vector's top two bits are CF and CF xor OF whatever the size.
+ * <p>Operands are shifted to the top of 64 bits, so that the carry vector's top two bits are CF and
+ * CF xor OF whatever the size.
  */
 public final class Alu {
     private static final long TOP = Cpu.FLAG_AUX_CARRIES;
@@ -61,8 +63,8 @@ public final class Alu {
     }
 
     /**
-     * SHL by a count masked to 5 or 6 bits, not zero. OF is defined for a count of one; for others it is CF xor the result's sign, as
-     * for one.
+     * SHL by a count masked to 5 or 6 bits, not zero. OF is defined for a count of one; for others
+     * it is CF xor the result's sign, as for one.
      */
     public static long shl(Cpu cpu, int size, long a, int count) {
         int cut = 64 - 8 * size;
@@ -79,7 +81,10 @@ public final class Alu {
         return sarAtTop(cpu, a << cut, count, cut);
     }
 
-    /** {@link #add} of operands that are shifted to the top of 64 bits by {@code cut} bits, as is the result. */
+    /**
+     * {@link #add} of operands that are shifted to the top of 64 bits by {@code cut} bits, as is
+     * the result.
+     */
     static long addAtTop(Cpu cpu, long x, long y, int cut) {
         long sum = x + y;
         long carries = x & ~sum | y & (x | ~sum);
@@ -141,7 +146,10 @@ public final class Alu {
         return cpu.flagResult = last >> 1;
     }
 
-    /** ROL by a count masked to 5 or 6 bits, not zero (but maybe a multiple of the width). Only CF and OF change. */
+    /**
+     * ROL by a count masked to 5 or 6 bits, not zero (but maybe a multiple of the width). Only CF
+     * and OF change.
+     */
     public static long rol(Cpu cpu, int size, long a, int count) {
         int bits = 8 * size;
         int n = count & bits - 1;
@@ -191,7 +199,10 @@ public final class Alu {
         return x;
     }
 
-    /** SHLD by a masked count, not zero. A 16-bit count above 16 (undefined) goes on with the destination's bits. */
+    /**
+     * SHLD by a masked count, not zero. A 16-bit count above 16 (undefined) goes on with the
+     * destination's bits.
+     */
     public static long shld(Cpu cpu, int size, long a, long fill, int count) {
         int bits = 8 * size;
         long x = truncate(size, a);
@@ -230,7 +241,9 @@ public final class Alu {
         return cpu.flagResult = result << shift >> shift;
     }
 
-    /** The signed product of the operand size; CF and OF tell that it was cut, the other flags stay. */
+    /**
+     * The signed product of the operand size; CF and OF tell that it was cut, the other flags stay.
+     */
     public static long imul(Cpu cpu, int size, long a, long b) {
         int cut = 64 - 8 * size;
         return imulAtTop(cpu, a << cut, b << cut, cut) >> cut;

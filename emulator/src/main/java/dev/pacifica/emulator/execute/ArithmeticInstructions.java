@@ -16,7 +16,11 @@ final class ArithmeticInstructions {
         if (Operands.isMemory(insn, 0)) {
             long source = Operands.read(cpu, insn, 1, size);
             long at = Operands.addressForUpdate(cpu, insn, size);
-            Operands.store(cpu, at, size, compute(cpu, operation, size, Operands.load(cpu, at, size), source));
+            Operands.store(
+                    cpu,
+                    at,
+                    size,
+                    compute(cpu, operation, size, Operands.load(cpu, at, size), source));
         } else {
             long source = Operands.read(cpu, insn, 1, size);
             long target = Operands.read(cpu, insn, 0, size);
@@ -56,9 +60,15 @@ final class ArithmeticInstructions {
         Operation operation = insn.row.operation;
         if (Operands.isMemory(insn, 0)) {
             long at = Operands.addressForUpdate(cpu, insn, size);
-            Operands.store(cpu, at, size, compute(cpu, operation, size, Operands.load(cpu, at, size)));
+            Operands.store(
+                    cpu, at, size, compute(cpu, operation, size, Operands.load(cpu, at, size)));
         } else {
-            Operands.write(cpu, insn, 0, size, compute(cpu, operation, size, Operands.read(cpu, insn, 0, size)));
+            Operands.write(
+                    cpu,
+                    insn,
+                    0,
+                    size,
+                    compute(cpu, operation, size, Operands.read(cpu, insn, 0, size)));
         }
     }
 
@@ -71,7 +81,10 @@ final class ArithmeticInstructions {
         };
     }
 
-    /** MUL, and IMUL with one operand: rDX:rAX (AX for bytes) = rAX × operand. CF and OF tell whether the upper half matters. */
+    /**
+     * MUL, and IMUL with one operand: rDX:rAX (AX for bytes) = rAX × operand. CF and OF tell
+     * whether the upper half matters.
+     */
     static void multiply(Cpu cpu, Insn insn, boolean signed) {
         int size = insn.operandSize;
         long a = Operands.register(cpu, insn, Cpu.RAX, size);
@@ -107,7 +120,10 @@ final class ArithmeticInstructions {
     static void multiplyInto(Cpu cpu, Insn insn) {
         int size = insn.operandSize;
         int operands = insn.row.operands.size();
-        long a = operands == 3 ? Operands.read(cpu, insn, 2, size) : Operands.read(cpu, insn, 0, size);
+        long a =
+                operands == 3
+                        ? Operands.read(cpu, insn, 2, size)
+                        : Operands.read(cpu, insn, 0, size);
         long b = Operands.read(cpu, insn, 1, size);
         Operands.write(cpu, insn, 0, size, Alu.imul(cpu, size, a, b));
     }

@@ -8,7 +8,10 @@ import dev.pacifica.emulator.decode.Operation;
 final class BitInstructions {
     private BitInstructions() {}
 
-    /** ROL ROR RCL RCR SHL SHR SAR. With a masked count of zero nothing changes, yet memory must be writable. */
+    /**
+     * ROL ROR RCL RCR SHL SHR SAR. With a masked count of zero nothing changes, yet memory must be
+     * writable.
+     */
     static void shift(Cpu cpu, Insn insn) {
         int size = insn.operandSize;
         int count = (int) Operands.read(cpu, insn, 1, 1) & (size == 8 ? 63 : 31);
@@ -16,10 +19,19 @@ final class BitInstructions {
         if (Operands.isMemory(insn, 0)) {
             long at = Operands.addressForUpdate(cpu, insn, size);
             long value = Operands.load(cpu, at, size);
-            Operands.store(cpu, at, size, count == 0 ? value : compute(cpu, operation, size, value, count));
+            Operands.store(
+                    cpu,
+                    at,
+                    size,
+                    count == 0 ? value : compute(cpu, operation, size, value, count));
         } else {
             long value = Operands.read(cpu, insn, 0, size);
-            Operands.write(cpu, insn, 0, size, count == 0 ? value : compute(cpu, operation, size, value, count));
+            Operands.write(
+                    cpu,
+                    insn,
+                    0,
+                    size,
+                    count == 0 ? value : compute(cpu, operation, size, value, count));
         }
     }
 
@@ -43,7 +55,10 @@ final class BitInstructions {
         long at = memory ? Operands.addressForUpdate(cpu, insn, size) : 0;
         long value = memory ? Operands.load(cpu, at, size) : Operands.read(cpu, insn, 0, size);
         if (count != 0) {
-            value = left ? Alu.shld(cpu, size, value, fill, count) : Alu.shrd(cpu, size, value, fill, count);
+            value =
+                    left
+                            ? Alu.shld(cpu, size, value, fill, count)
+                            : Alu.shrd(cpu, size, value, fill, count);
         }
         if (memory) {
             Operands.store(cpu, at, size, value);
@@ -94,7 +109,10 @@ final class BitInstructions {
         int size = insn.operandSize;
         long value = Operands.read(cpu, insn, 1, size);
         if (value != 0) {
-            int bit = reverse ? 63 - Long.numberOfLeadingZeros(value) : Long.numberOfTrailingZeros(value);
+            int bit =
+                    reverse
+                            ? 63 - Long.numberOfLeadingZeros(value)
+                            : Long.numberOfTrailingZeros(value);
             Operands.setRegister(cpu, insn, insn.reg, size, bit);
         }
         int others = cpu.arithmeticFlags() & ~Cpu.ZF;
@@ -106,9 +124,10 @@ final class BitInstructions {
         int size = insn.operandSize;
         long value = Operands.read(cpu, insn, 1, size);
         int bits = 8 * size;
-        int zeros = leading
-                ? Long.numberOfLeadingZeros(value) - (64 - bits)
-                : Math.min(bits, Long.numberOfTrailingZeros(value));
+        int zeros =
+                leading
+                        ? Long.numberOfLeadingZeros(value) - (64 - bits)
+                        : Math.min(bits, Long.numberOfTrailingZeros(value));
         Operands.setRegister(cpu, insn, insn.reg, size, zeros);
         int others = cpu.arithmeticFlags() & ~(Cpu.ZF | Cpu.CF);
         cpu.setArithmeticFlags(others | (zeros == 0 ? Cpu.ZF : 0) | (value == 0 ? Cpu.CF : 0));

@@ -4,7 +4,10 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.decode.Insn;
 
-/** Near branches, calls and returns (APM Vol 3 chapter 3). Each returns whether RIP is set already: 0 no, 1 yes. */
+/**
+ * Near branches, calls and returns (APM Vol 3 chapter 3). Each returns whether RIP is set already:
+ * 0 no, 1 yes.
+ */
 final class BranchInstructions {
     private BranchInstructions() {}
 
@@ -13,9 +16,15 @@ final class BranchInstructions {
         return cpu.rip + insn.length;
     }
 
-    /** Truncates a branch target to the operand size and checks that code may be there: #GP(0) otherwise, before anything changes. */
+    /**
+     * Truncates a branch target to the operand size and checks that code may be there: #GP(0)
+     * otherwise, before anything changes.
+     */
     static long checked(Cpu cpu, Insn insn, long target) {
-        long at = insn.operandSize == 2 ? target & 0xffff : insn.operandSize == 4 ? target & 0xffff_ffffL : target;
+        long at =
+                insn.operandSize == 2
+                        ? target & 0xffff
+                        : insn.operandSize == 4 ? target & 0xffff_ffffL : target;
         if (cpu.mode64) {
             if (!Cpu.canonical(at)) {
                 throw cpu.fault(GuestException.GP, 0);
@@ -28,9 +37,10 @@ final class BranchInstructions {
 
     static int jump(Cpu cpu, Insn insn) {
         boolean relative = Operands.form(insn, 0) == Operands.NONE;
-        cpu.rip = relative
-                ? checked(cpu, insn, next(cpu, insn) + insn.imm)
-                : checked(cpu, insn, Operands.read(cpu, insn, 0, insn.operandSize));
+        cpu.rip =
+                relative
+                        ? checked(cpu, insn, next(cpu, insn) + insn.imm)
+                        : checked(cpu, insn, Operands.read(cpu, insn, 0, insn.operandSize));
         return 1;
     }
 
@@ -62,7 +72,11 @@ final class BranchInstructions {
     static int call(Cpu cpu, Insn insn) {
         boolean relative = Operands.form(insn, 0) == Operands.NONE;
         long next = next(cpu, insn);
-        long target = checked(cpu, insn, relative ? next + insn.imm : Operands.read(cpu, insn, 0, insn.operandSize));
+        long target =
+                checked(
+                        cpu,
+                        insn,
+                        relative ? next + insn.imm : Operands.read(cpu, insn, 0, insn.operandSize));
         StackInstructions.push(cpu, insn.operandSize, next);
         cpu.rip = target;
         return 1;

@@ -9,8 +9,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Decoded code by physical page, shared by all processors of a machine. Nothing in here is state of the machine: dropping any of it
- * changes nothing but time.
+ * Decoded code by physical page, shared by all processors of a machine. Nothing in here is state of
+ * the machine: dropping any of it changes nothing but time.
  */
 public final class CodeCache implements PhysicalMemory.CodeListener {
     private static final int CHUNK = 1024;
@@ -21,7 +21,10 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
     /** Writes beside instructions after which a page is taken for data again. */
     private static final int MOST_STRAY_WRITES = 256;
 
-    /** Decoded pages that are kept, which bounds the host's memory whatever a guest executes: about 15 KB each. */
+    /**
+     * Decoded pages that are kept, which bounds the host's memory whatever a guest executes: about
+     * 15 KB each.
+     */
     private static final int MOST_PAGES = 1 << 14;
 
     private final PhysicalMemory memory;
@@ -192,6 +195,8 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
     }
 
     static long word(int op, int offset, int length) {
-        return op | (long) offset << CodeRecord.OFFSET_SHIFT | (long) length << CodeRecord.LENGTH_SHIFT;
+        return op
+                | (long) offset << CodeRecord.OFFSET_SHIFT
+                | (long) length << CodeRecord.LENGTH_SHIFT;
     }
 }

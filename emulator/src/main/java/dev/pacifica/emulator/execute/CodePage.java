@@ -4,7 +4,10 @@ import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.memory.DecodedPage;
 import java.util.Arrays;
 
-/** The decoded instructions of one physical page in one code size, in runs as they were first executed. */
+/**
+ * The decoded instructions of one physical page in one code size, in runs as they were first
+ * executed.
+ */
 final class CodePage extends DecodedPage {
     /** Longs of records after which a page that changes itself all the time starts anew. */
     private static final int MOST_USED = 2 * 12_000;
@@ -24,7 +27,9 @@ final class CodePage extends DecodedPage {
     /** Longs used in {@link #code}. */
     int used;
 
-    /** By page offset: index in {@link #code} of the record that starts there, halved; -1 if none. */
+    /**
+     * By page offset: index in {@link #code} of the record that starts there, halved; -1 if none.
+     */
     final short[] index = new short[4096];
 
     /** Instructions of generic records. */
@@ -76,7 +81,9 @@ final class CodePage extends DecodedPage {
         granules |= 1L << (offset >> 6) | 1L << (Math.min(offset + length - 1, 4095) >> 6);
     }
 
-    /** Marks the instructions that overlap the bytes [from, to) as stale; true if there were any. */
+    /**
+     * Marks the instructions that overlap the bytes [from, to) as stale; true if there were any.
+     */
     boolean invalidate(int from, int to) {
         boolean any = false;
         for (int offset = Math.max(0, from - 14); offset < to; offset++) {

@@ -13,15 +13,18 @@ package dev.pacifica.emulator.execute;
  *  |         immediate (64)           |           |  immediate (32)  |  displacement (32)  |
  * </pre>
  *
- * An operation has two operands. Without M they are reg and base + immediate, which serves for registers and immediates alike. With M they
- * are reg + immediate, and the {@code bytes} + 1 bytes of memory (and whatever follows them: the operation cuts) at base + index ×
- * 2^scale + segment + displacement; W tells that the memory is written. The operation's size is 64 - 8 × {@code cut} bits, and its result
- * goes to {@code target}, where {@link #NOWHERE} takes what is to be forgotten.
+ * An operation has two operands. Without M they are reg and base + immediate, which serves for
+ * registers and immediates alike. With M they are reg + immediate, and the {@code bytes} + 1 bytes
+ * of memory (and whatever follows them: the operation cuts) at base + index × 2^scale + segment +
+ * displacement; W tells that the memory is written. The operation's size is 64 - 8 × {@code cut}
+ * bits, and its result goes to {@code target}, where {@link #NOWHERE} takes what is to be
+ * forgotten.
  *
- * <p>Registers are indices into {@link dev.pacifica.emulator.cpu.Cpu#r}: 16 is zero (no register), {@link #PAGE_BASE} the linear address of
- * the page that is executed (RIP-relative operands and branch targets are relative to it). Segment is 0 for flat, otherwise {@link #FS_BASE}
- * or {@link #GS_BASE} less 16. {@code detail} tells members of a family of operations apart. A generic record has the index of its {@link
- * dev.pacifica.emulator.decode.Insn} in the second long.
+ * <p>Registers are indices into {@link dev.pacifica.emulator.cpu.Cpu#r}: 16 is zero (no register),
+ * {@link #PAGE_BASE} the linear address of the page that is executed (RIP-relative operands and
+ * branch targets are relative to it). Segment is 0 for flat, otherwise {@link #FS_BASE} or {@link
+ * #GS_BASE} less 16. {@code detail} tells members of a family of operations apart. A generic record
+ * has the index of its {@link dev.pacifica.emulator.decode.Insn} in the second long.
  */
 final class CodeRecord {
     static final int ZERO = 16;

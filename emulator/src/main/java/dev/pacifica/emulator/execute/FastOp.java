@@ -1,29 +1,44 @@
 package dev.pacifica.emulator.execute;
 
 /**
- * The specialised operations, on the operands that {@link CodeRecord} describes. One serves for all sizes and shapes of operands where it can:
- * what occurs twice in the big switch of {@link HotLoop} is computed by HotSpot before the switch, for every instruction.
+ * The specialised operations, on the operands that {@link CodeRecord} describes. One serves for all
+ * sizes and shapes of operands where it can: what occurs twice in the big switch of {@link HotLoop}
+ * is computed by HotSpot before the switch, for every instruction.
  */
 final class FastOp {
     /** Any instruction, by way of its Insn. */
     static final int GENERIC = 0;
+
     /** Nothing is decoded here (any more). */
     static final int STALE = 1;
-    /** An instruction that goes on in the next page, or is no instruction: fetched anew each time. */
+
+    /**
+     * An instruction that goes on in the next page, or is no instruction: fetched anew each time.
+     */
     static final int CROSSING = 2;
+
     /** No instruction: the run goes on at the record whose index is in the second long. */
     static final int GOTO = 3;
+
     /** No instruction: the run goes on in the next page. */
     static final int PAGE_END = 4;
+
     static final int NOP = 5;
-    /** From here on a target and a source of 8 to 64 bits. CMP and TEST are SUB and AND with nowhere to write the result. */
+
+    /**
+     * From here on a target and a source of 8 to 64 bits. CMP and TEST are SUB and AND with nowhere
+     * to write the result.
+     */
     static final int ADD = 6;
+
     static final int SUB = 7;
     static final int AND = 8;
     static final int OR = 9;
     static final int XOR = 10;
+
     /** CMP with its operands in reverse: memory is the source. */
     static final int COMPARE = 11;
+
     static final int ZERO = 12;
     static final int INC = 13;
     static final int DEC = 14;
@@ -31,8 +46,10 @@ final class FastOp {
     static final int SHR = 16;
     static final int SAR = 17;
     static final int IMUL = 18;
+
     /** MOV, and LEA without index. */
     static final int MOV = 19;
+
     static final int MOV8 = 20;
     static final int ZX8 = 21;
     static final int ZX16 = 22;
@@ -45,13 +62,21 @@ final class FastOp {
     static final int PUSH = 29;
     static final int POP = 30;
     static final int LEAVE = 31;
+
     /** CALL near, whose target is the register operand. */
     static final int CALL = 32;
+
     static final int RET = 33;
+
     /** JMP near, whose target is the source. */
     static final int JMP = 34;
-    /** JB JAE JBE JA by the bits that HotLoop defines, likewise J_L; JO and JP are left to the generic way. */
+
+    /**
+     * JB JAE JBE JA by the bits that HotLoop defines, likewise J_L; JO and JP are left to the
+     * generic way.
+     */
     static final int J_B = 35;
+
     static final int J_Z = 36;
     static final int J_NZ = 37;
     static final int J_S = 38;

@@ -10,15 +10,17 @@ import dev.pacifica.emulator.paging.FetchTlb;
 import dev.pacifica.emulator.paging.Tlb;
 
 /**
- * Executes pre-decoded code. A specialised operation either completes, touching nothing but registers, lazy flags and memory that the
- * data TLB lets it reach, or does nothing at all: then the same instruction goes the generic way, which may fault, access devices and
- * change the world. Around each generic instruction RIP and the clock are exact.
+ * Executes pre-decoded code. A specialised operation either completes, touching nothing but
+ * registers, lazy flags and memory that the data TLB lets it reach, or does nothing at all: then
+ * the same instruction goes the generic way, which may fault, access devices and change the world.
+ * Around each generic instruction RIP and the clock are exact.
  *
  * <p>{@link #loop} must stay below 8,000 bytecodes, or HotSpot does not compile it.
  */
 final class HotLoop {
     private static final long PAGE = ~0xfffL;
-    // Bits of a conditional jump's index field; not the same for both families, or HotSpot would test them before the switch.
+    // Bits of a conditional jump's index field; not the same for both families, or HotSpot would
+    // test them before the switch.
     static final int BELOW_INVERTED = 1 << CodeRecord.INDEX_SHIFT;
     static final int BELOW_OR_ZERO = 2 << CodeRecord.INDEX_SHIFT;
     static final int LESS_INVERTED = 4 << CodeRecord.INDEX_SHIFT;
@@ -42,9 +44,10 @@ final class HotLoop {
     }
 
     /**
-     * Executes from RIP on until the retired count is {@code limit}, or something has to be looked at: attention, an earlier timer, a
-     * page of code to be entered. {@code timer} is the clock's next deadline that the limit respects. At least one instruction is
-     * executed, or a fault raised.
+     * Executes from RIP on until the retired count is {@code limit}, or something has to be looked
+     * at: attention, an earlier timer, a page of code to be entered. {@code timer} is the clock's
+     * next deadline that the limit respects. At least one instruction is executed, or a fault
+     * raised.
      */
     void run(long limit, long timer) {
         deadline = timer;
@@ -57,7 +60,10 @@ final class HotLoop {
         loop(page, linear, limit);
     }
 
-    /** The decoded page at a linear address, with the instruction there decoded; null if it must be fetched by itself. */
+    /**
+     * The decoded page at a linear address, with the instruction there decoded; null if it must be
+     * fetched by itself.
+     */
     private CodePage enter(long linear) {
         long pa = cpu.mmu.translateFetch(linear);
         if (!cpu.memory.isRam(pa)) {
@@ -73,7 +79,10 @@ final class HotLoop {
         FetchTlb tlb = cpu.mmu.fetch;
         int i = FetchTlb.index(linear);
         CodePage page;
-        if (tlb.code[i] instanceof CodePage known && known.codeBits == cpu.codeBits && !known.dead && !known.full()) {
+        if (tlb.code[i] instanceof CodePage known
+                && known.codeBits == cpu.codeBits
+                && !known.dead
+                && !known.full()) {
             page = known;
         } else {
             page = cache.page(pa, cpu.codeBits);
@@ -124,10 +133,15 @@ final class HotLoop {
                         if (f >= 0) {
                             b += second;
                         } else {
-                            va = b + (r[f >>> CodeRecord.INDEX_SHIFT & last] << (f >>> CodeRecord.SCALE_SHIFT & 3))
-                                    + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)] + (int) second;
+                            va =
+                                    b
+                                            + (r[f >>> CodeRecord.INDEX_SHIFT & last]
+                                                    << (f >>> CodeRecord.SCALE_SHIFT & 3))
+                                            + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)]
+                                            + (int) second;
                             int t = ((int) (va >>> 12) & Tlb.ENTRIES - 1) * Tlb.STRIDE;
-                            if (tlb[t + (f >>> CodeRecord.WRITE_SHIFT & 1)] != (va + (word >>> CodeRecord.BYTES_SHIFT & 7) & PAGE)) {
+                            if (tlb[t + (f >>> CodeRecord.WRITE_SHIFT & 1)]
+                                    != (va + (word >>> CodeRecord.BYTES_SHIFT & 7) & PAGE)) {
                                 break slow;
                             }
                             host = va + tlb[t + 2];
@@ -287,7 +301,8 @@ final class HotLoop {
                                 break jump;
                             }
                             case FastOp.J_B -> {
-                                if ((cpu.cf() || (f & BELOW_OR_ZERO) != 0 && cpu.zf()) != ((f & BELOW_INVERTED) != 0)) {
+                                if ((cpu.cf() || (f & BELOW_OR_ZERO) != 0 && cpu.zf())
+                                        != ((f & BELOW_INVERTED) != 0)) {
                                     target = b;
                                     break jump;
                                 }
@@ -322,7 +337,8 @@ final class HotLoop {
                                 continue next;
                             }
                             case FastOp.J_L -> {
-                                if ((cpu.less() || (f & LESS_OR_ZERO) != 0 && cpu.zf()) != ((f & LESS_INVERTED) != 0)) {
+                                if ((cpu.less() || (f & LESS_OR_ZERO) != 0 && cpu.zf())
+                                        != ((f & LESS_INVERTED) != 0)) {
                                     target = b;
                                     break jump;
                                 }
@@ -355,7 +371,8 @@ final class HotLoop {
             long targetPage = target & PAGE;
             if (targetPage != linearPage) {
                 int i = FetchTlb.index(target);
-                // From 16- and 32-bit code this only falls through a page's end: segment limit and code size must be looked at.
+                // From 16- and 32-bit code this only falls through a page's end: segment limit and
+                // code size must be looked at.
                 if (fetchTlb.page[i] != targetPage
                         || !(fetchTlb.code[i] instanceof CodePage entered)
                         || entered.codeBits != 64
@@ -386,7 +403,9 @@ final class HotLoop {
         return cpu.mode64 ? linear : linear - cpu.segBase[Cpu.CS] & 0xffff_ffffL;
     }
 
-    /** Ends the loop after a jump, or a fall through the page's end, to code that must be looked up. */
+    /**
+     * Ends the loop after a jump, or a fall through the page's end, to code that must be looked up.
+     */
     private void leave(long target, long word, long retired) {
         if (cpu.mode64 && !Cpu.canonical(target) && CodeRecord.op(word) != FastOp.PAGE_END) {
             if (CodeRecord.op(word) == FastOp.RET) {
@@ -401,8 +420,9 @@ final class HotLoop {
     }
 
     /**
-     * Executes the instruction of a record by way of its Insn. RIP and the clock are exact before and afterwards. Returns the index of the
-     * record to go on with in the same page, or -1 if whoever called {@link #run} must look around first.
+     * Executes the instruction of a record by way of its Insn. RIP and the clock are exact before
+     * and afterwards. Returns the index of the record to go on with in the same page, or -1 if
+     * whoever called {@link #run} must look around first.
      */
     private int slow(CodePage page, int pc) {
         long word = page.code[pc];
@@ -448,16 +468,24 @@ final class HotLoop {
         return -1;
     }
 
-    /** Whether a specialised operation missed the data TLB only, which now holds its memory operand's page; raises the access's faults. */
+    /**
+     * Whether a specialised operation missed the data TLB only, which now holds its memory
+     * operand's page; raises the access's faults.
+     */
     private boolean opensMemory(long word, long second) {
         int f = (int) word;
         if (f >= 0) {
             return false;
         }
         long[] r = cpu.r;
-        long va = r[f >>> CodeRecord.BASE_SHIFT & 31] + (r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3))
-                + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)] + (int) second;
-        if (CodeRecord.op(word) == FastOp.CALL && !Cpu.canonical(r[f >>> CodeRecord.REG_SHIFT & 31] + (second >> 32))) {
+        long va =
+                r[f >>> CodeRecord.BASE_SHIFT & 31]
+                        + (r[f >>> CodeRecord.INDEX_SHIFT & 31]
+                                << (f >>> CodeRecord.SCALE_SHIFT & 3))
+                        + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)]
+                        + (int) second;
+        if (CodeRecord.op(word) == FastOp.CALL
+                && !Cpu.canonical(r[f >>> CodeRecord.REG_SHIFT & 31] + (second >> 32))) {
             return false; // which comes before a fault of the push
         }
         int bytes = (int) (word >>> CodeRecord.BYTES_SHIFT & 7) + 1;

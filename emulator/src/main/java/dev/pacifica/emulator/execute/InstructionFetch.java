@@ -7,7 +7,10 @@ import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.RawMemory;
 
-/** Fetches and decodes single instructions, also across pages, with the checks of a fetch: canonical RIP, CS limit, paging. */
+/**
+ * Fetches and decodes single instructions, also across pages, with the checks of a fetch: canonical
+ * RIP, CS limit, paging.
+ */
 final class InstructionFetch {
     private final Cpu cpu;
     private final Decoder decoder;
@@ -46,7 +49,10 @@ final class InstructionFetch {
         Decoder.Status status = decoder.decode(window, 0, first, cpu.codeBits, out);
         if (status == Decoder.Status.NEED_MORE && first < available) {
             long second = linear + inPage;
-            copy(cpu.mmu.translateFetch(cpu.mode64 ? second : second & 0xffff_ffffL), first, available - first);
+            copy(
+                    cpu.mmu.translateFetch(cpu.mode64 ? second : second & 0xffff_ffffL),
+                    first,
+                    available - first);
             status = decoder.decode(window, 0, available, cpu.codeBits, out);
         }
         if (status != Decoder.Status.OK) {

@@ -7,8 +7,9 @@ import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.fp.FpExecutor;
 
 /**
- * Executes any decoded instruction in any mode: the integer ones here by family, x87, MMX and SSE in room {@code fp}, the system's in
- * room {@code cpu}. The specialised operations of {@link Interpreter} must do exactly what these do.
+ * Executes any decoded instruction in any mode: the integer ones here by family, x87, MMX and SSE
+ * in room {@code fp}, the system's in room {@code cpu}. The specialised operations of {@link
+ * Interpreter} must do exactly what these do.
  */
 public final class IntegerInstructions {
     /** The caller advances RIP by the instruction's length. */
@@ -20,8 +21,9 @@ public final class IntegerInstructions {
     private IntegerInstructions() {}
 
     /**
-     * Executes one instruction at {@link Cpu#rip}. A fault (GuestException) leaves registers and memory as if the instruction had not
-     * begun, but for the finished iterations of a repeated string instruction.
+     * Executes one instruction at {@link Cpu#rip}. A fault (GuestException) leaves registers and
+     * memory as if the instruction had not begun, but for the finished iterations of a repeated
+     * string instruction.
      */
     public static int execute(Cpu cpu, Insn insn) {
         if (insn.row == null) {
@@ -76,7 +78,8 @@ public final class IntegerInstructions {
             case CMPXCHG8B -> MoveInstructions.compareExchange8(cpu, insn);
             case CMPXCHG16B -> MoveInstructions.compareExchange16(cpu, insn);
             case CLZERO -> MoveInstructions.clearLine(cpu, insn);
-            case CLFLUSH, CLFLUSHOPT, CLWB -> cpu.mmu.probeRead(Operands.address(cpu, insn, 1, false), 1);
+            case CLFLUSH, CLFLUSHOPT, CLWB ->
+                    cpu.mmu.probeRead(Operands.address(cpu, insn, 1, false), 1);
             case MOV_FROM_SEG -> StackInstructions.moveFromSegment(cpu, insn);
             case PUSH_SEG -> StackInstructions.pushSegment(cpu, insn);
             case PUSH -> StackInstructions.push(cpu, insn);
@@ -114,7 +117,8 @@ public final class IntegerInstructions {
                 return StringInstructions.execute(cpu, insn);
             }
             case SAHF -> sahf(cpu);
-            case LAHF -> cpu.r[Cpu.RAX] = cpu.r[Cpu.RAX] & ~0xff00L | (cpu.rflags() & 0xd5 | 2) << 8;
+            case LAHF ->
+                    cpu.r[Cpu.RAX] = cpu.r[Cpu.RAX] & ~0xff00L | (cpu.rflags() & 0xd5 | 2) << 8;
             case CMC -> cpu.setCf(!cpu.cf());
             case CLC -> cpu.setCf(false);
             case STC -> cpu.setCf(true);
@@ -122,12 +126,90 @@ public final class IntegerInstructions {
             case STD -> cpu.setRflags(cpu.rflags() | Cpu.DF);
             case SALC -> cpu.r[Cpu.RAX] = cpu.r[Cpu.RAX] & ~0xffL | (cpu.cf() ? 0xff : 0);
             case UD0, UD1, UD2 -> throw cpu.fault(GuestException.UD);
-            case PAUSE, MOV_TO_SEG, POP_SEG, LES, LDS, LSS, LFS, LGS, PUSHF, POPF, CALL_FAR, JMP_FAR, RET_FAR, INT3, INT, INTO, INT1,
-                    IRET, INS, OUTS, IN, OUT, CLI, STI, SLDT, STR, LLDT, LTR, VERR, VERW, SGDT, SIDT, LGDT, LIDT, SMSW, LMSW, INVLPG,
-                    MONITOR, MWAIT, CLAC, STAC, XGETBV, XSETBV, VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT, INVLPGA, SWAPGS,
-                    RDTSCP, RDPRU, LAR, LSL, ARPL, SYSCALL, SYSRET, SYSENTER, SYSEXIT, CLTS, INVD, WBINVD, WBNOINVD, MOV_FROM_CR,
-                    MOV_TO_CR, MOV_FROM_DR, MOV_TO_DR, WRMSR, RDMSR, RDTSC, RDPMC, CPUID, RSM, HLT, INVPCID, RDFSBASE, RDGSBASE,
-                    WRFSBASE, WRGSBASE, RDRAND, RDSEED, RDPID -> {
+            case PAUSE,
+                    MOV_TO_SEG,
+                    POP_SEG,
+                    LES,
+                    LDS,
+                    LSS,
+                    LFS,
+                    LGS,
+                    PUSHF,
+                    POPF,
+                    CALL_FAR,
+                    JMP_FAR,
+                    RET_FAR,
+                    INT3,
+                    INT,
+                    INTO,
+                    INT1,
+                    IRET,
+                    INS,
+                    OUTS,
+                    IN,
+                    OUT,
+                    CLI,
+                    STI,
+                    SLDT,
+                    STR,
+                    LLDT,
+                    LTR,
+                    VERR,
+                    VERW,
+                    SGDT,
+                    SIDT,
+                    LGDT,
+                    LIDT,
+                    SMSW,
+                    LMSW,
+                    INVLPG,
+                    MONITOR,
+                    MWAIT,
+                    CLAC,
+                    STAC,
+                    XGETBV,
+                    XSETBV,
+                    VMRUN,
+                    VMMCALL,
+                    VMLOAD,
+                    VMSAVE,
+                    STGI,
+                    CLGI,
+                    SKINIT,
+                    INVLPGA,
+                    SWAPGS,
+                    RDTSCP,
+                    RDPRU,
+                    LAR,
+                    LSL,
+                    ARPL,
+                    SYSCALL,
+                    SYSRET,
+                    SYSENTER,
+                    SYSEXIT,
+                    CLTS,
+                    INVD,
+                    WBINVD,
+                    WBNOINVD,
+                    MOV_FROM_CR,
+                    MOV_TO_CR,
+                    MOV_FROM_DR,
+                    MOV_TO_DR,
+                    WRMSR,
+                    RDMSR,
+                    RDTSC,
+                    RDPMC,
+                    CPUID,
+                    RSM,
+                    HLT,
+                    INVPCID,
+                    RDFSBASE,
+                    RDGSBASE,
+                    WRFSBASE,
+                    WRGSBASE,
+                    RDRAND,
+                    RDSEED,
+                    RDPID -> {
                 return SystemInstructions.execute(cpu, insn);
             }
             default -> FpExecutor.execute(cpu, insn);
@@ -137,6 +219,7 @@ public final class IntegerInstructions {
 
     private static void sahf(Cpu cpu) {
         int ah = (int) (cpu.r[Cpu.RAX] >>> 8);
-        cpu.setArithmeticFlags(ah & (Cpu.CF | Cpu.PF | Cpu.AF | Cpu.ZF | Cpu.SF) | cpu.arithmeticFlags() & Cpu.OF);
+        cpu.setArithmeticFlags(
+                ah & (Cpu.CF | Cpu.PF | Cpu.AF | Cpu.ZF | Cpu.SF) | cpu.arithmeticFlags() & Cpu.OF);
     }
 }

@@ -6,7 +6,10 @@ import dev.pacifica.emulator.cpu.WorldSwitched;
 import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.machine.VirtualClock;
 
-/** Runs a processor: executes instructions, delivers what they raise, keeps the count of retired instructions exact. */
+/**
+ * Runs a processor: executes instructions, delivers what they raise, keeps the count of retired
+ * instructions exact.
+ */
 public final class Interpreter {
     private final Cpu cpu;
     private final VirtualClock clock;
@@ -24,15 +27,19 @@ public final class Interpreter {
         hotLoop = new HotLoop(cpu, cache);
     }
 
-    /** Whether to keep decoded code (the default) or to fetch and decode each instruction anew, slowly and with the same results. */
+    /**
+     * Whether to keep decoded code (the default) or to fetch and decode each instruction anew,
+     * slowly and with the same results.
+     */
     public void setCached(boolean cached) {
         this.cached = cached;
     }
 
     /**
-     * Executes until the clock's retired count reaches {@code untilRetired}, a timer is due, the processor no longer is
-     * {@link Cpu#RUNNING}, or {@link Cpu#ATTENTION_STOP} is set. An exception or interrupt that is delivered counts as one tick, so that
-     * a guest that does nothing but fault makes progress in time.
+     * Executes until the clock's retired count reaches {@code untilRetired}, a timer is due, the
+     * processor no longer is {@link Cpu#RUNNING}, or {@link Cpu#ATTENTION_STOP} is set. An
+     * exception or interrupt that is delivered counts as one tick, so that a guest that does
+     * nothing but fault makes progress in time.
      */
     public void run(long untilRetired) {
         while (clock.retired < untilRetired && (cpu.attention & Cpu.ATTENTION_STOP) == 0) {

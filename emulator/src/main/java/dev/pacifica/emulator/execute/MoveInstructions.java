@@ -17,10 +17,13 @@ final class MoveInstructions {
     static void extend(Cpu cpu, Insn insn, boolean signed) {
         int size = insn.row.operands.get(1).width().bytes;
         long value = Operands.read(cpu, insn, 1, size);
-        Operands.setRegister(cpu, insn, insn.reg, insn.operandSize, signed ? Alu.extend(size, value) : value);
+        Operands.setRegister(
+                cpu, insn, insn.reg, insn.operandSize, signed ? Alu.extend(size, value) : value);
     }
 
-    /** The source is read, and a 32-bit destination's upper half cleared, whatever the condition. */
+    /**
+     * The source is read, and a 32-bit destination's upper half cleared, whatever the condition.
+     */
     static void conditionalMove(Cpu cpu, Insn insn) {
         int size = insn.operandSize;
         long value = Operands.read(cpu, insn, 1, size);

@@ -8,11 +8,14 @@ import dev.pacifica.emulator.decode.Operand;
 import java.util.List;
 
 /**
- * Where the operands of a decoded instruction are, and how to read and write them: registers of each width, memory with segmentation,
- * immediates. Used by every instruction family.
+ * Where the operands of a decoded instruction are, and how to read and write them: registers of
+ * each width, memory with segmentation, immediates. Used by every instruction family.
  */
 public final class Operands {
-    /** Operand kinds: ModRM.rm (register or memory), ModRM.reg, a fixed register, an immediate, the constant 1. */
+    /**
+     * Operand kinds: ModRM.rm (register or memory), ModRM.reg, a fixed register, an immediate, the
+     * constant 1.
+     */
     static final int NONE = 0;
 
     static final int RM = 1;
@@ -59,12 +62,17 @@ public final class Operands {
         return (form(insn, slot) & 7) == RM && insn.memory;
     }
 
-    /** The operand's {@code size} (1, 2, 4, 8) bytes, zero-extended; a memory operand may fault. Immediates come sign-extended. */
+    /**
+     * The operand's {@code size} (1, 2, 4, 8) bytes, zero-extended; a memory operand may fault.
+     * Immediates come sign-extended.
+     */
     static long read(Cpu cpu, Insn insn, int slot, int size) {
         int form = form(insn, slot);
         switch (form & 7) {
             case RM:
-                return insn.memory ? load(cpu, address(cpu, insn, size, false), size) : register(cpu, insn, insn.rm, size);
+                return insn.memory
+                        ? load(cpu, address(cpu, insn, size, false), size)
+                        : register(cpu, insn, insn.rm, size);
             case REG:
                 return register(cpu, insn, insn.reg, size);
             case FIXED:
@@ -92,7 +100,10 @@ public final class Operands {
         }
     }
 
-    /** The low {@code size} bytes of a general register as the instruction names it (byte registers by REX), zero-extended. */
+    /**
+     * The low {@code size} bytes of a general register as the instruction names it (byte registers
+     * by REX), zero-extended.
+     */
     static long register(Cpu cpu, Insn insn, int number, int size) {
         long[] r = cpu.r;
         switch (size) {
@@ -158,7 +169,10 @@ public final class Operands {
         return cpu.linear(insn.segment, offset(cpu, insn), size, write);
     }
 
-    /** The linear address of a memory operand that will be read and then written: raises what the write would raise. */
+    /**
+     * The linear address of a memory operand that will be read and then written: raises what the
+     * write would raise.
+     */
     static long addressForUpdate(Cpu cpu, Insn insn, int size) {
         return forUpdate(cpu, cpu.linear(insn.segment, offset(cpu, insn), size, true), size);
     }

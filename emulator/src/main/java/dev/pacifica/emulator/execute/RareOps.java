@@ -3,15 +3,18 @@ package dev.pacifica.emulator.execute;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.memory.RawMemory;
 
-/** The specialised operations that are too rare for {@link HotLoop}'s own switch; the same rules hold. */
+/**
+ * The specialised operations that are too rare for {@link HotLoop}'s own switch; the same rules
+ * hold.
+ */
 final class RareOps {
     private static final long LOW = 0xffff_ffffL;
 
     private RareOps() {}
 
     /**
-     * Executes the record with its operands {@code a} and {@code b}, and the memory operand at {@code host} if it has one; false if it
-     * must go the generic way, nothing having changed.
+     * Executes the record with its operands {@code a} and {@code b}, and the memory operand at
+     * {@code host} if it has one; false if it must go the generic way, nothing having changed.
      */
     static boolean execute(Cpu cpu, long[] r, long word, long second, long a, long b, long host) {
         int f = (int) word;
@@ -25,7 +28,8 @@ final class RareOps {
         int detail = CodeRecord.detail(word);
         switch (f & CodeRecord.OP_MASK) {
             case FastOp.LEA -> {
-                long index = r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3);
+                long index =
+                        r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3);
                 r[target] = b + index << cut >>> cut;
             }
             case FastOp.ADC -> r[target] = Alu.adc(cpu, size, a, b) << cut >>> cut;
@@ -39,9 +43,12 @@ final class RareOps {
                 int count = (int) r[Cpu.RCX] & (size == 8 ? 63 : 31);
                 r[target] = shift(cpu, size, detail, a, count) << cut >>> cut;
             }
-            case FastOp.ROTATE_I -> r[target] = shift(cpu, size, detail, a, (int) second) << cut >>> cut;
-            case FastOp.SHLD_I -> r[target] = Alu.shld(cpu, size, a, r[base], (int) second) << cut >>> cut;
-            case FastOp.SHRD_I -> r[target] = Alu.shrd(cpu, size, a, r[base], (int) second) << cut >>> cut;
+            case FastOp.ROTATE_I ->
+                    r[target] = shift(cpu, size, detail, a, (int) second) << cut >>> cut;
+            case FastOp.SHLD_I ->
+                    r[target] = Alu.shld(cpu, size, a, r[base], (int) second) << cut >>> cut;
+            case FastOp.SHRD_I ->
+                    r[target] = Alu.shrd(cpu, size, a, r[base], (int) second) << cut >>> cut;
             case FastOp.BT -> cpu.setCf((a >>> (b & 8L * size - 1) & 1) != 0);
             case FastOp.BSF -> scan(cpu, r, target, b << cut >>> cut, false);
             case FastOp.BSR -> scan(cpu, r, target, b << cut >>> cut, true);
@@ -82,7 +89,8 @@ final class RareOps {
     }
 
     /** Those that read and write memory: {@code b} is what it holds. */
-    private static boolean update(Cpu cpu, long[] r, long word, long second, long a, long b, long host) {
+    private static boolean update(
+            Cpu cpu, long[] r, long word, long second, long a, long b, long host) {
         int target = (int) (word >>> CodeRecord.TARGET_SHIFT) & 31;
         int detail = CodeRecord.detail(word);
         int count = (int) (second >> 32);
@@ -173,7 +181,10 @@ final class RareOps {
 
     private static void scan(Cpu cpu, long[] r, int reg, long value, boolean reverse) {
         if (value != 0) {
-            r[reg] = reverse ? 63 - Long.numberOfLeadingZeros(value) : Long.numberOfTrailingZeros(value);
+            r[reg] =
+                    reverse
+                            ? 63 - Long.numberOfLeadingZeros(value)
+                            : Long.numberOfTrailingZeros(value);
         }
         int others = cpu.arithmeticFlags() & ~Cpu.ZF;
         cpu.setArithmeticFlags(value == 0 ? others | Cpu.ZF : others);

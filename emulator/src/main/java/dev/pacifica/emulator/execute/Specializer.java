@@ -5,8 +5,8 @@ import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.Operation;
 
 /**
- * Chooses the specialised operation for a decoded instruction of 64-bit mode. Whatever it does not know stays generic. LOCK needs no
- * attention: processors take turns.
+ * Chooses the specialised operation for a decoded instruction of 64-bit mode. Whatever it does not
+ * know stays generic. LOCK needs no attention: processors take turns.
  */
 final class Specializer {
     private static final int NOT_SPECIAL = -1;
@@ -24,7 +24,10 @@ final class Specializer {
         };
     }
 
-    /** Appends the instruction at {@code offset} to the page as a specialised record; false if there is none for it. */
+    /**
+     * Appends the instruction at {@code offset} to the page as a specialised record; false if there
+     * is none for it.
+     */
     static boolean append(CodePage page, Insn insn, int offset) {
         if (insn.row == null || insn.addressSize != 8) {
             return false;
@@ -58,7 +61,8 @@ final class Specializer {
 
         void build() {
             switch (insn.row.operation) {
-                case NOP -> registers(FastOp.NOP, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.ZERO);
+                case NOP ->
+                        registers(FastOp.NOP, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.ZERO);
                 case ADD -> binary(0, FastOp.ADD);
                 case OR -> binary(1, FastOp.OR);
                 case ADC -> binary(2, FastOp.ADC);
@@ -125,9 +129,23 @@ final class Specializer {
                 }
                 case SETCC -> {
                     if (insn.memory) {
-                        memory(FastOp.SETCC_M, CodeRecord.NOWHERE, CodeRecord.ZERO, insn.condition, 0, true, 1);
+                        memory(
+                                FastOp.SETCC_M,
+                                CodeRecord.NOWHERE,
+                                CodeRecord.ZERO,
+                                insn.condition,
+                                0,
+                                true,
+                                1);
                     } else if (insn.byteRm() < 16) {
-                        page.append(first(FastOp.SETCC, insn.rm, insn.rm, CodeRecord.ZERO, insn.condition), 0);
+                        page.append(
+                                first(
+                                        FastOp.SETCC,
+                                        insn.rm,
+                                        insn.rm,
+                                        CodeRecord.ZERO,
+                                        insn.condition),
+                                0);
                     }
                 }
                 case CMOVCC -> wide(FastOp.CMOV, insn.condition);
@@ -140,7 +158,11 @@ final class Specializer {
                 case BSR -> wide(FastOp.BSR, 0);
                 case BSWAP -> {
                     if (size >= 4) {
-                        registers(size == 8 ? FastOp.BSWAP64 : FastOp.BSWAP32, insn.rm, insn.rm, CodeRecord.ZERO);
+                        registers(
+                                size == 8 ? FastOp.BSWAP64 : FastOp.BSWAP32,
+                                insn.rm,
+                                insn.rm,
+                                CodeRecord.ZERO);
                     }
                 }
                 case CBW -> plain(FastOp.CDQE, FastOp.CWDE);
@@ -149,7 +171,11 @@ final class Specializer {
                     if (insn.memory) {
                         update(FastOp.XCHG64_M, FastOp.XCHG32_M);
                     } else if (size >= 4) {
-                        registers(size == 8 ? FastOp.XCHG64 : FastOp.XCHG32, insn.rm, insn.rm, register(1));
+                        registers(
+                                size == 8 ? FastOp.XCHG64 : FastOp.XCHG32,
+                                insn.rm,
+                                insn.rm,
+                                register(1));
                     }
                 }
                 case XADD -> update(FastOp.XADD64_M, FastOp.XADD32_M);
@@ -164,7 +190,14 @@ final class Specializer {
                 boolean immediate = Operands.form(insn, 1) == Operands.IMM;
                 int reg = immediate ? CodeRecord.ZERO : register(1);
                 if (reg >= 0) {
-                    memory(update, CodeRecord.NOWHERE, reg, kind, immediate ? insn.imm : 0, true, size);
+                    memory(
+                            update,
+                            CodeRecord.NOWHERE,
+                            reg,
+                            kind,
+                            immediate ? insn.imm : 0,
+                            true,
+                            size);
                 }
                 return;
             }
@@ -174,7 +207,10 @@ final class Specializer {
             }
             if (size == 1) {
                 source(FastOp.ALU8, target, target, 1, kind);
-            } else if (kind == 6 && !insn.memory && Operands.form(insn, 1) != Operands.IMM && register(1) == target) {
+            } else if (kind == 6
+                    && !insn.memory
+                    && Operands.form(insn, 1) != Operands.IMM
+                    && register(1) == target) {
                 registers(FastOp.ZERO, target, CodeRecord.ZERO, CodeRecord.ZERO);
             } else {
                 source(op, target, target, 1, 0);
@@ -225,9 +261,23 @@ final class Specializer {
                 return;
             }
             if (insn.memory) {
-                memory(size == 8 ? FastOp.SHIFT64 : FastOp.SHIFT32, CodeRecord.NOWHERE, CodeRecord.ZERO, kind, count, true, size);
+                memory(
+                        size == 8 ? FastOp.SHIFT64 : FastOp.SHIFT32,
+                        CodeRecord.NOWHERE,
+                        CodeRecord.ZERO,
+                        kind,
+                        count,
+                        true,
+                        size);
             } else {
-                page.append(first(kind < 3 ? FastOp.SHL + kind : FastOp.ROTATE_I, insn.rm, insn.rm, CodeRecord.ZERO, kind), count);
+                page.append(
+                        first(
+                                kind < 3 ? FastOp.SHL + kind : FastOp.ROTATE_I,
+                                insn.rm,
+                                insn.rm,
+                                CodeRecord.ZERO,
+                                kind),
+                        count);
             }
         }
 
@@ -245,7 +295,12 @@ final class Specializer {
             int operands = insn.row.operands.size();
             if (operands == 1) {
                 if (insn.row.operation == Operation.MUL) {
-                    source(size == 8 ? FastOp.MUL64 : FastOp.MUL32, CodeRecord.NOWHERE, CodeRecord.ZERO, 0, 0);
+                    source(
+                            size == 8 ? FastOp.MUL64 : FastOp.MUL32,
+                            CodeRecord.NOWHERE,
+                            CodeRecord.ZERO,
+                            0,
+                            0);
                 }
             } else if (operands == 2) {
                 source(FastOp.IMUL, insn.reg, insn.reg, 1, 0);
@@ -268,7 +323,12 @@ final class Specializer {
             }
             int target = register(0);
             if (target >= 0) {
-                source(bySize(FastOp.MOV, FastOp.MOV, FastOp.MOV16, FastOp.MOV8), target, target, 1, 0);
+                source(
+                        bySize(FastOp.MOV, FastOp.MOV, FastOp.MOV16, FastOp.MOV8),
+                        target,
+                        target,
+                        1,
+                        0);
             }
         }
 
@@ -303,8 +363,12 @@ final class Specializer {
             if (insn.index == Insn.NO_REGISTER) {
                 page.append(first(FastOp.MOV, insn.reg, CodeRecord.ZERO, base, 0), displacement);
             } else {
-                long first = first(FastOp.LEA, insn.reg, CodeRecord.ZERO, base, 0) & ~(31L << CodeRecord.INDEX_SHIFT);
-                long index = (long) insn.index << CodeRecord.INDEX_SHIFT | (long) insn.scale << CodeRecord.SCALE_SHIFT;
+                long first =
+                        first(FastOp.LEA, insn.reg, CodeRecord.ZERO, base, 0)
+                                & ~(31L << CodeRecord.INDEX_SHIFT);
+                long index =
+                        (long) insn.index << CodeRecord.INDEX_SHIFT
+                                | (long) insn.scale << CodeRecord.SCALE_SHIFT;
                 page.append(first | index, displacement);
             }
         }
@@ -325,7 +389,13 @@ final class Specializer {
             if (Operands.form(insn, 0) == Operands.NONE) {
                 long relative = offset + insn.length + insn.imm;
                 if (relative == (int) relative) {
-                    stack(FastOp.CALL, CodeRecord.NOWHERE, CodeRecord.PAGE_BASE, Cpu.RSP, -8, relative);
+                    stack(
+                            FastOp.CALL,
+                            CodeRecord.NOWHERE,
+                            CodeRecord.PAGE_BASE,
+                            Cpu.RSP,
+                            -8,
+                            relative);
                 }
             } else {
                 stack(FastOp.CALL, CodeRecord.NOWHERE, insn.rm, Cpu.RSP, -8, 0);
@@ -337,16 +407,24 @@ final class Specializer {
             switch (insn.condition >> 1) {
                 case 1 -> branch(FastOp.J_B, inverted ? HotLoop.BELOW_INVERTED : 0);
                 case 2 -> branch(inverted ? FastOp.J_NZ : FastOp.J_Z, 0);
-                case 3 -> branch(FastOp.J_B, HotLoop.BELOW_OR_ZERO | (inverted ? HotLoop.BELOW_INVERTED : 0));
+                case 3 ->
+                        branch(
+                                FastOp.J_B,
+                                HotLoop.BELOW_OR_ZERO | (inverted ? HotLoop.BELOW_INVERTED : 0));
                 case 4 -> branch(inverted ? FastOp.J_NS : FastOp.J_S, 0);
                 case 6 -> branch(FastOp.J_L, inverted ? HotLoop.LESS_INVERTED : 0);
-                case 7 -> branch(FastOp.J_L, HotLoop.LESS_OR_ZERO | (inverted ? HotLoop.LESS_INVERTED : 0));
+                case 7 ->
+                        branch(
+                                FastOp.J_L,
+                                HotLoop.LESS_OR_ZERO | (inverted ? HotLoop.LESS_INVERTED : 0));
                 default -> {}
             }
         }
 
         private void branch(int op, int bits) {
-            long first = first(op, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.PAGE_BASE, 0) & ~(31L << CodeRecord.INDEX_SHIFT);
+            long first =
+                    first(op, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.PAGE_BASE, 0)
+                            & ~(31L << CodeRecord.INDEX_SHIFT);
             page.append(first | bits, offset + insn.length + insn.imm);
         }
 
@@ -358,7 +436,11 @@ final class Specializer {
 
         private void plain(int op64, int op32) {
             if (size >= 4) {
-                registers(size == 8 ? op64 : op32, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.ZERO);
+                registers(
+                        size == 8 ? op64 : op32,
+                        CodeRecord.NOWHERE,
+                        CodeRecord.ZERO,
+                        CodeRecord.ZERO);
             }
         }
 
@@ -414,14 +496,20 @@ final class Specializer {
         }
 
         /** An operation on eight bytes at a register plus a displacement. */
-        private void stack(int op, int target, int reg, int base, int displacement, long immediate) {
+        private void stack(
+                int op, int target, int reg, int base, int displacement, long immediate) {
             long write = displacement < 0 ? 1L << CodeRecord.WRITE_SHIFT : 0;
-            long first = first(op, target, reg, base, 0) | CodeRecord.MEMORY | write | 7L << CodeRecord.BYTES_SHIFT;
+            long first =
+                    first(op, target, reg, base, 0)
+                            | CodeRecord.MEMORY
+                            | write
+                            | 7L << CodeRecord.BYTES_SHIFT;
             page.append(first, immediate << 32 | displacement & 0xffff_ffffL);
         }
 
         /** An operation with a memory operand, if its displacement fits. */
-        private void memory(int op, int target, int reg, int detail, long immediate, boolean write, int bytes) {
+        private void memory(
+                int op, int target, int reg, int detail, long immediate, boolean write, int bytes) {
             long displacement = insn.disp;
             int base = insn.base;
             if (base == Insn.RIP) {
@@ -431,14 +519,18 @@ final class Specializer {
             if (displacement != (int) displacement) {
                 return;
             }
-            long segment = insn.segment < 4 ? 0 : insn.segment == 4 ? CodeRecord.FS_BASE - 16 : CodeRecord.GS_BASE - 16;
-            long first = first(op, target, reg, base, detail) & ~(31L << CodeRecord.INDEX_SHIFT)
-                    | (long) insn.index << CodeRecord.INDEX_SHIFT
-                    | (long) insn.scale << CodeRecord.SCALE_SHIFT
-                    | segment << CodeRecord.SEGMENT_SHIFT
-                    | (write ? 1L << CodeRecord.WRITE_SHIFT : 0)
-                    | CodeRecord.MEMORY
-                    | (long) (bytes - 1) << CodeRecord.BYTES_SHIFT;
+            long segment =
+                    insn.segment < 4
+                            ? 0
+                            : insn.segment == 4 ? CodeRecord.FS_BASE - 16 : CodeRecord.GS_BASE - 16;
+            long first =
+                    first(op, target, reg, base, detail) & ~(31L << CodeRecord.INDEX_SHIFT)
+                            | (long) insn.index << CodeRecord.INDEX_SHIFT
+                            | (long) insn.scale << CodeRecord.SCALE_SHIFT
+                            | segment << CodeRecord.SEGMENT_SHIFT
+                            | (write ? 1L << CodeRecord.WRITE_SHIFT : 0)
+                            | CodeRecord.MEMORY
+                            | (long) (bytes - 1) << CodeRecord.BYTES_SHIFT;
             page.append(first, immediate << 32 | displacement & 0xffff_ffffL);
         }
     }

@@ -16,7 +16,8 @@ final class StackInstructions {
 
     /** The {@code size} bytes at {@code depth} bytes from the top of the stack, zero-extended. */
     static long peek(Cpu cpu, int size, long depth) {
-        return Operands.load(cpu, cpu.linear(Cpu.SS, truncate(cpu, cpu.r[Cpu.RSP] + depth), size, false), size);
+        return Operands.load(
+                cpu, cpu.linear(Cpu.SS, truncate(cpu, cpu.r[Cpu.RSP] + depth), size, false), size);
     }
 
     static void drop(Cpu cpu, long bytes) {
@@ -39,13 +40,20 @@ final class StackInstructions {
         push(cpu, insn.operandSize, Operands.read(cpu, insn, 0, insn.operandSize));
     }
 
-    /** A memory destination's address is computed with the RSP after the pop, yet RSP changes only when the write succeeded. */
+    /**
+     * A memory destination's address is computed with the RSP after the pop, yet RSP changes only
+     * when the write succeeded.
+     */
     static void pop(Cpu cpu, Insn insn) {
         int size = insn.operandSize;
         long value = peek(cpu, size, 0);
         if (insn.memory) {
             long extra = insn.base == Cpu.RSP ? size : 0;
-            Operands.store(cpu, cpu.linear(insn.segment, Operands.offset(cpu, insn, extra), size, true), size, value);
+            Operands.store(
+                    cpu,
+                    cpu.linear(insn.segment, Operands.offset(cpu, insn, extra), size, true),
+                    size,
+                    value);
             drop(cpu, size);
         } else {
             drop(cpu, size);
@@ -67,12 +75,15 @@ final class StackInstructions {
         }
     }
 
-    /** All eight writes are checked before the first, so that a fault leaves the stack as it was. */
+    /**
+     * All eight writes are checked before the first, so that a fault leaves the stack as it was.
+     */
     static void pushAll(Cpu cpu, Insn insn) {
         int size = insn.operandSize;
         long sp = cpu.r[Cpu.RSP];
         for (int i = 0; i < 8; i++) {
-            cpu.mmu.probeWrite(cpu.linear(Cpu.SS, truncate(cpu, sp - (i + 1) * size), size, true), size);
+            cpu.mmu.probeWrite(
+                    cpu.linear(Cpu.SS, truncate(cpu, sp - (i + 1) * size), size, true), size);
         }
         for (int i = 0; i < 8; i++) {
             long at = cpu.linear(Cpu.SS, truncate(cpu, sp - (i + 1) * size), size, true);
@@ -84,7 +95,9 @@ final class StackInstructions {
     static void popAll(Cpu cpu, Insn insn) {
         int size = insn.operandSize;
         for (int i = 0; i < 8; i++) {
-            cpu.mmu.probeRead(cpu.linear(Cpu.SS, truncate(cpu, cpu.r[Cpu.RSP] + i * size), size, false), size);
+            cpu.mmu.probeRead(
+                    cpu.linear(Cpu.SS, truncate(cpu, cpu.r[Cpu.RSP] + i * size), size, false),
+                    size);
         }
         for (int i = 0; i < 8; i++) {
             int register = 7 - i;
@@ -100,11 +113,13 @@ final class StackInstructions {
         int level = (int) insn.imm2 & 31;
         long sp = cpu.r[Cpu.RSP];
         long frame = truncate(cpu, sp - size);
-        // Everything that can fault, before anything changes: the pushes, the reads of outer frames, a write at the final top.
+        // Everything that can fault, before anything changes: the pushes, the reads of outer
+        // frames, a write at the final top.
         long locals = insn.imm & 0xffff;
         int pushes = level == 0 ? 1 : level + 1;
         for (int i = 1; i <= pushes; i++) {
-            cpu.mmu.probeWrite(cpu.linear(Cpu.SS, truncate(cpu, sp - (long) i * size), size, true), size);
+            cpu.mmu.probeWrite(
+                    cpu.linear(Cpu.SS, truncate(cpu, sp - (long) i * size), size, true), size);
         }
         long top = truncate(cpu, sp - (long) pushes * size - locals);
         cpu.mmu.probeWrite(cpu.linear(Cpu.SS, top, size, true), size);
@@ -114,7 +129,11 @@ final class StackInstructions {
         Operands.store(cpu, cpu.linear(Cpu.SS, frame, size, true), size, cpu.r[Cpu.RBP]);
         for (int i = 1; i < level; i++) {
             long pointer = Operands.load(cpu, outerFrame(cpu, size, i), size);
-            Operands.store(cpu, cpu.linear(Cpu.SS, truncate(cpu, sp - (i + 1L) * size), size, true), size, pointer);
+            Operands.store(
+                    cpu,
+                    cpu.linear(Cpu.SS, truncate(cpu, sp - (i + 1L) * size), size, true),
+                    size,
+                    pointer);
         }
         if (level > 0) {
             long at = cpu.linear(Cpu.SS, truncate(cpu, sp - (level + 1L) * size), size, true);

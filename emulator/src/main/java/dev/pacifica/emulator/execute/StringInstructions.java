@@ -8,9 +8,10 @@ import dev.pacifica.emulator.memory.RawMemory;
 /**
  * MOVS CMPS STOS LODS SCAS, with and without repetition (APM Vol 3 §1.2.6).
  *
- * <p>A repeated instruction works on host memory page by page where both sides are plain RAM, and one element at a time elsewhere. After
- * {@link #QUOTA} iterations it gives up with rCX, rSI and rDI updated and RIP unchanged, which counts as one tick, so that interrupts
- * are taken at points that depend on nothing but the guest. A fault leaves the registers at the iteration that faulted.
+ * <p>A repeated instruction works on host memory page by page where both sides are plain RAM, and
+ * one element at a time elsewhere. After {@link #QUOTA} iterations it gives up with rCX, rSI and
+ * rDI updated and RIP unchanged, which counts as one tick, so that interrupts are taken at points
+ * that depend on nothing but the guest. A fault leaves the registers at the iteration that faulted.
  */
 final class StringInstructions {
     /** Iterations that one tick may cover. */
@@ -86,7 +87,8 @@ final class StringInstructions {
     }
 
     private static long source(Cpu cpu, Insn insn, int size) {
-        return cpu.linear(insn.segment, Operands.truncateAddress(insn, cpu.r[Cpu.RSI]), size, false);
+        return cpu.linear(
+                insn.segment, Operands.truncateAddress(insn, cpu.r[Cpu.RSI]), size, false);
     }
 
     private static long destination(Cpu cpu, Insn insn, int size, boolean write) {
@@ -96,10 +98,17 @@ final class StringInstructions {
     private static void advance(Cpu cpu, Insn insn, int register, long elements) {
         long step = elements * insn.operandSize;
         boolean down = (cpu.systemFlags() & Cpu.DF) != 0;
-        Operands.setRegister(cpu, register, insn.addressSize, down ? cpu.r[register] - step : cpu.r[register] + step);
+        Operands.setRegister(
+                cpu,
+                register,
+                insn.addressSize,
+                down ? cpu.r[register] - step : cpu.r[register] + step);
     }
 
-    /** Does up to {@code quota} iterations at once and returns how many (rSI, rDI updated), or 0 if one must be done by itself. */
+    /**
+     * Does up to {@code quota} iterations at once and returns how many (rSI, rDI updated), or 0 if
+     * one must be done by itself.
+     */
     private static long bulk(Cpu cpu, Insn insn, Operation operation, long quota) {
         if (quota == 1 || operation == Operation.LODS) {
             return 0;
@@ -141,8 +150,12 @@ final class StringInstructions {
         return n;
     }
 
-    /** How many elements from the current one on lie in the same page, within segment limit and address size. */
-    private static long elements(Cpu cpu, Insn insn, int segment, int register, long linear, boolean down) {
+    /**
+     * How many elements from the current one on lie in the same page, within segment limit and
+     * address size.
+     */
+    private static long elements(
+            Cpu cpu, Insn insn, int segment, int register, long linear, boolean down) {
         int size = insn.operandSize;
         int inPage = (int) linear & 0xfff;
         if (inPage + size > 4096) {
@@ -186,7 +199,8 @@ final class StringInstructions {
         long bytes = n * size;
         long start = down ? to - (bytes - size) : to;
         long pattern = size == 1 ? (value & 0xff) * 0x0101_0101_0101_0101L : value;
-        if (Alu.truncate(size, pattern) == Alu.truncate(size, (pattern & 0xff) * 0x0101_0101_0101_0101L)) {
+        if (Alu.truncate(size, pattern)
+                == Alu.truncate(size, (pattern & 0xff) * 0x0101_0101_0101_0101L)) {
             RawMemory.fill(start, bytes, (byte) value);
             return;
         }
@@ -209,7 +223,8 @@ final class StringInstructions {
         return i;
     }
 
-    private static long compare(Cpu cpu, Insn insn, long from, long to, long n, int size, boolean down) {
+    private static long compare(
+            Cpu cpu, Insn insn, long from, long to, long n, int size, boolean down) {
         int step = down ? -size : size;
         boolean whileEqual = insn.rep == 3;
         long i = 0;

@@ -7,14 +7,20 @@ import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 
-/** RCPSS and RSQRTSS: 12-bit approximations out of the tables that AMD's processors use, recorded in {@code approximations.txt}. */
+/**
+ * RCPSS and RSQRTSS: 12-bit approximations out of the tables that AMD's processors use, recorded in
+ * {@code approximations.txt}.
+ */
 final class Approximation {
     private static final int ENTRIES = 4096;
     private static final int QUIET_BIT = 1 << 22;
     private static final int INDEFINITE = 0xFFC00000;
     private static final int INFINITY = 0x7F800000;
 
-    /** Results for 1 ≤ x < 2 (reciprocal), 1 ≤ x < 2 and 2 ≤ x < 4 (reciprocal root), as bits of singles. */
+    /**
+     * Results for 1 ≤ x < 2 (reciprocal), 1 ≤ x < 2 and 2 ≤ x < 4 (reciprocal root), as bits of
+     * singles.
+     */
     private static final int[][] TABLES = read();
 
     private Approximation() {}
@@ -56,9 +62,11 @@ final class Approximation {
         int[][] tables = new int[3][];
         try (InputStream in = Approximation.class.getResourceAsStream("approximations.txt")) {
             if (in == null) {
-                throw new IllegalStateException("approximations.txt is missing from the class path");
+                throw new IllegalStateException(
+                        "approximations.txt is missing from the class path");
             }
-            BufferedReader reader = new BufferedReader(new InputStreamReader(in, StandardCharsets.US_ASCII));
+            BufferedReader reader =
+                    new BufferedReader(new InputStreamReader(in, StandardCharsets.US_ASCII));
             int count = 0;
             for (String line = reader.readLine(); line != null; line = reader.readLine()) {
                 if (!line.startsWith("#")) {

@@ -7,9 +7,10 @@ import static dev.pacifica.emulator.fp.FloatContext.PE;
 import static dev.pacifica.emulator.fp.FloatContext.ZE;
 
 /**
- * The x87's extended numbers: a 64-bit significand with explicit integer bit and a 16-bit sign and exponent. Results and exception
- * flags go into the {@link FloatContext}. Encodings that the 387 and later do not support (unnormals, pseudo-infinities, pseudo-NaNs)
- * are invalid operands; pseudo-denormals are denormals.
+ * The x87's extended numbers: a 64-bit significand with explicit integer bit and a 16-bit sign and
+ * exponent. Results and exception flags go into the {@link FloatContext}. Encodings that the 387
+ * and later do not support (unnormals, pseudo-infinities, pseudo-NaNs) are invalid operands;
+ * pseudo-denormals are denormals.
  */
 public final class Float80 {
     /** Significand and sign-exponent of the default ("real indefinite") NaN. */
@@ -105,8 +106,12 @@ public final class Float80 {
         return true;
     }
 
-    /** The NaN with the larger significand wins, then the positive one; a quiet NaN wins over a signalling one. */
-    private static void propagate(FloatContext c, long aSig, int aSe, boolean aNaN, long bSig, int bSe, boolean bNaN) {
+    /**
+     * The NaN with the larger significand wins, then the positive one; a quiet NaN wins over a
+     * signalling one.
+     */
+    private static void propagate(
+            FloatContext c, long aSig, int aSe, boolean aNaN, long bSig, int bSe, boolean bNaN) {
         boolean aSignals = aNaN && (aSig & QUIET_BIT) == 0;
         boolean bSignals = bNaN && (bSig & QUIET_BIT) == 0;
         if (aSignals || bSignals) {
@@ -139,7 +144,8 @@ public final class Float80 {
         addSigned(c, aSig, aSe, bSig, bSe, 0x8000);
     }
 
-    private static void addSigned(FloatContext c, long aSig, int aSe, long bSig, int bSeGiven, int flip) {
+    private static void addSigned(
+            FloatContext c, long aSig, int aSe, long bSig, int bSeGiven, int flip) {
         if (special(c, aSig, aSe, bSig, bSeGiven)) {
             return;
         }
@@ -169,7 +175,13 @@ public final class Float80 {
             c.exact(bSign, exponent(bSig, bSe), normalised(bSig), 0);
         } else {
             Significands.add(
-                    c, aSign, exponent(aSig, aSe), normalised(aSig), bSign, exponent(bSig, bSe), normalised(bSig));
+                    c,
+                    aSign,
+                    exponent(aSig, aSe),
+                    normalised(aSig),
+                    bSign,
+                    exponent(bSig, bSe),
+                    normalised(bSig));
         }
         Rounding.extended(c);
     }
@@ -252,8 +264,12 @@ public final class Float80 {
         Rounding.extended(c);
     }
 
-    /** Compares; {@code quiet} (FUCOM) raises invalid for signalling NaNs only. Returns LESS, EQUAL, GREATER or UNORDERED. */
-    public static int compare(FloatContext c, long aSig, int aSe, long bSig, int bSe, boolean quiet) {
+    /**
+     * Compares; {@code quiet} (FUCOM) raises invalid for signalling NaNs only. Returns LESS, EQUAL,
+     * GREATER or UNORDERED.
+     */
+    public static int compare(
+            FloatContext c, long aSig, int aSe, long bSig, int bSe, boolean quiet) {
         if (isUnsupported(aSig, aSe) || isUnsupported(bSig, bSe)) {
             c.flags |= IE;
             return UNORDERED;
@@ -316,7 +332,10 @@ public final class Float80 {
         return whole + (up ? 1 : 0);
     }
 
-    /** Converts to a signed integer of {@code bits} (16, 32, 64); out of range is invalid and gives the integer indefinite. */
+    /**
+     * Converts to a signed integer of {@code bits} (16, 32, 64); out of range is invalid and gives
+     * the integer indefinite.
+     */
     public static long toInteger(FloatContext c, long sig, int se, int bits) {
         long indefinite = -1L << (bits - 1);
         if ((se & 0x7FFF) == 0 && sig == 0) {
@@ -349,17 +368,27 @@ public final class Float80 {
         c.result(magnitude << shift, (value < 0 ? 0x8000 : 0) | (BIAS + 63 - shift));
     }
 
-    /** Widens a single exactly, a signalling NaN included. Returns whether it was a denormal, which the wide format hides. */
+    /**
+     * Widens a single exactly, a signalling NaN included. Returns whether it was a denormal, which
+     * the wide format hides.
+     */
     public static boolean fromSingle(FloatContext c, int bits) {
         return widen(c, bits >>> 31, bits >>> 23 & 0xFF, (long) (bits & 0x7FFFFF) << 40, 0xFF, 127);
     }
 
     /** Widens a double exactly; as {@link #fromSingle}. */
     public static boolean fromDouble(FloatContext c, long bits) {
-        return widen(c, (int) (bits >>> 63), (int) (bits >>> 52) & 0x7FF, (bits & 0xFFFFFFFFFFFFFL) << 11, 0x7FF, 1023);
+        return widen(
+                c,
+                (int) (bits >>> 63),
+                (int) (bits >>> 52) & 0x7FF,
+                (bits & 0xFFFFFFFFFFFFFL) << 11,
+                0x7FF,
+                1023);
     }
 
-    private static boolean widen(FloatContext c, int sign, int field, long fraction, int maxField, int bias) {
+    private static boolean widen(
+            FloatContext c, int sign, int field, long fraction, int maxField, int bias) {
         int signBit = sign << 15;
         if (field == maxField) {
             c.result(fraction | INTEGER_BIT, signBit | 0x7FFF);
@@ -390,7 +419,9 @@ public final class Float80 {
         long signBit = (long) (se >>> 15) << (precision == 53 ? 63 : 31);
         if (isUnsupported(sig, se)) {
             c.flags |= IE;
-            return (precision == 53 ? Long.MIN_VALUE : 0x80000000L) | infinity | 1L << (precision - 2);
+            return (precision == 53 ? Long.MIN_VALUE : 0x80000000L)
+                    | infinity
+                    | 1L << (precision - 2);
         }
         if ((se & 0x7FFF) == 0x7FFF) {
             if (sig == INTEGER_BIT) {
@@ -405,7 +436,10 @@ public final class Float80 {
         return Rounding.narrow(c, se >>> 15, exponent(sig, se), normalised(sig), precision, bias);
     }
 
-    /** Extracts the exponent of a (FXTRACT) as a number; the significand is left by {@link #extractSignificand}. */
+    /**
+     * Extracts the exponent of a (FXTRACT) as a number; the significand is left by {@link
+     * #extractSignificand}.
+     */
     public static void extractExponent(FloatContext c, long sig, int se) {
         if (special(c, sig, se)) {
             return;
@@ -469,10 +503,11 @@ public final class Float80 {
     }
 
     /**
-     * Partial remainder of a by b: FPREM (truncating) or FPREM1 ({@code nearest}). Leaves C0, C3, C1 (the quotient's low bits) and C2
-     * (reduction incomplete) in {@code c.conditions}.
+     * Partial remainder of a by b: FPREM (truncating) or FPREM1 ({@code nearest}). Leaves C0, C3,
+     * C1 (the quotient's low bits) and C2 (reduction incomplete) in {@code c.conditions}.
      */
-    public static void remainder(FloatContext c, long aSig, int aSe, long bSig, int bSe, boolean nearest) {
+    public static void remainder(
+            FloatContext c, long aSig, int aSe, long bSig, int bSe, boolean nearest) {
         if (special(c, aSig, aSe, bSig, bSe)) {
             c.conditions = NO_QUOTIENT;
             return;
@@ -503,7 +538,8 @@ public final class Float80 {
             return;
         }
         if (distance >= 64) {
-            // An incomplete step takes away between 32 and 63 bits, as many as leave a multiple of 32 to do.
+            // An incomplete step takes away between 32 and 63 bits, as many as leave a multiple of
+            // 32 to do.
             int step = (distance & 31) | 32;
             reduce(c, a, b, step);
             finishRemainder(c, sign, aExp - step);
@@ -517,7 +553,8 @@ public final class Float80 {
             quotient = 0;
             exp = aExp;
             if (Long.compareUnsigned(a, b) > 0) {
-                // a > b/2, so that a - b is the nearer remainder: 2b - a in units of a's last place.
+                // a > b/2, so that a - b is the nearer remainder: 2b - a in units of a's last
+                // place.
                 quotient = 1;
                 sign ^= 1;
                 c.lo = (b << 1) - a;
@@ -539,15 +576,19 @@ public final class Float80 {
             }
         }
         finishRemainder(c, sign, exp);
-        c.conditions = ((quotient & 4) != 0 ? FpuState.C0 : 0)
-                | ((quotient & 2) != 0 ? FpuState.C3 : 0)
-                | ((quotient & 1) != 0 ? FpuState.C1 : 0);
+        c.conditions =
+                ((quotient & 4) != 0 ? FpuState.C0 : 0)
+                        | ((quotient & 2) != 0 ? FpuState.C3 : 0)
+                        | ((quotient & 1) != 0 ? FpuState.C1 : 0);
         if (c.sig == 0) {
             c.se = aSe & 0x8000;
         }
     }
 
-    /** Long division of a * 2^steps by b; returns the quotient's low 64 bits and leaves the remainder in {@code c.lo}. */
+    /**
+     * Long division of a * 2^steps by b; returns the quotient's low 64 bits and leaves the
+     * remainder in {@code c.lo}.
+     */
     private static long reduce(FloatContext c, long a, long b, int steps) {
         long rest = a;
         long quotient = 0;

@@ -1,8 +1,9 @@
 package dev.pacifica.emulator.fp;
 
 /**
- * The mutable environment of one floating-point operation: rounding, precision, exception masks going in; exception flags and an
- * unpacked result coming out. One instance is reused for ever, so that no operation allocates.
+ * The mutable environment of one floating-point operation: rounding, precision, exception masks
+ * going in; exception flags and an unpacked result coming out. One instance is reused for ever, so
+ * that no operation allocates.
  */
 public final class FloatContext {
     /** Exception flag bits, placed as in the x87 status word and in MXCSR. */
@@ -22,7 +23,10 @@ public final class FloatContext {
     /** Significand bits an extended result is rounded to: 24, 53 or 64. */
     public int precision = 64;
 
-    /** Exception mask bits (1 = masked); they matter for tiny and huge results, which an unmasked exception changes. */
+    /**
+     * Exception mask bits (1 = masked); they matter for tiny and huge results, which an unmasked
+     * exception changes.
+     */
     public int masks = ALL;
 
     /** MXCSR.DAZ: denormal inputs count as zeros. */
@@ -43,7 +47,10 @@ public final class FloatContext {
     /** Sign (bit 15) and biased exponent (bits 14-0) of an extended result. */
     public int se;
 
-    /** Condition-code outcome of partial remainders and range checks: C0, C1, C2, C3 in status-word positions. */
+    /**
+     * Condition-code outcome of partial remainders and range checks: C0, C1, C2, C3 in status-word
+     * positions.
+     */
     public int conditions;
 
     /* The exact, not yet rounded result of Significands: (-1)^sign * hi.lo * 2^(exp-63), top bit of hi set, bit 0 of lo sticky. */

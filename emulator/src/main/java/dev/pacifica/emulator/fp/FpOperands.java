@@ -16,7 +16,9 @@ final class FpOperands {
     }
 
     static long truncate(long offset, int addressSize) {
-        return addressSize == 8 ? offset : addressSize == 4 ? offset & 0xFFFFFFFFL : offset & 0xFFFF;
+        return addressSize == 8
+                ? offset
+                : addressSize == 4 ? offset & 0xFFFFFFFFL : offset & 0xFFFF;
     }
 
     static int read16(Cpu cpu, Insn insn) {
@@ -43,7 +45,10 @@ final class FpOperands {
         cpu.write64(insn.segment, effectiveAddress(cpu, insn), value);
     }
 
-    /** Reads an XMM operand's 16 bytes into the source scratch; misaligned memory raises #GP unless MXCSR.MM allows it. */
+    /**
+     * Reads an XMM operand's 16 bytes into the source scratch; misaligned memory raises #GP unless
+     * MXCSR.MM allows it.
+     */
     static void read128(Cpu cpu, Insn insn) {
         if (insn.memory) {
             read128(cpu, insn, (cpu.fpu.mxcsr() & FpuState.MXCSR_MM) == 0);
@@ -89,7 +94,10 @@ final class FpOperands {
         return cpu.mode64 ? va + distance : va + distance & 0xFFFFFFFFL;
     }
 
-    /** The XMM source of a scalar or partial-width operand: {@code size} (2, 4, 8) bytes, zero-extended, from memory or the register's low end. */
+    /**
+     * The XMM source of a scalar or partial-width operand: {@code size} (2, 4, 8) bytes,
+     * zero-extended, from memory or the register's low end.
+     */
     static long readScalar(Cpu cpu, Insn insn, int size) {
         if (!insn.memory) {
             long low = cpu.fpu.xmm[2 * insn.rm];

@@ -12,8 +12,8 @@ import dev.pacifica.emulator.decode.Insn;
  *  32 ST(0) … ST(7), 16 bytes each | 160 XMM0 … XMM7 | 288 XMM8 … XMM15 (64-bit mode) | 464 left to software
  * </pre>
  *
- * As on processors with Fn8000_0008_EBX[RstrFpErrPtrs], the pointers are always restored, and saved as zeros unless an exception is
- * pending.
+ * As on processors with Fn8000_0008_EBX[RstrFpErrPtrs], the pointers are always restored, and saved
+ * as zeros unless an exception is pending.
  */
 final class FpStateTransfer {
     private static final int SIZE = 512;
@@ -87,7 +87,11 @@ final class FpStateTransfer {
             ip = ip & 0xFFFFFFFFL | (long) f.instructionSelector << 32;
             dp = dp & 0xFFFFFFFFL | (long) f.dataSelector << 32;
         }
-        put(cpu, va, 0, f.control() | (long) f.statusWord() << 16 | (long) f.valid << 32 | opcode << 48);
+        put(
+                cpu,
+                va,
+                0,
+                f.control() | (long) f.statusWord() << 16 | (long) f.valid << 32 | opcode << 48);
         put(cpu, va, 8, ip);
         put(cpu, va, 16, dp);
         int registers = xmmRegisters(cpu);

@@ -41,7 +41,10 @@ public final class FpuState implements Stateful {
 
     private int control;
 
-    /** Address of the last non-control x87 instruction, its selector, its operand's address and selector, its 11-bit opcode. */
+    /**
+     * Address of the last non-control x87 instruction, its selector, its operand's address and
+     * selector, its 11-bit opcode.
+     */
     public long instructionPointer;
 
     public int instructionSelector;
@@ -70,7 +73,10 @@ public final class FpuState implements Stateful {
         reset();
     }
 
-    /** Sets what happens when the processor reports an x87 exception by its FERR line (IRQ 13 of a PC), which it does with CR0.NE clear. */
+    /**
+     * Sets what happens when the processor reports an x87 exception by its FERR line (IRQ 13 of a
+     * PC), which it does with CR0.NE clear.
+     */
     public void setErrorLine(Runnable line) {
         errorLine = line;
     }
@@ -167,8 +173,8 @@ public final class FpuState implements Stateful {
     }
 
     /**
-     * Ends an x87 operation: moves its flags and C1 into the status word. Returns whether its result may be written, which an unmasked
-     * exception found before computation forbids.
+     * Ends an x87 operation: moves its flags and C1 into the status word. Returns whether its
+     * result may be written, which an unmasked exception found before computation forbids.
      */
     boolean complete() {
         int flags = x87.flags;
@@ -270,13 +276,19 @@ public final class FpuState implements Stateful {
         sse.flushToZero = (mxcsr & MXCSR_FZ) != 0;
     }
 
-    /** Starts an SSE operation; a precision flag that is set and masked already need not be computed again. */
+    /**
+     * Starts an SSE operation; a precision flag that is set and masked already need not be computed
+     * again.
+     */
     FloatContext beginSse() {
         sse.flags = mxcsr & mxcsr >> 7 & FloatContext.PE;
         return sse;
     }
 
-    /** Ends an SSE operation. Returns false if an unmasked exception forbids its result; the flags are recorded in either case. */
+    /**
+     * Ends an SSE operation. Returns false if an unmasked exception forbids its result; the flags
+     * are recorded in either case.
+     */
     boolean completeSse() {
         int flags = sse.flags;
         int unmasked = flags & ~sse.masks;

@@ -7,7 +7,10 @@ import static dev.pacifica.emulator.fp.FloatContext.PE;
 import static dev.pacifica.emulator.fp.FloatContext.UE;
 import static dev.pacifica.emulator.fp.FloatContext.UP;
 
-/** Makes a number of a format out of an exact one, with the exceptions found after computation (overflow, underflow, precision). */
+/**
+ * Makes a number of a format out of an exact one, with the exceptions found after computation
+ * (overflow, underflow, precision).
+ */
 final class Rounding {
     private static final int EXTENDED_BIAS = 16383;
 
@@ -16,7 +19,10 @@ final class Rounding {
 
     private Rounding() {}
 
-    /** Rounds the exact result in {@code c} to an extended number in {@code c.sig} and {@code c.se}, as precision control says. */
+    /**
+     * Rounds the exact result in {@code c} to an extended number in {@code c.sig} and {@code c.se},
+     * as precision control says.
+     */
     static void extended(FloatContext c) {
         if (c.hi == 0) {
             c.result(0, c.sign << 15);
@@ -29,12 +35,16 @@ final class Rounding {
         int biased = exp + EXTENDED_BIAS;
         long ulp = 1L << (64 - precision);
         if (biased <= 0) {
-            boolean tiny = biased < 0 || !(increments(c.rounding, sign, hi, lo, ulp) && (hi | (ulp - 1)) == -1L);
+            boolean tiny =
+                    biased < 0
+                            || !(increments(c.rounding, sign, hi, lo, ulp)
+                                    && (hi | (ulp - 1)) == -1L);
             if (tiny && (c.masks & UE) == 0) {
                 c.flags |= UE;
                 biased += WRAP;
                 if (biased <= 0) {
-                    // FSCALE can underflow by more than the exponent is moved: a zero, whatever the rounding.
+                    // FSCALE can underflow by more than the exponent is moved: a zero, whatever the
+                    // rounding.
                     c.flags |= PE;
                     c.roundedUp = false;
                     c.result(0, sign << 15);
@@ -61,12 +71,15 @@ final class Rounding {
                 c.flags |= PE;
                 boolean toInfinity = toInfinity(c.rounding, sign);
                 c.roundedUp = toInfinity;
-                c.result(toInfinity ? Long.MIN_VALUE : -ulp, (sign << 15) | (toInfinity ? 0x7FFF : 0x7FFE));
+                c.result(
+                        toInfinity ? Long.MIN_VALUE : -ulp,
+                        (sign << 15) | (toInfinity ? 0x7FFF : 0x7FFE));
                 return;
             }
             biased -= WRAP;
             if (biased > 0x7FFE) {
-                // FSCALE can overflow by more than the exponent is moved: an infinity, whatever the rounding.
+                // FSCALE can overflow by more than the exponent is moved: an infinity, whatever the
+                // rounding.
                 c.flags |= PE;
                 c.roundedUp = true;
                 c.result(Long.MIN_VALUE, (sign << 15) | 0x7FFF);
@@ -78,7 +91,8 @@ final class Rounding {
         c.result(sig, (sign << 15) | biased);
     }
 
-    private static void roundDenormal(FloatContext c, int sign, int biased, long hi, long lo, long ulp, boolean tiny) {
+    private static void roundDenormal(
+            FloatContext c, int sign, int biased, long hi, long lo, long ulp, boolean tiny) {
         int distance = 1 - biased;
         long below = Significands.belowPoint(hi, distance) | (lo != 0 ? 1 : 0);
         long sig = distance < 64 ? hi >>> distance : 0;
@@ -115,15 +129,22 @@ final class Rounding {
 
     /** Rounds the exact result in {@code c} to a double. */
     static long toDouble(FloatContext c) {
-        return c.hi == 0 ? (long) c.sign << 63 : narrow(c, c.sign, c.exp, c.hi | (c.lo != 0 ? 1 : 0), 53, 1023);
+        return c.hi == 0
+                ? (long) c.sign << 63
+                : narrow(c, c.sign, c.exp, c.hi | (c.lo != 0 ? 1 : 0), 53, 1023);
     }
 
     /** Rounds the exact result in {@code c} to a single. */
     static long toSingle(FloatContext c) {
-        return c.hi == 0 ? (long) c.sign << 31 : narrow(c, c.sign, c.exp, c.hi | (c.lo != 0 ? 1 : 0), 24, 127);
+        return c.hi == 0
+                ? (long) c.sign << 31
+                : narrow(c, c.sign, c.exp, c.hi | (c.lo != 0 ? 1 : 0), 24, 127);
     }
 
-    /** Rounds to a format of {@code precision} significand bits; bit 0 of {@code sig} is sticky. Returns the packed bits. */
+    /**
+     * Rounds to a format of {@code precision} significand bits; bit 0 of {@code sig} is sticky.
+     * Returns the packed bits.
+     */
     static long narrow(FloatContext c, int sign, int exp, long sig, int precision, int bias) {
         int drop = 64 - precision;
         long ulp = 1L << drop;
@@ -173,6 +194,8 @@ final class Rounding {
         }
         c.flags |= inexact ? PE : 0;
         c.roundedUp = up;
-        return signBit | ((long) biased << (precision - 1)) | (mantissa & ((1L << (precision - 1)) - 1));
+        return signBit
+                | ((long) biased << (precision - 1))
+                | (mantissa & ((1L << (precision - 1)) - 1));
     }
 }

@@ -1,13 +1,16 @@
 package dev.pacifica.emulator.fp;
 
 /**
- * Exact arithmetic on normalised 64-bit significands (top bit set, value sig * 2^(exp-63)). Results go unrounded, 128 bits wide with a
- * sticky bit at the bottom, into the {@link FloatContext}; {@link Rounding} makes a number of some format of them.
+ * Exact arithmetic on normalised 64-bit significands (top bit set, value sig * 2^(exp-63)). Results
+ * go unrounded, 128 bits wide with a sticky bit at the bottom, into the {@link FloatContext};
+ * {@link Rounding} makes a number of some format of them.
  */
 final class Significands {
     private Significands() {}
 
-    /** Adds or subtracts; an exact zero leaves hi = 0 with the sign that the rounding mode asks for. */
+    /**
+     * Adds or subtracts; an exact zero leaves hi = 0 with the sign that the rounding mode asks for.
+     */
     static void add(FloatContext c, int aSign, int aExp, long a, int bSign, int bExp, long b) {
         if (aExp < bExp || (aExp == bExp && Long.compareUnsigned(a, b) < 0)) {
             addOrdered(c, bSign, bExp, b, aSign, aExp, a);
@@ -16,14 +19,19 @@ final class Significands {
         }
     }
 
-    private static void addOrdered(FloatContext c, int aSign, int aExp, long a, int bSign, int bExp, long b) {
+    private static void addOrdered(
+            FloatContext c, int aSign, int aExp, long a, int bSign, int bExp, long b) {
         int distance = aExp - bExp;
         long bHi = distance < 64 ? b >>> distance : 0;
         long bLo = belowPoint(b, distance);
         if (aSign == bSign) {
             long hi = a + bHi;
             if (Long.compareUnsigned(hi, a) < 0) {
-                c.exact(aSign, aExp + 1, (hi >>> 1) | Long.MIN_VALUE, (bLo >>> 1) | (hi << 63) | (bLo & 1));
+                c.exact(
+                        aSign,
+                        aExp + 1,
+                        (hi >>> 1) | Long.MIN_VALUE,
+                        (bLo >>> 1) | (hi << 63) | (bLo & 1));
             } else {
                 c.exact(aSign, aExp, hi, bLo);
             }
@@ -49,7 +57,10 @@ final class Significands {
         c.exact(aSign, exp - shift, hi, lo);
     }
 
-    /** The 64 bits that a right shift of {@code value} by {@code distance} moves below the point, the last one sticky. */
+    /**
+     * The 64 bits that a right shift of {@code value} by {@code distance} moves below the point,
+     * the last one sticky.
+     */
     static long belowPoint(long value, int distance) {
         if (distance == 0) {
             return 0;
@@ -141,6 +152,10 @@ final class Significands {
         // remainder > root means that the fraction exceeds one half; it never equals it.
         boolean aboveHalf = remHi != 0 || Long.compareUnsigned(remLo, root) > 0;
         boolean exact = (remHi | remLo) == 0;
-        c.exact(0, odd ? (exp - 1) >> 1 : exp >> 1, root, (aboveHalf ? Long.MIN_VALUE : 0) | (exact ? 0 : 1));
+        c.exact(
+                0,
+                odd ? (exp - 1) >> 1 : exp >> 1,
+                root,
+                (aboveHalf ? Long.MIN_VALUE : 0) | (exact ? 0 : 1));
     }
 }

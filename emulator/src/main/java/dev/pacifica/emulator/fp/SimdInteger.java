@@ -6,8 +6,8 @@ import dev.pacifica.emulator.decode.Operand;
 import dev.pacifica.emulator.decode.Operation;
 
 /**
- * MMX and SSE integer and bitwise operations that treat each quadword by itself: an XMM operation is the MMX operation twice. The
- * second operand of a shift is its count.
+ * MMX and SSE integer and bitwise operations that treat each quadword by itself: an XMM operation
+ * is the MMX operation twice. The second operand of a shift is its count.
  */
 final class SimdInteger {
     private static final long BYTES = 0x8080808080808080L;
@@ -97,7 +97,8 @@ final class SimdInteger {
 
     private static long multiplyAdd(long a, long b) {
         int low = (short) a * (short) b + (short) (a >>> 16) * (short) (b >>> 16);
-        int high = (short) (a >>> 32) * (short) (b >>> 32) + (short) (a >>> 48) * (short) (b >>> 48);
+        int high =
+                (short) (a >>> 32) * (short) (b >>> 32) + (short) (a >>> 48) * (short) (b >>> 48);
         return (long) high << 32 | low & 0xFFFFFFFFL;
     }
 
@@ -111,18 +112,29 @@ final class SimdInteger {
 
     private static long shift(Operation operation, long a, long count) {
         return switch (operation) {
-            case PSRLW -> Long.compareUnsigned(count, 15) > 0 ? 0 : a >>> count & 0x0001000100010001L * (0xFFFF >>> count);
-            case PSLLW -> Long.compareUnsigned(count, 15) > 0
-                    ? 0
-                    : a << count & 0x0001000100010001L * (0xFFFF << count & 0xFFFF);
-            case PSRLD -> Long.compareUnsigned(count, 31) > 0 ? 0 : a >>> count & 0x0000000100000001L * (0xFFFFFFFFL >>> count);
-            case PSLLD -> Long.compareUnsigned(count, 31) > 0
-                    ? 0
-                    : a << count & 0x0000000100000001L * (0xFFFFFFFFL << count & 0xFFFFFFFFL);
+            case PSRLW ->
+                    Long.compareUnsigned(count, 15) > 0
+                            ? 0
+                            : a >>> count & 0x0001000100010001L * (0xFFFF >>> count);
+            case PSLLW ->
+                    Long.compareUnsigned(count, 15) > 0
+                            ? 0
+                            : a << count & 0x0001000100010001L * (0xFFFF << count & 0xFFFF);
+            case PSRLD ->
+                    Long.compareUnsigned(count, 31) > 0
+                            ? 0
+                            : a >>> count & 0x0000000100000001L * (0xFFFFFFFFL >>> count);
+            case PSLLD ->
+                    Long.compareUnsigned(count, 31) > 0
+                            ? 0
+                            : a << count
+                                    & 0x0000000100000001L * (0xFFFFFFFFL << count & 0xFFFFFFFFL);
             case PSRLQ -> Long.compareUnsigned(count, 63) > 0 ? 0 : a >>> count;
             case PSLLQ -> Long.compareUnsigned(count, 63) > 0 ? 0 : a << count;
-            case PSRAW -> arithmeticShift(a, Long.compareUnsigned(count, 15) > 0 ? 15 : (int) count, 16);
-            default -> arithmeticShift(a, Long.compareUnsigned(count, 31) > 0 ? 31 : (int) count, 32);
+            case PSRAW ->
+                    arithmeticShift(a, Long.compareUnsigned(count, 15) > 0 ? 15 : (int) count, 16);
+            default ->
+                    arithmeticShift(a, Long.compareUnsigned(count, 31) > 0 ? 31 : (int) count, 32);
         };
     }
 
@@ -137,10 +149,23 @@ final class SimdInteger {
 
     private static long elements(Operation operation, long a, long b) {
         switch (operation) {
-            case PCMPGTB, PSUBUSB, PMINUB, PADDUSB, PMAXUB, PAVGB, PSUBSB, PADDSB, PSIGNB, PABSB, PMINSB, PMAXSB -> {
+            case PCMPGTB,
+                    PSUBUSB,
+                    PMINUB,
+                    PADDUSB,
+                    PMAXUB,
+                    PAVGB,
+                    PSUBSB,
+                    PADDSB,
+                    PSIGNB,
+                    PABSB,
+                    PMINSB,
+                    PMAXSB -> {
                 long result = 0;
                 for (int i = 0; i < 64; i += 8) {
-                    result |= (byteElement(operation, (byte) (a >>> i), (byte) (b >>> i)) & 0xFFL) << i;
+                    result |=
+                            (byteElement(operation, (byte) (a >>> i), (byte) (b >>> i)) & 0xFFL)
+                                    << i;
                 }
                 return result;
             }
@@ -208,8 +233,9 @@ final class SimdInteger {
             case PSIGNW -> b < 0 ? -a : b == 0 ? 0 : a;
             case PABSW -> Math.abs(b);
             case PMULHRSW -> (a * b >> 14) + 1 >> 1;
-            default -> saturateWord( // PMADDUBSW
-                    (aWide & 0xFF) * (byte) bWide + (ua >> 8) * (byte) (bWide >> 8));
+            default ->
+                    saturateWord( // PMADDUBSW
+                            (aWide & 0xFF) * (byte) bWide + (ua >> 8) * (byte) (bWide >> 8));
         };
     }
 

@@ -5,7 +5,10 @@ import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.Operand;
 import dev.pacifica.emulator.decode.Operation;
 
-/** MMX and SSE operations that move elements between places: unpack, pack, shuffle, insert, extract, align, horizontal sums. */
+/**
+ * MMX and SSE operations that move elements between places: unpack, pack, shuffle, insert, extract,
+ * align, horizontal sums.
+ */
 final class SimdShuffle {
     private SimdShuffle() {}
 
@@ -32,7 +35,10 @@ final class SimdShuffle {
                     default -> false;
                 };
         // The low unpacks read 32 bits of memory only.
-        long b = half && insn.memory ? FpOperands.read32(cpu, insn) & 0xFFFFFFFFL : FpOperands.readMmx(cpu, insn);
+        long b =
+                half && insn.memory
+                        ? FpOperands.read32(cpu, insn) & 0xFFFFFFFFL
+                        : FpOperands.readMmx(cpu, insn);
         f.enterMmx();
         int register = insn.reg & 7;
         long a = f.significand[register];
@@ -50,8 +56,11 @@ final class SimdShuffle {
                     case PACKSSDW -> packDoublewords(a, true) | packDoublewords(b, true) << 32;
                     case PSHUFW -> shuffleWords(b, imm);
                     case PSHUFB -> shuffleBytes(a, 0, b, 7);
-                    case PALIGNR -> imm >= 16 ? 0 : imm >= 8 ? a >>> 8 * (imm - 8) : funnel(a, b, 8 * imm);
-                    default -> horizontal(insn.row.operation, a) | horizontal(insn.row.operation, b) << 32;
+                    case PALIGNR ->
+                            imm >= 16 ? 0 : imm >= 8 ? a >>> 8 * (imm - 8) : funnel(a, b, 8 * imm);
+                    default ->
+                            horizontal(insn.row.operation, a)
+                                    | horizontal(insn.row.operation, b) << 32;
                 };
         f.setMmx(register, result);
     }
@@ -138,8 +147,12 @@ final class SimdShuffle {
                 high = alignedQuadword(aLow, aHigh, bLow, bHigh, imm + 8);
             }
             default -> {
-                low = horizontal(insn.row.operation, aLow) | horizontal(insn.row.operation, aHigh) << 32;
-                high = horizontal(insn.row.operation, bLow) | horizontal(insn.row.operation, bHigh) << 32;
+                low =
+                        horizontal(insn.row.operation, aLow)
+                                | horizontal(insn.row.operation, aHigh) << 32;
+                high =
+                        horizontal(insn.row.operation, bLow)
+                                | horizontal(insn.row.operation, bHigh) << 32;
             }
         }
         FpOperands.setXmm(f, insn.reg, low, high);
@@ -163,7 +176,8 @@ final class SimdShuffle {
         long result = 0;
         for (int i = 0; i < 4; i++) {
             int word = (short) (a >>> 16 * i);
-            int packed = signed ? SimdInteger.saturateByte(word) : Math.max(0, Math.min(0xFF, word));
+            int packed =
+                    signed ? SimdInteger.saturateByte(word) : Math.max(0, Math.min(0xFF, word));
             result |= (packed & 0xFFL) << 8 * i;
         }
         return result;
@@ -174,7 +188,8 @@ final class SimdShuffle {
     }
 
     private static long packDoubleword(int value, boolean signed) {
-        return (signed ? SimdInteger.saturateWord(value) : Math.max(0, Math.min(0xFFFF, value))) & 0xFFFFL;
+        return (signed ? SimdInteger.saturateWord(value) : Math.max(0, Math.min(0xFFFF, value)))
+                & 0xFFFFL;
     }
 
     private static long shuffleWords(long a, int imm) {
@@ -206,10 +221,15 @@ final class SimdShuffle {
         return bits == 0 ? low : low >>> bits | high << 64 - bits;
     }
 
-    /** The quadword at byte {@code at} of a (bytes 16 to 31) over b (bytes 0 to 15), zeros above. */
+    /**
+     * The quadword at byte {@code at} of a (bytes 16 to 31) over b (bytes 0 to 15), zeros above.
+     */
     private static long alignedQuadword(long aLow, long aHigh, long bLow, long bHigh, int at) {
         int index = at >> 3;
-        return funnel(quadword(aLow, aHigh, bLow, bHigh, index + 1), quadword(aLow, aHigh, bLow, bHigh, index), 8 * (at & 7));
+        return funnel(
+                quadword(aLow, aHigh, bLow, bHigh, index + 1),
+                quadword(aLow, aHigh, bLow, bHigh, index),
+                8 * (at & 7));
     }
 
     private static long quadword(long aLow, long aHigh, long bLow, long bHigh, int index) {
@@ -230,9 +250,11 @@ final class SimdShuffle {
         int w3 = (short) (a >>> 48);
         return switch (operation) {
             case PHADDW -> words(w0 + w1, w2 + w3);
-            case PHADDSW -> words(SimdInteger.saturateWord(w0 + w1), SimdInteger.saturateWord(w2 + w3));
+            case PHADDSW ->
+                    words(SimdInteger.saturateWord(w0 + w1), SimdInteger.saturateWord(w2 + w3));
             case PHSUBW -> words(w0 - w1, w2 - w3);
-            case PHSUBSW -> words(SimdInteger.saturateWord(w0 - w1), SimdInteger.saturateWord(w2 - w3));
+            case PHSUBSW ->
+                    words(SimdInteger.saturateWord(w0 - w1), SimdInteger.saturateWord(w2 - w3));
             case PHADDD -> (int) a + (int) (a >>> 32) & 0xFFFFFFFFL;
             default -> (int) a - (int) (a >>> 32) & 0xFFFFFFFFL; // PHSUBD
         };
@@ -284,10 +306,16 @@ final class SimdShuffle {
         long high = f.xmm[2 * insn.rm + 1];
         if (insn.row.operation == Operation.PSRLDQ) {
             FpOperands.setXmm(
-                    f, insn.rm, alignedQuadword(0, 0, low, high, count), alignedQuadword(0, 0, low, high, count + 8));
+                    f,
+                    insn.rm,
+                    alignedQuadword(0, 0, low, high, count),
+                    alignedQuadword(0, 0, low, high, count + 8));
         } else {
             FpOperands.setXmm(
-                    f, insn.rm, alignedQuadword(low, high, 0, 0, 16 - count), alignedQuadword(low, high, 0, 0, 24 - count));
+                    f,
+                    insn.rm,
+                    alignedQuadword(low, high, 0, 0, 16 - count),
+                    alignedQuadword(low, high, 0, 0, 24 - count));
         }
     }
 }

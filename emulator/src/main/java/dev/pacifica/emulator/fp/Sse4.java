@@ -3,7 +3,10 @@ package dev.pacifica.emulator.fp;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Insn;
 
-/** SSE4.1: blends, widening moves, rounding, inserts, extracts, dot products and the rest that is not elementwise arithmetic. */
+/**
+ * SSE4.1: blends, widening moves, rounding, inserts, extracts, dot products and the rest that is
+ * not elementwise arithmetic.
+ */
 final class Sse4 {
     private Sse4() {}
 
@@ -151,9 +154,10 @@ final class Sse4 {
         int i = 2 * insn.reg;
         switch (insn.row.operation) {
             case PINSRB -> {
-                long value = insn.memory
-                        ? cpu.read8(insn.segment, FpOperands.effectiveAddress(cpu, insn))
-                        : cpu.r[insn.rm];
+                long value =
+                        insn.memory
+                                ? cpu.read8(insn.segment, FpOperands.effectiveAddress(cpu, insn))
+                                : cpu.r[insn.rm];
                 int at = i + (imm >> 3 & 1);
                 int shift = 8 * (imm & 7);
                 xmm[at] = xmm[at] & ~(0xFFL << shift) | (value & 0xFF) << shift;
@@ -244,15 +248,22 @@ final class Sse4 {
         long sum = SseFloat.singleOperation(c, SseFloat.ADD, low, high);
         FpExecutor.completeSse(cpu);
         long both = sum << 32 | sum;
-        FpOperands.setXmm(f, insn.reg, both & selected(imm, 2, 32), both & selected(imm >> 2, 2, 32));
+        FpOperands.setXmm(
+                f, insn.reg, both & selected(imm, 2, 32), both & selected(imm >> 2, 2, 32));
     }
 
     private static void dotProductDouble(Cpu cpu, Insn insn, int imm) {
         FpuState f = cpu.fpu;
         FloatContext c = f.beginSse();
         int i = 2 * insn.reg;
-        long t0 = (imm & 0x10) != 0 ? SseFloat.doubleOperation(c, SseFloat.MULTIPLY, f.xmm[i], f.sourceLow) : 0;
-        long t1 = (imm & 0x20) != 0 ? SseFloat.doubleOperation(c, SseFloat.MULTIPLY, f.xmm[i + 1], f.sourceHigh) : 0;
+        long t0 =
+                (imm & 0x10) != 0
+                        ? SseFloat.doubleOperation(c, SseFloat.MULTIPLY, f.xmm[i], f.sourceLow)
+                        : 0;
+        long t1 =
+                (imm & 0x20) != 0
+                        ? SseFloat.doubleOperation(c, SseFloat.MULTIPLY, f.xmm[i + 1], f.sourceHigh)
+                        : 0;
         FpExecutor.completeSse(cpu);
         long sum = SseFloat.doubleOperation(c, SseFloat.ADD, t0, t1);
         FpExecutor.completeSse(cpu);
@@ -274,7 +285,10 @@ final class Sse4 {
         for (int n = 0; n < 8; n++) {
             long sum = 0;
             for (int k = 0; k < 4; k++) {
-                sum += Math.abs(byteAt(aLow, aHigh, aBase + n + k) - byteAt(f.sourceLow, f.sourceHigh, bBase + k));
+                sum +=
+                        Math.abs(
+                                byteAt(aLow, aHigh, aBase + n + k)
+                                        - byteAt(f.sourceLow, f.sourceHigh, bBase + k));
             }
             if (n < 4) {
                 low |= sum << 16 * n;

@@ -100,7 +100,8 @@ final class SseArithmetic {
         long source = FpOperands.readScalar(cpu, insn, 4);
         FpuState f = cpu.fpu;
         FloatContext c = f.beginSse();
-        long result = SseFloat.singleOperation(c, operation, f.xmm[2 * insn.reg] & 0xFFFFFFFFL, source);
+        long result =
+                SseFloat.singleOperation(c, operation, f.xmm[2 * insn.reg] & 0xFFFFFFFFL, source);
         FpExecutor.completeSse(cpu);
         FpOperands.setLowSingle(f, insn.reg, result);
     }
@@ -155,8 +156,14 @@ final class SseArithmetic {
     }
 
     private static long comparePair(FloatContext c, long a, long b, int predicate) {
-        long low = SseFloat.predicate(c, a & 0xFFFFFFFFL, b & 0xFFFFFFFFL, false, predicate) ? 0xFFFFFFFFL : 0;
-        long high = SseFloat.predicate(c, a >>> 32, b >>> 32, false, predicate) ? 0xFFFFFFFF00000000L : 0;
+        long low =
+                SseFloat.predicate(c, a & 0xFFFFFFFFL, b & 0xFFFFFFFFL, false, predicate)
+                        ? 0xFFFFFFFFL
+                        : 0;
+        long high =
+                SseFloat.predicate(c, a >>> 32, b >>> 32, false, predicate)
+                        ? 0xFFFFFFFF00000000L
+                        : 0;
         return high | low;
     }
 
@@ -176,8 +183,12 @@ final class SseArithmetic {
         FpuState f = cpu.fpu;
         FloatContext c = f.beginSse();
         int predicate = (int) insn.imm & 7;
-        long low = SseFloat.predicate(c, f.xmm[2 * insn.reg], f.sourceLow, true, predicate) ? -1L : 0;
-        long high = SseFloat.predicate(c, f.xmm[2 * insn.reg + 1], f.sourceHigh, true, predicate) ? -1L : 0;
+        long low =
+                SseFloat.predicate(c, f.xmm[2 * insn.reg], f.sourceLow, true, predicate) ? -1L : 0;
+        long high =
+                SseFloat.predicate(c, f.xmm[2 * insn.reg + 1], f.sourceHigh, true, predicate)
+                        ? -1L
+                        : 0;
         FpExecutor.completeSse(cpu);
         FpOperands.setXmm(f, insn.reg, low, high);
     }
@@ -191,7 +202,9 @@ final class SseArithmetic {
         long source = FpOperands.readScalar(cpu, insn, dbl ? 8 : 4);
         FpuState f = cpu.fpu;
         FloatContext c = f.beginSse();
-        boolean holds = SseFloat.predicate(c, lowElement(f, insn.reg, dbl), source, dbl, (int) insn.imm & 7);
+        boolean holds =
+                SseFloat.predicate(
+                        c, lowElement(f, insn.reg, dbl), source, dbl, (int) insn.imm & 7);
         FpExecutor.completeSse(cpu);
         setScalar(f, insn.reg, holds ? -1L : 0, dbl);
     }
@@ -206,7 +219,9 @@ final class SseArithmetic {
     }
 
     private static long approximate(long single, boolean root) {
-        return root ? Approximation.reciprocalRoot((int) single) : Approximation.reciprocal((int) single);
+        return root
+                ? Approximation.reciprocalRoot((int) single)
+                : Approximation.reciprocal((int) single);
     }
 
     private static long approximatePair(long pair, boolean root) {
@@ -216,7 +231,11 @@ final class SseArithmetic {
     private static void approximatePacked(Cpu cpu, Insn insn, boolean root) {
         FpOperands.read128(cpu, insn);
         FpuState f = cpu.fpu;
-        FpOperands.setXmm(f, insn.reg, approximatePair(f.sourceLow, root), approximatePair(f.sourceHigh, root));
+        FpOperands.setXmm(
+                f,
+                insn.reg,
+                approximatePair(f.sourceLow, root),
+                approximatePair(f.sourceHigh, root));
     }
 
     private static void approximateScalar(Cpu cpu, Insn insn, boolean root) {
@@ -244,7 +263,9 @@ final class SseArithmetic {
         FpOperands.read128(cpu, insn);
         FpuState f = cpu.fpu;
         FloatContext c = f.beginSse();
-        long low = SseFloat.doubleOperation(c, operation, f.xmm[2 * insn.reg], f.xmm[2 * insn.reg + 1]);
+        long low =
+                SseFloat.doubleOperation(
+                        c, operation, f.xmm[2 * insn.reg], f.xmm[2 * insn.reg + 1]);
         long high = SseFloat.doubleOperation(c, operation, f.sourceLow, f.sourceHigh);
         FpExecutor.completeSse(cpu);
         FpOperands.setXmm(f, insn.reg, low, high);

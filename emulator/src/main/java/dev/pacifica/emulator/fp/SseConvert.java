@@ -154,7 +154,10 @@ final class SseConvert {
             f.enterMmx();
         }
         FpOperands.setXmm(
-                f, insn.reg, Double.doubleToRawLongBits((int) source), Double.doubleToRawLongBits((int) (source >> 32)));
+                f,
+                insn.reg,
+                Double.doubleToRawLongBits((int) source),
+                Double.doubleToRawLongBits((int) (source >> 32)));
     }
 
     private static void toMmx(Cpu cpu, Insn insn, boolean dbl, boolean truncate) {

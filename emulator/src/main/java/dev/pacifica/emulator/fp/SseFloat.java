@@ -8,8 +8,9 @@ import static dev.pacifica.emulator.fp.FloatContext.PE;
 import static dev.pacifica.emulator.fp.FloatContext.ZE;
 
 /**
- * SSE arithmetic on singles and doubles, given and returned as their bits in a long (singles zero-extended), with exact MXCSR flags.
- * In round-to-nearest with ordinary operands the JVM's own IEEE arithmetic does the work; all else goes through {@link Significands}.
+ * SSE arithmetic on singles and doubles, given and returned as their bits in a long (singles
+ * zero-extended), with exact MXCSR flags. In round-to-nearest with ordinary operands the JVM's own
+ * IEEE arithmetic does the work; all else goes through {@link Significands}.
  */
 final class SseFloat {
     static final int ADD = 0, SUBTRACT = 1, MULTIPLY = 2, DIVIDE = 3, MIN = 4, MAX = 5;
@@ -32,7 +33,8 @@ final class SseFloat {
                     };
             long bits = Double.doubleToRawLongBits(r);
             int exponent = (int) (bits >>> 52) & 0x7FF;
-            // Near the format's ends flags depend on more than the result; residuals must not underflow either.
+            // Near the format's ends flags depend on more than the result; residuals must not
+            // underflow either.
             if (exponent > 110 && exponent < 2047) {
                 if ((c.flags & PE) == 0) {
                     boolean exact =
@@ -43,7 +45,9 @@ final class SseFloat {
                                 default -> ((a >>> 52) & 0x7FF) > 110 && Math.fma(r, y, -x) == 0;
                             };
                     if (!exact) {
-                        return operation == DIVIDE ? exactOperation(c, operation, a, b, true) : inexact(c, bits);
+                        return operation == DIVIDE
+                                ? exactOperation(c, operation, a, b, true)
+                                : inexact(c, bits);
                     }
                 }
                 return bits;
@@ -106,7 +110,9 @@ final class SseFloat {
     }
 
     static boolean isNaN(long bits, boolean dbl) {
-        return dbl ? (bits & Long.MAX_VALUE) > 0x7FF0000000000000L : (bits & 0x7FFFFFFF) > 0x7F800000L;
+        return dbl
+                ? (bits & Long.MAX_VALUE) > 0x7FF0000000000000L
+                : (bits & 0x7FFFFFFF) > 0x7F800000L;
     }
 
     private static boolean isSignalling(long bits, boolean dbl) {
@@ -128,7 +134,9 @@ final class SseFloat {
     }
 
     private static boolean isInfinity(long bits, boolean dbl) {
-        return dbl ? (bits & Long.MAX_VALUE) == 0x7FF0000000000000L : (bits & 0x7FFFFFFF) == 0x7F800000;
+        return dbl
+                ? (bits & Long.MAX_VALUE) == 0x7FF0000000000000L
+                : (bits & 0x7FFFFFFF) == 0x7F800000;
     }
 
     private static int sign(long bits, boolean dbl) {
@@ -162,7 +170,9 @@ final class SseFloat {
     private static int exponent(long bits, boolean dbl) {
         int field = (int) (dbl ? bits >>> 52 & 0x7FF : bits >>> 23 & 0xFF);
         int bias = dbl ? 1023 : 127;
-        return field == 0 ? 1 - bias - Long.numberOfLeadingZeros(fraction(bits, dbl)) : field - bias;
+        return field == 0
+                ? 1 - bias - Long.numberOfLeadingZeros(fraction(bits, dbl))
+                : field - bias;
     }
 
     private static long fraction(long bits, boolean dbl) {
@@ -179,7 +189,8 @@ final class SseFloat {
         return dbl ? Rounding.toDouble(c) : Rounding.toSingle(c);
     }
 
-    private static long exactOperation(FloatContext c, int operation, long aGiven, long bGiven, boolean dbl) {
+    private static long exactOperation(
+            FloatContext c, int operation, long aGiven, long bGiven, boolean dbl) {
         long a = input(c, aGiven, dbl);
         long b = input(c, bGiven, dbl);
         if (operation >= MIN) {
@@ -219,7 +230,13 @@ final class SseFloat {
             c.exact(bSign, exponent(b, dbl), significand(b, dbl), 0);
         } else {
             Significands.add(
-                    c, aSign, exponent(a, dbl), significand(a, dbl), bSign, exponent(b, dbl), significand(b, dbl));
+                    c,
+                    aSign,
+                    exponent(a, dbl),
+                    significand(a, dbl),
+                    bSign,
+                    exponent(b, dbl),
+                    significand(b, dbl));
         }
         return round(c, dbl);
     }
@@ -239,7 +256,12 @@ final class SseFloat {
         if (zero) {
             return zero(sign, dbl);
         }
-        Significands.multiply(c, sign, exponent(a, dbl) + exponent(b, dbl), significand(a, dbl), significand(b, dbl));
+        Significands.multiply(
+                c,
+                sign,
+                exponent(a, dbl) + exponent(b, dbl),
+                significand(a, dbl),
+                significand(b, dbl));
         return round(c, dbl);
     }
 
@@ -261,7 +283,12 @@ final class SseFloat {
         if (isInfinity(b, dbl) || isZero(a, dbl)) {
             return zero(sign, dbl);
         }
-        Significands.divide(c, sign, exponent(a, dbl) - exponent(b, dbl), significand(a, dbl), significand(b, dbl));
+        Significands.divide(
+                c,
+                sign,
+                exponent(a, dbl) - exponent(b, dbl),
+                significand(a, dbl),
+                significand(b, dbl));
         return round(c, dbl);
     }
 
@@ -291,7 +318,8 @@ final class SseFloat {
         if (c.rounding == NEAREST && (c.flags & PE) != 0) {
             return dbl
                     ? Double.doubleToRawLongBits(Math.sqrt(Double.longBitsToDouble(a)))
-                    : Float.floatToRawIntBits((float) Math.sqrt(Float.intBitsToFloat((int) a))) & 0xFFFFFFFFL;
+                    : Float.floatToRawIntBits((float) Math.sqrt(Float.intBitsToFloat((int) a)))
+                            & 0xFFFFFFFFL;
         }
         Significands.squareRoot(c, exponent(a, dbl), significand(a, dbl));
         return round(c, dbl);

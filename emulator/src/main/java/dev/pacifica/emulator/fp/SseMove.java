@@ -4,14 +4,18 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.Operand;
 
-/** MMX and SSE moves between registers and memory, aligned, unaligned, partial, masked and non-temporal; EMMS. */
+/**
+ * MMX and SSE moves between registers and memory, aligned, unaligned, partial, masked and
+ * non-temporal; EMMS.
+ */
 final class SseMove {
     private SseMove() {}
 
     static void execute(Cpu cpu, Insn insn) {
         FpuState f = cpu.fpu;
         switch (insn.row.operation) {
-            case MOVAPS, MOVAPD, MOVDQA, MOVNTPS, MOVNTPD, MOVNTDQ, MOVNTDQA -> moveWhole(cpu, insn, true);
+            case MOVAPS, MOVAPD, MOVDQA, MOVNTPS, MOVNTPD, MOVNTDQ, MOVNTDQA ->
+                    moveWhole(cpu, insn, true);
             case MOVUPS, MOVUPD, MOVDQU, LDDQU -> moveWhole(cpu, insn, false);
             case MOVSS -> moveSingle(cpu, insn);
             case MOVSD_SSE -> moveDouble(cpu, insn);
@@ -49,21 +53,33 @@ final class SseMove {
             }
             case MOVSHDUP -> {
                 FpOperands.read128(cpu, insn);
-                FpOperands.setXmm(f, insn.reg, twice(f.sourceLow >>> 32), twice(f.sourceHigh >>> 32));
+                FpOperands.setXmm(
+                        f, insn.reg, twice(f.sourceLow >>> 32), twice(f.sourceHigh >>> 32));
             }
             case MOVDDUP -> {
                 long source = FpOperands.readScalar(cpu, insn, 8);
                 FpOperands.setXmm(f, insn.reg, source, source);
             }
-            case MOVMSKPS -> cpu.r[insn.reg] = signs(f.xmm[2 * insn.rm]) | signs(f.xmm[2 * insn.rm + 1]) << 2;
-            case MOVMSKPD -> cpu.r[insn.reg] = f.xmm[2 * insn.rm] >>> 63 | f.xmm[2 * insn.rm + 1] >>> 63 << 1;
+            case MOVMSKPS ->
+                    cpu.r[insn.reg] =
+                            signs(f.xmm[2 * insn.rm]) | signs(f.xmm[2 * insn.rm + 1]) << 2;
+            case MOVMSKPD ->
+                    cpu.r[insn.reg] =
+                            f.xmm[2 * insn.rm] >>> 63 | f.xmm[2 * insn.rm + 1] >>> 63 << 1;
             case PMOVMSKB -> byteMask(cpu, insn);
             case MASKMOVQ -> {
-                storeMasked(cpu, insn, f.significand[insn.reg & 7], 0, f.significand[insn.rm & 7], 0);
+                storeMasked(
+                        cpu, insn, f.significand[insn.reg & 7], 0, f.significand[insn.rm & 7], 0);
                 f.enterMmx();
             }
-            case MASKMOVDQU -> storeMasked(
-                    cpu, insn, f.xmm[2 * insn.reg], f.xmm[2 * insn.reg + 1], f.xmm[2 * insn.rm], f.xmm[2 * insn.rm + 1]);
+            case MASKMOVDQU ->
+                    storeMasked(
+                            cpu,
+                            insn,
+                            f.xmm[2 * insn.reg],
+                            f.xmm[2 * insn.reg + 1],
+                            f.xmm[2 * insn.rm],
+                            f.xmm[2 * insn.rm + 1]);
             default -> { // EMMS
                 f.top = 0;
                 f.valid = 0;
@@ -91,7 +107,8 @@ final class SseMove {
         int source = insn.rm;
         if (storing(insn)) {
             if (insn.memory) {
-                FpOperands.write128(cpu, insn, f.xmm[2 * insn.reg], f.xmm[2 * insn.reg + 1], aligned);
+                FpOperands.write128(
+                        cpu, insn, f.xmm[2 * insn.reg], f.xmm[2 * insn.reg + 1], aligned);
                 return;
             }
             target = insn.rm;
@@ -108,7 +125,8 @@ final class SseMove {
         FpuState f = cpu.fpu;
         if (!insn.memory) {
             boolean storing = storing(insn);
-            FpOperands.setLowSingle(f, storing ? insn.rm : insn.reg, f.xmm[2 * (storing ? insn.reg : insn.rm)]);
+            FpOperands.setLowSingle(
+                    f, storing ? insn.rm : insn.reg, f.xmm[2 * (storing ? insn.reg : insn.rm)]);
         } else if (storing(insn)) {
             FpOperands.write32(cpu, insn, (int) f.xmm[2 * insn.reg]);
         } else {
@@ -215,13 +233,19 @@ final class SseMove {
         }
     }
 
-    /** Writes to DS:rDI the bytes whose mask byte has its top bit set; nothing if any of them faults. */
-    private static void storeMasked(Cpu cpu, Insn insn, long low, long high, long maskLow, long maskHigh) {
+    /**
+     * Writes to DS:rDI the bytes whose mask byte has its top bit set; nothing if any of them
+     * faults.
+     */
+    private static void storeMasked(
+            Cpu cpu, Insn insn, long low, long high, long maskLow, long maskHigh) {
         int segment = insn.segmentOverride ? insn.segment : Cpu.DS;
         long offset = cpu.r[Cpu.RDI];
         long mask = topBits(maskLow) | topBits(maskHigh) << 8;
         for (long rest = mask; rest != 0; rest &= rest - 1) {
-            long at = FpOperands.truncate(offset + Long.numberOfTrailingZeros(rest), insn.addressSize);
+            long at =
+                    FpOperands.truncate(
+                            offset + Long.numberOfTrailingZeros(rest), insn.addressSize);
             cpu.mmu.probeWrite(cpu.linear(segment, at, 1, true), 1);
         }
         for (long rest = mask; rest != 0; rest &= rest - 1) {

@@ -5,8 +5,9 @@ import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.Operation;
 
 /**
- * PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM (SSE4.2). Immediate: bits 1-0 element (unsigned byte, unsigned word, signed byte, signed
- * word), 3-2 aggregation (equal any, ranges, equal each, equal ordered), 5-4 polarity, 6 which index or whether a mask of elements.
+ * PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM (SSE4.2). Immediate: bits 1-0 element (unsigned byte,
+ * unsigned word, signed byte, signed word), 3-2 aggregation (equal any, ranges, equal each, equal
+ * ordered), 5-4 polarity, 6 which index or whether a mask of elements.
  */
 final class StringCompare {
     private static final int EQUAL_ANY = 0;
@@ -43,17 +44,21 @@ final class StringCompare {
                     default -> matches;
                 };
         if (operation == Operation.PCMPESTRI || operation == Operation.PCMPISTRI) {
-            int index = result == 0
-                    ? count
-                    : (imm & 0x40) != 0 ? 31 - Integer.numberOfLeadingZeros(result) : Integer.numberOfTrailingZeros(result);
+            int index =
+                    result == 0
+                            ? count
+                            : (imm & 0x40) != 0
+                                    ? 31 - Integer.numberOfLeadingZeros(result)
+                                    : Integer.numberOfTrailingZeros(result);
             cpu.r[Cpu.RCX] = index;
         } else {
             storeMask(f, result, words, (imm & 0x40) != 0);
         }
-        cpu.setArithmeticFlags((result != 0 ? Cpu.CF : 0)
-                | (bLength < count ? Cpu.ZF : 0)
-                | (aLength < count ? Cpu.SF : 0)
-                | ((result & 1) != 0 ? Cpu.OF : 0));
+        cpu.setArithmeticFlags(
+                (result != 0 ? Cpu.CF : 0)
+                        | (bLength < count ? Cpu.ZF : 0)
+                        | (aLength < count ? Cpu.SF : 0)
+                        | ((result & 1) != 0 ? Cpu.OF : 0));
     }
 
     /** These instructions take misaligned memory. */
@@ -106,7 +111,8 @@ final class StringCompare {
     }
 
     /** One bit for each element of b. */
-    private static int aggregate(long aLow, long aHigh, int aLength, long bLow, long bHigh, int bLength, int imm) {
+    private static int aggregate(
+            long aLow, long aHigh, int aLength, long bLow, long bHigh, int bLength, int imm) {
         boolean words = (imm & 1) != 0;
         boolean signed = (imm & 2) != 0;
         int count = words ? 8 : 16;
@@ -114,11 +120,27 @@ final class StringCompare {
         for (int j = 0; j < count; j++) {
             boolean match =
                     switch (imm >> 2 & 3) {
-                        case EQUAL_ANY -> j < bLength && any(aLow, aHigh, aLength, element(bLow, bHigh, j, words, signed), imm);
-                        case RANGES -> j < bLength && inRange(aLow, aHigh, aLength, element(bLow, bHigh, j, words, signed), imm);
-                        case EQUAL_EACH -> j < aLength && j < bLength
-                                ? element(aLow, aHigh, j, words, false) == element(bLow, bHigh, j, words, false)
-                                : j >= aLength && j >= bLength;
+                        case EQUAL_ANY ->
+                                j < bLength
+                                        && any(
+                                                aLow,
+                                                aHigh,
+                                                aLength,
+                                                element(bLow, bHigh, j, words, signed),
+                                                imm);
+                        case RANGES ->
+                                j < bLength
+                                        && inRange(
+                                                aLow,
+                                                aHigh,
+                                                aLength,
+                                                element(bLow, bHigh, j, words, signed),
+                                                imm);
+                        case EQUAL_EACH ->
+                                j < aLength && j < bLength
+                                        ? element(aLow, aHigh, j, words, false)
+                                                == element(bLow, bHigh, j, words, false)
+                                        : j >= aLength && j >= bLength;
                         default -> found(aLow, aHigh, aLength, bLow, bHigh, bLength, j, words);
                     };
             result |= match ? 1 << j : 0;
@@ -139,18 +161,32 @@ final class StringCompare {
         boolean words = (imm & 1) != 0;
         boolean signed = (imm & 2) != 0;
         for (int i = 0; i + 1 < aLength; i += 2) {
-            if (value >= element(aLow, aHigh, i, words, signed) && value <= element(aLow, aHigh, i + 1, words, signed)) {
+            if (value >= element(aLow, aHigh, i, words, signed)
+                    && value <= element(aLow, aHigh, i + 1, words, signed)) {
                 return true;
             }
         }
         return false;
     }
 
-    /** Whether the string a begins at element j of b; what reaches past b's last element counts as found. */
-    private static boolean found(long aLow, long aHigh, int aLength, long bLow, long bHigh, int bLength, int j, boolean words) {
+    /**
+     * Whether the string a begins at element j of b; what reaches past b's last element counts as
+     * found.
+     */
+    private static boolean found(
+            long aLow,
+            long aHigh,
+            int aLength,
+            long bLow,
+            long bHigh,
+            int bLength,
+            int j,
+            boolean words) {
         int count = words ? 8 : 16;
         for (int i = 0; i < aLength && i + j < count; i++) {
-            if (i + j >= bLength || element(aLow, aHigh, i, words, false) != element(bLow, bHigh, i + j, words, false)) {
+            if (i + j >= bLength
+                    || element(aLow, aHigh, i, words, false)
+                            != element(bLow, bHigh, i + j, words, false)) {
                 return false;
             }
         }

@@ -8,26 +8,33 @@ import static dev.pacifica.emulator.fp.FloatContext.ZE;
 import java.math.BigInteger;
 
 /**
- * The x87's transcendental functions. Everything is computed in fixed point with 192 fraction bits, then rounded
- * once as rounding control says (precision control does not apply). Arguments are reduced with π to 66 bits, as the processor does; for
- * that argument results are correctly rounded. Measured on a Zen 4, silicon gives the same bits and flags for 98.5 to 99.9 % of random
- * operands, depending on the function, and differs by one unit in the last place (or in C1 only) for the others.
+ * The x87's transcendental functions. Everything is computed in fixed point with 192 fraction bits,
+ * then rounded once as rounding control says (precision control does not apply). Arguments are
+ * reduced with π to 66 bits, as the processor does; for that argument results are correctly
+ * rounded. Measured on a Zen 4, silicon gives the same bits and flags for 98.5 to 99.9 % of random
+ * operands, depending on the function, and differs by one unit in the last place (or in C1 only)
+ * for the others.
  */
 final class Transcendental80 {
     private static final int F = 192;
 
-    /** Below this exponent the second term of each series no longer reaches the 128 bits that rounding looks at. */
+    /**
+     * Below this exponent the second term of each series no longer reaches the 128 bits that
+     * rounding looks at.
+     */
     private static final int TINY = -70;
 
     private static final BigInteger ONE = BigInteger.ONE.shiftLeft(F);
 
     /** π as the processor's argument reduction knows it, to 66 bits, with F fraction bits. */
-    private static final BigInteger REDUCTION_PI = new BigInteger("3243F6A8885A308D3", 16).shiftLeft(F - 64);
+    private static final BigInteger REDUCTION_PI =
+            new BigInteger("3243F6A8885A308D3", 16).shiftLeft(F - 64);
 
     private static final BigInteger PI =
             new BigInteger("3243F6A8885A308D313198A2E03707344A4093822299F31D0", 16);
 
-    private static final BigInteger LN2 = new BigInteger("B17217F7D1CF79ABC9E3B39803F2F6AF40F343267298B62D", 16);
+    private static final BigInteger LN2 =
+            new BigInteger("B17217F7D1CF79ABC9E3B39803F2F6AF40F343267298B62D", 16);
     private static final BigInteger INVERSE_LN2 =
             new BigInteger("171547652B82FE1777D0FFDA0D23A7D11D6AEF551BAD2B4B1", 16);
 
@@ -195,7 +202,12 @@ final class Transcendental80 {
         BigInteger top = drop > 0 ? magnitude.shiftRight(drop) : magnitude.shiftLeft(-drop);
         long sticky = drop > 0 && magnitude.getLowestSetBit() < drop ? 1 : 0;
         Rounding.extended(
-                c, finalSign, length - 1 - F + scale, top.shiftRight(64).longValue(), top.longValue() | sticky, 64);
+                c,
+                finalSign,
+                length - 1 - F + scale,
+                top.shiftRight(64).longValue(),
+                top.longValue() | sticky,
+                64);
     }
 
     /** Rounds a number that is m plus or minus next to nothing. */
@@ -236,7 +248,8 @@ final class Transcendental80 {
         }
         if (exp == 0) {
             if (sign == 0) {
-                // The processor's answer to 1 lies a hair below 1; its answer to -1 is exact, but reported as inexact.
+                // The processor's answer to 1 lies a hair below 1; its answer to -1 is exact, but
+                // reported as inexact.
                 nearlyEqual(c, 0, 0, INTEGER_BIT, false);
             } else {
                 c.flags |= FloatContext.PE;
@@ -246,7 +259,8 @@ final class Transcendental80 {
         }
         if (exp < TINY) {
             // x ln2 (1 + x ln2 / 2)
-            BigInteger half = exp < -200 ? BigInteger.ZERO : product(fixed(m, exp, F), LN2).shiftRight(1);
+            BigInteger half =
+                    exp < -200 ? BigInteger.ZERO : product(fixed(m, exp, F), LN2).shiftRight(1);
             BigInteger factor = sign == 0 ? ONE.add(half) : ONE.subtract(half);
             round(c, sign, product(LN2, factor).multiply(unsigned(m)), exp - 63);
             return;
@@ -300,7 +314,8 @@ final class Transcendental80 {
             c.result(0, (below ? ySign ^ 1 : ySign) << 15);
             return;
         }
-        BigInteger log = logarithm(fixed(Float80.normalised(xSig), 0, F), Float80.exponent(xSig, xSe));
+        BigInteger log =
+                logarithm(fixed(Float80.normalised(xSig), 0, F), Float80.exponent(xSig, xSe));
         scaled(c, ySign, log, ySig, ySe);
     }
 
@@ -375,7 +390,9 @@ final class Transcendental80 {
                 .add(BigInteger.valueOf(large ? exp + 1 : exp).shiftLeft(F));
     }
 
-    /** The answer to operands for which the manual defines none: the operand itself, called inexact. */
+    /**
+     * The answer to operands for which the manual defines none: the operand itself, called inexact.
+     */
     private static void outOfRange(FloatContext c, long sig, int se) {
         c.flags |= FloatContext.PE;
         c.result(sig, se);
@@ -397,7 +414,11 @@ final class Transcendental80 {
     /** y times the logarithm; always reported as inexact. */
     private static void scaled(FloatContext c, int sign, BigInteger log, long ySig, int ySe) {
         c.flags |= FloatContext.PE;
-        round(c, sign, log.multiply(unsigned(Float80.normalised(ySig))), Float80.exponent(ySig, ySe) - 63);
+        round(
+                c,
+                sign,
+                log.multiply(unsigned(Float80.normalised(ySig))),
+                Float80.exponent(ySig, ySe) - 63);
         if ((c.se & 0x7FFF) == 0 && c.sig > 0) {
             c.flags |= FloatContext.UE;
         }
@@ -428,7 +449,10 @@ final class Transcendental80 {
         boolean yInfinite = Float80.isInfinity(ySig, ySe);
         if (yInfinite) {
             BigInteger quarter = PI.shiftRight(2);
-            BigInteger angle = !xInfinite ? PI.shiftRight(1) : left ? quarter.multiply(BigInteger.valueOf(3)) : quarter;
+            BigInteger angle =
+                    !xInfinite
+                            ? PI.shiftRight(1)
+                            : left ? quarter.multiply(BigInteger.valueOf(3)) : quarter;
             round(c, ySign, angle, 0);
             return;
         }
@@ -452,7 +476,11 @@ final class Transcendental80 {
         if (distance < TINY) {
             BigInteger ratio = y.shiftLeft(F).divide(x);
             if (left) {
-                round(c, ySign, PI.subtract(distance < -200 ? BigInteger.ONE : ratio.shiftRight(-distance)), 0);
+                round(
+                        c,
+                        ySign,
+                        PI.subtract(distance < -200 ? BigInteger.ONE : ratio.shiftRight(-distance)),
+                        0);
             } else {
                 // A hair below the quotient, exact or not.
                 round(c, ySign, ratio.shiftLeft(F).subtract(BigInteger.ONE), distance - F);
@@ -460,7 +488,8 @@ final class Transcendental80 {
             return;
         }
         if (distance > -TINY) {
-            BigInteger ratio = distance > 200 ? BigInteger.ONE : x.shiftLeft(F).divide(y).shiftRight(distance);
+            BigInteger ratio =
+                    distance > 200 ? BigInteger.ONE : x.shiftLeft(F).divide(y).shiftRight(distance);
             BigInteger quarter = PI.shiftRight(1);
             round(c, ySign, left ? quarter.add(ratio) : quarter.subtract(ratio), 0);
             return;

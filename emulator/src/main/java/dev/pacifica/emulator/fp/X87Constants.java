@@ -1,10 +1,15 @@
 package dev.pacifica.emulator.fp;
 
-/** The constants of FLD1 … FLDZ, to 128 bits so that they can be rounded as rounding control says. */
+/**
+ * The constants of FLD1 … FLDZ, to 128 bits so that they can be rounded as rounding control says.
+ */
 final class X87Constants {
     private X87Constants() {}
 
-    /** Puts the constant of opcode D9 {@code modrm} into the context's result; no exception is ever raised. */
+    /**
+     * Puts the constant of opcode D9 {@code modrm} into the context's result; no exception is ever
+     * raised.
+     */
     static void load(FloatContext c, int modrm) {
         switch (modrm) {
             case 0xE8 -> c.result(Float80.INTEGER_BIT, Float80.BIAS);

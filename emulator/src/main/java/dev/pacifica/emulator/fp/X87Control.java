@@ -5,7 +5,10 @@ import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.Operation;
 
-/** x87 control instructions: those that do not wait, WAIT, and the environment and state in their 14, 28, 94 and 108 byte images. */
+/**
+ * x87 control instructions: those that do not wait, WAIT, and the environment and state in their
+ * 14, 28, 94 and 108 byte images.
+ */
 final class X87Control {
     private X87Control() {}
 

@@ -6,9 +6,17 @@ import static dev.pacifica.emulator.fp.Float80.INDEFINITE_SIG;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Insn;
 
-/** The x87 instructions that wait for pending exceptions: dispatch, arithmetic, comparison and stack handling. */
+/**
+ * The x87 instructions that wait for pending exceptions: dispatch, arithmetic, comparison and stack
+ * handling.
+ */
 final class X87Executor {
-    private static final int ADD = 0, MULTIPLY = 1, SUBTRACT = 2, SUBTRACT_REVERSED = 3, DIVIDE = 4, DIVIDE_REVERSED = 5;
+    private static final int ADD = 0,
+            MULTIPLY = 1,
+            SUBTRACT = 2,
+            SUBTRACT_REVERSED = 3,
+            DIVIDE = 4,
+            DIVIDE_REVERSED = 5;
 
     private X87Executor() {}
 
@@ -38,7 +46,8 @@ final class X87Executor {
             case FUCOMI -> compareToFlags(cpu, insn.rm & 7, true, false);
             case FUCOMIP -> compareToFlags(cpu, insn.rm & 7, true, true);
             case FTST -> test(f);
-            case FLD, FILD, FBLD, FLD1, FLDL2T, FLDL2E, FLDPI, FLDLG2, FLDLN2, FLDZ -> X87Transfer.load(cpu, insn);
+            case FLD, FILD, FBLD, FLD1, FLDL2T, FLDL2E, FLDPI, FLDLG2, FLDLN2, FLDZ ->
+                    X87Transfer.load(cpu, insn);
             case FST, FSTP, FIST, FISTP, FISTTP, FBSTP -> X87Transfer.store(cpu, insn);
             default -> rest(cpu, insn);
         }
@@ -126,7 +135,10 @@ final class X87Executor {
         }
     }
 
-    /** The memory operand is in the context's result; {@code denormal} if it was one in its own format. */
+    /**
+     * The memory operand is in the context's result; {@code denormal} if it was one in its own
+     * format.
+     */
     private static void memory(FpuState f, int operation, boolean denormal) {
         if (f.isEmpty(0)) {
             if (f.stackUnderflow()) {
@@ -147,14 +159,18 @@ final class X87Executor {
         }
     }
 
-    /** A denormal memory operand counts unless ST(0) is a NaN or a zero divisor, or invalid anyway. */
+    /**
+     * A denormal memory operand counts unless ST(0) is a NaN or a zero divisor, or invalid anyway.
+     */
     private static void noteDenormal(FpuState f, FloatContext c) {
-        if ((c.flags & (FloatContext.IE | FloatContext.ZE)) == 0 && !Float80.isNaN(f.sig(0), f.se(0))) {
+        if ((c.flags & (FloatContext.IE | FloatContext.ZE)) == 0
+                && !Float80.isNaN(f.sig(0), f.se(0))) {
             c.flags |= FloatContext.DE;
         }
     }
 
-    private static void compute(FloatContext c, int operation, long aSig, int aSe, long bSig, int bSe) {
+    private static void compute(
+            FloatContext c, int operation, long aSig, int aSe, long bSig, int bSe) {
         switch (operation) {
             case ADD -> Float80.add(c, aSig, aSe, bSig, bSe);
             case MULTIPLY -> Float80.multiply(c, aSig, aSe, bSig, bSe);
@@ -213,7 +229,9 @@ final class X87Executor {
                         ? FpuState.C0
                         : order == Float80.EQUAL
                                 ? FpuState.C3
-                                : order == Float80.GREATER ? 0 : FpuState.C0 | FpuState.C2 | FpuState.C3);
+                                : order == Float80.GREATER
+                                        ? 0
+                                        : FpuState.C0 | FpuState.C2 | FpuState.C3);
         for (int i = 0; proceeds && i < pops; i++) {
             f.pop();
         }

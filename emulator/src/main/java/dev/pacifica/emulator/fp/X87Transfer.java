@@ -15,7 +15,10 @@ final class X87Transfer {
 
     private X87Transfer() {}
 
-    /** Reads a single, double or integer operand, as the opcode says, into the context's result. Returns whether it was a denormal. */
+    /**
+     * Reads a single, double or integer operand, as the opcode says, into the context's result.
+     * Returns whether it was a denormal.
+     */
     static boolean fetch(Cpu cpu, Insn insn) {
         FloatContext c = cpu.fpu.x87;
         switch (insn.opcode) {
@@ -130,7 +133,8 @@ final class X87Transfer {
         }
         boolean done =
                 switch (insn.row.operation) {
-                    case FST, FSTP -> insn.opcode == 0xDB ? storeExtended(cpu, insn) : storeFloat(cpu, insn);
+                    case FST, FSTP ->
+                            insn.opcode == 0xDB ? storeExtended(cpu, insn) : storeFloat(cpu, insn);
                     case FBSTP -> storeDecimal(cpu, insn);
                     case FISTTP -> storeInteger(cpu, insn, true);
                     default -> storeInteger(cpu, insn, false);
@@ -159,7 +163,11 @@ final class X87Transfer {
         return (f.control() & IE) != 0;
     }
 
-    /** Whether a store's exceptions let it write memory (where they do not, memory that cannot be written faults all the same): an unmasked overflow or underflow does not, unlike for registers. */
+    /**
+     * Whether a store's exceptions let it write memory (where they do not, memory that cannot be
+     * written faults all the same): an unmasked overflow or underflow does not, unlike for
+     * registers.
+     */
     private static boolean writes(FpuState f, int flags) {
         return (flags & ~f.control() & (FloatContext.PRE_COMPUTATION | OE | UE)) == 0;
     }
@@ -173,7 +181,10 @@ final class X87Transfer {
         if (empty) {
             bits = dbl ? 0xFFF8000000000000L : 0xFFC00000L;
         } else {
-            bits = dbl ? Float80.toDouble(c, f.sig(0), f.se(0)) : Float80.toSingle(c, f.sig(0), f.se(0));
+            bits =
+                    dbl
+                            ? Float80.toDouble(c, f.sig(0), f.se(0))
+                            : Float80.toSingle(c, f.sig(0), f.se(0));
         }
         if (empty ? maskedInvalid(f) : writes(f, c.flags)) {
             if (dbl) {

@@ -20,8 +20,9 @@ public final class BinaryStateReader implements StateReader {
 
     private void need(String name, int bytes) {
         if (bytes < 0 || buffer.remaining() < bytes) {
-            throw new StateFormatException("the saved state ends inside section %s, field %s (byte %d)"
-                    .formatted(section, name, buffer.position()));
+            throw new StateFormatException(
+                    "the saved state ends inside section %s, field %s (byte %d)"
+                            .formatted(section, name, buffer.position()));
         }
     }
 
@@ -29,13 +30,15 @@ public final class BinaryStateReader implements StateReader {
     public void section(String name) {
         need(name, 8);
         if (buffer.getInt() != BinaryStateWriter.SECTION_MARK) {
-            throw new StateFormatException("the saved state has no section where %s should begin, after %s (byte %d)"
-                    .formatted(name, section, buffer.position() - 4));
+            throw new StateFormatException(
+                    "the saved state has no section where %s should begin, after %s (byte %d)"
+                            .formatted(name, section, buffer.position() - 4));
         }
         String found = new String(bytes("name"), StandardCharsets.UTF_8);
         if (!found.equals(name)) {
             throw new StateFormatException(
-                    "the saved state has section %s where this machine has %s".formatted(found, name));
+                    "the saved state has section %s where this machine has %s"
+                            .formatted(found, name));
         }
         section = name;
     }
@@ -77,8 +80,9 @@ public final class BinaryStateReader implements StateReader {
     public void bytes(String name, byte[] into) {
         int length = u32(name);
         if (length != into.length) {
-            throw new StateFormatException("field %s of section %s has %d bytes, this machine expects %d"
-                    .formatted(name, section, length, into.length));
+            throw new StateFormatException(
+                    "field %s of section %s has %d bytes, this machine expects %d"
+                            .formatted(name, section, length, into.length));
         }
         need(name, length);
         buffer.get(into);
@@ -88,8 +92,9 @@ public final class BinaryStateReader implements StateReader {
     public void longs(String name, long[] into) {
         int length = u32(name);
         if (length != into.length) {
-            throw new StateFormatException("field %s of section %s has %d values, this machine expects %d"
-                    .formatted(name, section, length, into.length));
+            throw new StateFormatException(
+                    "field %s of section %s has %d values, this machine expects %d"
+                            .formatted(name, section, length, into.length));
         }
         need(name, Math.multiplyExact(8, length));
         for (int i = 0; i < length; i++) {

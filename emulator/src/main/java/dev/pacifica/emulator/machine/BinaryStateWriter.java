@@ -20,9 +20,10 @@ public final class BinaryStateWriter implements StateWriter {
     private ByteBuffer room(int bytes) {
         if (buffer.remaining() < bytes) {
             int size = Math.max(buffer.capacity() * 2, buffer.position() + bytes);
-            buffer = ByteBuffer.wrap(Arrays.copyOf(buffer.array(), size))
-                    .order(ByteOrder.LITTLE_ENDIAN)
-                    .position(buffer.position());
+            buffer =
+                    ByteBuffer.wrap(Arrays.copyOf(buffer.array(), size))
+                            .order(ByteOrder.LITTLE_ENDIAN)
+                            .position(buffer.position());
         }
         return buffer;
     }

@@ -1,11 +1,11 @@
 package dev.pacifica.emulator.machine;
 
+import dev.pacifica.emulator.boot.BootRequest;
+import dev.pacifica.emulator.boot.KernelLoader;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.Reset;
 import dev.pacifica.emulator.decode.Decoder;
-import dev.pacifica.emulator.boot.BootRequest;
-import dev.pacifica.emulator.boot.KernelLoader;
 import dev.pacifica.emulator.device.PcDevices;
 import dev.pacifica.emulator.device.SerialSink;
 import dev.pacifica.emulator.device.StopRequest;
@@ -17,14 +17,20 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A whole PC. A pure function of its configuration, the images loaded into it and what its {@link InputSource} delivers: the same
- * three give the same run, to the bit.
+ * A whole PC. A pure function of its configuration, the images loaded into it and what its {@link
+ * InputSource} delivers: the same three give the same run, to the bit.
  */
 public final class Machine implements Stateful, AutoCloseable {
-    /** The longest stretch, in instructions, between two looks at requests from outside (a pause, live input). */
+    /**
+     * The longest stretch, in instructions, between two looks at requests from outside (a pause,
+     * live input).
+     */
     private static final long SLICE = 1 << 20;
 
-    /** Idle jumps in a row after which a requested pause is heard even though no instruction comes: nothing seems to wake the machine. */
+    /**
+     * Idle jumps in a row after which a requested pause is heard even though no instruction comes:
+     * nothing seems to wake the machine.
+     */
     private static final int PATIENCE = 100_000;
 
     private final MachineConfig config;
@@ -53,7 +59,15 @@ public final class Machine implements Stateful, AutoCloseable {
             cpus.add(cpu);
             interpreters.add(new Interpreter(cpu, decoder));
         }
-        devices = new PcDevices(clock, memory, ports, cpus, config.rtcBase(), this::serialOutput, this::end);
+        devices =
+                new PcDevices(
+                        clock,
+                        memory,
+                        ports,
+                        cpus,
+                        config.rtcBase(),
+                        this::serialOutput,
+                        this::end);
         for (Cpu cpu : cpus) {
             cpu.processors = config.cpus();
             Reset.powerOn(cpu);
@@ -78,7 +92,10 @@ public final class Machine implements Stateful, AutoCloseable {
         return devices;
     }
 
-    /** Loads a kernel and readies the boot processor to start it; for a machine that has not run yet. */
+    /**
+     * Loads a kernel and readies the boot processor to start it; for a machine that has not run
+     * yet.
+     */
     public KernelLoader.Loaded boot(BootRequest request) {
         return KernelLoader.load(request, memory, cpus.getFirst(), devices);
     }
@@ -107,8 +124,9 @@ public final class Machine implements Stateful, AutoCloseable {
     }
 
     /**
-     * Makes {@link #run} return soon, or the next one at once, from any thread. Where exactly does not matter to the run itself; the
-     * machine then is as {@link #run} with that instruction count leaves it.
+     * Makes {@link #run} return soon, or the next one at once, from any thread. Where exactly does
+     * not matter to the run itself; the machine then is as {@link #run} with that instruction count
+     * leaves it.
      */
     public void requestPause() {
         pauseRequested = true;
@@ -120,7 +138,8 @@ public final class Machine implements Stateful, AutoCloseable {
     }
 
     /**
-     * Runs until exactly {@code untilRetired} instructions are retired, the machine ends, or a pause was requested.
+     * Runs until exactly {@code untilRetired} instructions are retired, the machine ends, or a
+     * pause was requested.
      *
      * @return why the machine ended, or null
      */
@@ -129,13 +148,17 @@ public final class Machine implements Stateful, AutoCloseable {
         while (stop == null) {
             clock.fireDue();
             deliverInputs();
-            // After an idle jump the count alone would not name the moment: first the next instruction.
+            // After an idle jump the count alone would not name the moment: first the next
+            // instruction.
             boolean pauses = pauseRequested && (jumps == 0 || jumps > PATIENCE);
             if (stop != null || pauses || clock.retired >= untilRetired) {
                 break;
             }
             long now = clock.now();
-            long end = Math.min(untilRetired, clock.retired + Math.min(SLICE, inputs.nextPoll(now) - now));
+            long end =
+                    Math.min(
+                            untilRetired,
+                            clock.retired + Math.min(SLICE, inputs.nextPoll(now) - now));
             boolean idle = true;
             for (int i = 0; i < cpus.size(); i++) {
                 Cpu cpu = cpus.get(i);
@@ -144,7 +167,9 @@ public final class Machine implements Stateful, AutoCloseable {
                 interpreters.get(i).run(end);
                 idle &= clock.retired == before && cpu.activity != Cpu.RUNNING;
                 if (cpu.activity == Cpu.SHUTDOWN) {
-                    end(StopRequest.RESET, 0); // the chipset resets the machine after a triple fault
+                    end(
+                            StopRequest.RESET,
+                            0); // the chipset resets the machine after a triple fault
                 }
             }
             jumps = idle ? jumps + 1 : 0;
@@ -175,7 +200,10 @@ public final class Machine implements Stateful, AutoCloseable {
         console.write(device, value);
     }
 
-    /** No processor runs: time jumps to whatever comes next, or the machine waits for input, or it is dead. */
+    /**
+     * No processor runs: time jumps to whatever comes next, or the machine waits for input, or it
+     * is dead.
+     */
     private void skipIdleTime() {
         long now = clock.now();
         long next = Math.min(clock.earliestDeadline(), inputs.nextPoll(now));
@@ -197,13 +225,26 @@ public final class Machine implements Stateful, AutoCloseable {
 
     private void end(String reason, int status) {
         if (stop == null) {
-            stop = switch (reason) {
-                case StopRequest.POWER_OFF -> new Stop(Stop.Reason.POWER_OFF, status, "the guest switched the power off");
-                case StopRequest.DEBUG_EXIT ->
-                    new Stop(Stop.Reason.DEBUG_EXIT, status, "the guest left through the debug-exit port");
-                case StopRequest.RESET -> new Stop(Stop.Reason.RESET, status, "the machine was reset");
-                default -> new Stop(Stop.Reason.DEAD_HALT, status, "halted with nothing that could wake it");
-            };
+            stop =
+                    switch (reason) {
+                        case StopRequest.POWER_OFF ->
+                                new Stop(
+                                        Stop.Reason.POWER_OFF,
+                                        status,
+                                        "the guest switched the power off");
+                        case StopRequest.DEBUG_EXIT ->
+                                new Stop(
+                                        Stop.Reason.DEBUG_EXIT,
+                                        status,
+                                        "the guest left through the debug-exit port");
+                        case StopRequest.RESET ->
+                                new Stop(Stop.Reason.RESET, status, "the machine was reset");
+                        default ->
+                                new Stop(
+                                        Stop.Reason.DEAD_HALT,
+                                        status,
+                                        "halted with nothing that could wake it");
+                    };
             for (Cpu cpu : cpus) {
                 cpu.attention |= Cpu.ATTENTION_STOP;
             }

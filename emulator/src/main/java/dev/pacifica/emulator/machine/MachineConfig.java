@@ -3,8 +3,8 @@ package dev.pacifica.emulator.machine;
 import java.time.Instant;
 
 /**
- * Everything that defines a machine before anything is loaded into it. Together with the images and the input log it determines a
- * whole run.
+ * Everything that defines a machine before anything is loaded into it. Together with the images and
+ * the input log it determines a whole run.
  *
  * @param memoryBytes RAM, a multiple of 4096, up to 64 GiB
  * @param cpus processors
@@ -19,10 +19,12 @@ public record MachineConfig(long memoryBytes, int cpus, String cpu, Instant rtcB
     public MachineConfig {
         if (memoryBytes < 1 << 20 || memoryBytes > MAX_MEMORY || (memoryBytes & 0xfff) != 0) {
             throw new IllegalArgumentException(
-                    "memory size %d is not a multiple of 4096 between 1M and 64G".formatted(memoryBytes));
+                    "memory size %d is not a multiple of 4096 between 1M and 64G"
+                            .formatted(memoryBytes));
         }
         if (cpus != 1) {
-            throw new IllegalArgumentException("%d processors; this version emulates one".formatted(cpus));
+            throw new IllegalArgumentException(
+                    "%d processors; this version emulates one".formatted(cpus));
         }
     }
 }

@@ -4,12 +4,18 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Keeps a state as text by field, {@code section.field} to value, so that two states can be compared and shown. */
+/**
+ * Keeps a state as text by field, {@code section.field} to value, so that two states can be
+ * compared and shown.
+ */
 public final class StateDump implements StateWriter {
     private final Map<String, String> fields = new LinkedHashMap<>();
     private String section = "";
 
-    /** The fields in the order in which they were written; a name that recurs has {@code #2}, {@code #3} … appended. */
+    /**
+     * The fields in the order in which they were written; a name that recurs has {@code #2}, {@code
+     * #3} … appended.
+     */
     public Map<String, String> fields() {
         return fields;
     }

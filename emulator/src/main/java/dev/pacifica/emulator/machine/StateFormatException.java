@@ -1,6 +1,9 @@
 package dev.pacifica.emulator.machine;
 
-/** A saved state that does not fit this machine: damaged, of another version, or of another configuration. */
+/**
+ * A saved state that does not fit this machine: damaged, of another version, or of another
+ * configuration.
+ */
 public final class StateFormatException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 

@@ -1,8 +1,8 @@
 package dev.pacifica.emulator.machine;
 
 /**
- * The counterpart of {@link StateWriter}: fields are read in the order in which they were written. A section or length that does
- * not match is reported as {@link StateFormatException}.
+ * The counterpart of {@link StateWriter}: fields are read in the order in which they were written.
+ * A section or length that does not match is reported as {@link StateFormatException}.
  */
 public interface StateReader {
     void section(String name);

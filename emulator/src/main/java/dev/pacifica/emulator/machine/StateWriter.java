@@ -1,11 +1,14 @@
 package dev.pacifica.emulator.machine;
 
 /**
- * Where a component writes its whole state, field by field. A binary store keeps only the values; a dump keeps the names too, so
- * that two states can be compared by field.
+ * Where a component writes its whole state, field by field. A binary store keeps only the values; a
+ * dump keeps the names too, so that two states can be compared by field.
  */
 public interface StateWriter {
-    /** Begins the section of one component; names are unique in a machine, e.g. {@code "cpu0"} or {@code "pit"}. */
+    /**
+     * Begins the section of one component; names are unique in a machine, e.g. {@code "cpu0"} or
+     * {@code "pit"}.
+     */
     void section(String name);
 
     void u8(String name, int value);

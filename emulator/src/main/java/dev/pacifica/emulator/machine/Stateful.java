@@ -1,6 +1,8 @@
 package dev.pacifica.emulator.machine;
 
-/** A component whose whole state can be saved and loaded; save, load, save yields the same bytes. */
+/**
+ * A component whose whole state can be saved and loaded; save, load, save yields the same bytes.
+ */
 public interface Stateful {
     void save(StateWriter out);
 

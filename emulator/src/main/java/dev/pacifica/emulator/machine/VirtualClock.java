@@ -4,8 +4,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The only clock of the machine. One retired instruction is one tick, one tick is one nanosecond of virtual time; an idle machine
- * skips ticks without retiring instructions.
+ * The only clock of the machine. One retired instruction is one tick, one tick is one nanosecond of
+ * virtual time; an idle machine skips ticks without retiring instructions.
  */
 public final class VirtualClock implements Stateful {
     /** Ticks a second, which is also the TSC frequency in Hz. */
@@ -14,7 +14,10 @@ public final class VirtualClock implements Stateful {
     /** The deadline of a timer that is not armed. */
     public static final long NEVER = Long.MAX_VALUE;
 
-    /** The last tick that a timer can be armed for, 146 years after power-on, so that reckoning with ticks does not overflow. */
+    /**
+     * The last tick that a timer can be armed for, 146 years after power-on, so that reckoning with
+     * ticks does not overflow.
+     */
     private static final long LATEST = 1L << 62;
 
     /** Timers that fire at one tick, repetitions included. */
@@ -39,8 +42,8 @@ public final class VirtualClock implements Stateful {
         }
 
         /**
-         * Arms the timer for the given tick; a tick that has passed already means the next possible moment, one that overflowed or is
-         * more than a century away never comes.
+         * Arms the timer for the given tick; a tick that has passed already means the next possible
+         * moment, one that overflowed or is more than a century away never comes.
          */
         public void arm(long tick) {
             deadline = tick < 0 || tick > LATEST ? NEVER : tick;
@@ -57,7 +60,10 @@ public final class VirtualClock implements Stateful {
         }
     }
 
-    /** Instructions retired by all processors of the machine together. Written by the interpreter before anything that can look. */
+    /**
+     * Instructions retired by all processors of the machine together. Written by the interpreter
+     * before anything that can look.
+     */
     public long retired;
 
     /** Ticks skipped while the machine was idle. */
@@ -82,7 +88,10 @@ public final class VirtualClock implements Stateful {
         return idle;
     }
 
-    /** The tick of the earliest armed timer, or {@link #NEVER}. May be early (a cancelled one), never late. */
+    /**
+     * The tick of the earliest armed timer, or {@link #NEVER}. May be early (a cancelled one),
+     * never late.
+     */
     public long nextDeadline() {
         return nextDeadline;
     }
@@ -102,8 +111,9 @@ public final class VirtualClock implements Stateful {
     }
 
     /**
-     * Fires every timer that is due, in order of deadline, then of creation. Timers that arm themselves again and again for moments that
-     * have passed go on at the next tick, so that time never stands still.
+     * Fires every timer that is due, in order of deadline, then of creation. Timers that arm
+     * themselves again and again for moments that have passed go on at the next tick, so that time
+     * never stands still.
      */
     public void fireDue() {
         long now = now();

@@ -4,10 +4,12 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The physical address space: RAM below the PCI hole and above 4 GiB, memory-mapped devices elsewhere. It knows of each RAM page
- * whether it was ever written, whether it was written since the last checkpoint, and whether decoded code depends on it.
+ * The physical address space: RAM below the PCI hole and above 4 GiB, memory-mapped devices
+ * elsewhere. It knows of each RAM page whether it was ever written, whether it was written since
+ * the last checkpoint, and whether decoded code depends on it.
  *
- * <p>Physical addresses ({@code pa}) are unsigned and below 2^52. An address where nothing is reads as all ones.
+ * <p>Physical addresses ({@code pa}) are unsigned and below 2^52. An address where nothing is reads
+ * as all ones.
  */
 public final class PhysicalMemory implements AutoCloseable {
     /** Where RAM below 4 GiB ends at the latest: 3 GiB. */
@@ -24,11 +26,17 @@ public final class PhysicalMemory implements AutoCloseable {
 
     /** Told when bytes that decoded code depends on are about to change. */
     public interface CodeListener {
-        /** The {@code size} bytes at {@code pa}, within one page that is marked as code, are about to change. */
+        /**
+         * The {@code size} bytes at {@code pa}, within one page that is marked as code, are about
+         * to change.
+         */
         void codeWritten(long pa, int size);
     }
 
-    /** Told when pages became clean, so that every cached permission to write without notice must go. */
+    /**
+     * Told when pages became clean, so that every cached permission to write without notice must
+     * go.
+     */
     public interface CleanListener {
         void pagesCleaned();
     }
@@ -71,10 +79,14 @@ public final class PhysicalMemory implements AutoCloseable {
     }
 
     public boolean isRam(long pa) {
-        return Long.compareUnsigned(pa, lowBytes) < 0 || Long.compareUnsigned(pa - HOLE_END, highBytes) < 0;
+        return Long.compareUnsigned(pa, lowBytes) < 0
+                || Long.compareUnsigned(pa - HOLE_END, highBytes) < 0;
     }
 
-    /** The host address of RAM at {@code pa}; the caller knows that it is RAM and stays within the page. */
+    /**
+     * The host address of RAM at {@code pa}; the caller knows that it is RAM and stays within the
+     * page.
+     */
     public long host(long pa) {
         return base + ramOffset(pa);
     }
@@ -176,7 +188,9 @@ public final class PhysicalMemory implements AutoCloseable {
         }
     }
 
-    /** Must be called before {@code size} bytes within one RAM page change by way of {@link #host}. */
+    /**
+     * Must be called before {@code size} bytes within one RAM page change by way of {@link #host}.
+     */
     public void aboutToWrite(long pa, int size) {
         int page = pageOf(pa);
         byte flags = state[page];
@@ -187,8 +201,8 @@ public final class PhysicalMemory implements AutoCloseable {
     }
 
     /**
-     * Marks the RAM page of {@code pa} as written, and tells whether later writes to it may go to host memory without notice: no
-     * when decoded code depends on it.
+     * Marks the RAM page of {@code pa} as written, and tells whether later writes to it may go to
+     * host memory without notice: no when decoded code depends on it.
      */
     public boolean openForWriting(long pa) {
         int page = pageOf(pa);
@@ -197,8 +211,8 @@ public final class PhysicalMemory implements AutoCloseable {
     }
 
     /**
-     * Marks the RAM page of {@code pa} as one that decoded code depends on. The caller must then revoke every cached permission to
-     * write to it.
+     * Marks the RAM page of {@code pa} as one that decoded code depends on. The caller must then
+     * revoke every cached permission to write to it.
      */
     public void markCode(long pa) {
         state[pageOf(pa)] |= CODE;

@@ -15,8 +15,8 @@ public final class PortBus {
     }
 
     /**
-     * Reads {@code size} (1, 2 or 4) bytes. An access that spans ports of different devices is split into bytes, as the ISA bus
-     * does.
+     * Reads {@code size} (1, 2 or 4) bytes. An access that spans ports of different devices is
+     * split into bytes, as the ISA bus does.
      */
     public int in(int port, int size) {
         PortDevice device = devices[port & 0xffff];

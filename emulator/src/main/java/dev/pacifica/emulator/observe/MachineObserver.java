@@ -1,21 +1,32 @@
 package dev.pacifica.emulator.observe;
 
 /**
- * Sees what a machine does. All methods do nothing by default; none may change the machine. The moment of an event is
- * (vcpu, retired instructions): {@code vcpu} is given, the count is the machine's clock at the call.
+ * Sees what a machine does. All methods do nothing by default; none may change the machine. The
+ * moment of an event is (vcpu, retired instructions): {@code vcpu} is given, the count is the
+ * machine's clock at the call.
  */
 public interface MachineObserver {
-    /** VMRUN entered the guest. {@code vmcb} is the VMCB's physical address, {@code state} reads its fields as loaded. */
+    /**
+     * VMRUN entered the guest. {@code vmcb} is the VMCB's physical address, {@code state} reads its
+     * fields as loaded.
+     */
     default void vmrun(int vcpu, long vmcb, VmcbView state) {}
 
-    /** A #VMEXIT completed; the VMCB holds what was written to it. {@code guestInstructions} retired since VMRUN. */
+    /**
+     * A #VMEXIT completed; the VMCB holds what was written to it. {@code guestInstructions} retired
+     * since VMRUN.
+     */
     default void vmexit(int vcpu, long vmcb, VmcbView state, long guestInstructions) {}
 
     /** A VMRUN's consistency checks failed, before its vmexit event: {@code rule} cites §15.5.1. */
     default void consistencyFailure(int vcpu, long vmcb, String rule) {}
 
-    /** The hypervisor changed a VMCB field between the last #VMEXIT and this VMRUN; {@code offset} in bytes in the VMCB, {@code size} 1..8. */
-    default void vmcbChange(int vcpu, long vmcb, int offset, int size, long oldValue, long newValue) {}
+    /**
+     * The hypervisor changed a VMCB field between the last #VMEXIT and this VMRUN; {@code offset}
+     * in bytes in the VMCB, {@code size} 1..8.
+     */
+    default void vmcbChange(
+            int vcpu, long vmcb, int offset, int size, long oldValue, long newValue) {}
 
     /** VMLOAD (false) or VMSAVE (true) of the VMCB at the physical address. */
     default void vmloadSave(int vcpu, long vmcb, boolean save) {}

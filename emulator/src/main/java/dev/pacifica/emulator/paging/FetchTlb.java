@@ -6,8 +6,9 @@ import dev.pacifica.emulator.memory.DecodedPage;
 import java.util.Arrays;
 
 /**
- * Instruction translations of one address space at one privilege, direct-mapped. The page that is being executed always is in here
- * at an instruction boundary, so that looking it up again (at the start of a slice) changes nothing.
+ * Instruction translations of one address space at one privilege, direct-mapped. The page that is
+ * being executed always is in here at an instruction boundary, so that looking it up again (at the
+ * start of a slice) changes nothing.
  */
 public final class FetchTlb {
     /** Entries; a power of two. */
@@ -19,7 +20,10 @@ public final class FetchTlb {
     /** Physical page address and flags. */
     final long[] info = new long[ENTRIES];
 
-    /** The decoded code of the entry's physical page, if the engine put it here; cleared with the entry. */
+    /**
+     * The decoded code of the entry's physical page, if the engine put it here; cleared with the
+     * entry.
+     */
     public final DecodedPage[] code = new DecodedPage[ENTRIES];
 
     FetchTlb() {
@@ -48,7 +52,10 @@ public final class FetchTlb {
 
     void invalidate(long va) {
         for (int i = 0; i < ENTRIES; i++) {
-            long size = (info[i] & Tlb.HUGE) != 0 ? 1L << 30 : (info[i] & Tlb.LARGE) != 0 ? 1L << 22 : 1L << 12;
+            long size =
+                    (info[i] & Tlb.HUGE) != 0
+                            ? 1L << 30
+                            : (info[i] & Tlb.LARGE) != 0 ? 1L << 22 : 1L << 12;
             if (page[i] != Tlb.NO_PAGE && ((page[i] ^ va) & -size) == 0) {
                 page[i] = Tlb.NO_PAGE;
                 code[i] = null;

@@ -12,10 +12,12 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * One processor's way from linear addresses to memory: software TLBs tagged by ASID in front of the page walks.
+ * One processor's way from linear addresses to memory: software TLBs tagged by ASID in front of the
+ * page walks.
  *
- * <p>Linear addresses given here already are canonical (64-bit mode) or below 4 GiB. The {@code read}/{@code write} methods act
- * with the current privilege; the {@code System} ones as implicit supervisor accesses (descriptor tables, TSS).
+ * <p>Linear addresses given here already are canonical (64-bit mode) or below 4 GiB. The {@code
+ * read}/{@code write} methods act with the current privilege; the {@code System} ones as implicit
+ * supervisor accesses (descriptor tables, TSS).
  */
 public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     /** Address spaces (ASIDs) whose translations are kept at a time. */
@@ -41,13 +43,17 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     private long generation;
 
     /**
-     * The hit path's array of the current address space and privilege, four longs an entry: read tag, write tag, addend, unused.
-     * An access of {@code size} bytes at {@code va} hits entry {@code (va >>> 12) & (Tlb.ENTRIES - 1)} if the tag equals
-     * {@code (va + size - 1) & ~0xfff}; host address = va + addend. Changes with {@link #contextChanged}.
+     * The hit path's array of the current address space and privilege, four longs an entry: read
+     * tag, write tag, addend, unused. An access of {@code size} bytes at {@code va} hits entry
+     * {@code (va >>> 12) & (Tlb.ENTRIES - 1)} if the tag equals {@code (va + size - 1) & ~0xfff};
+     * host address = va + addend. Changes with {@link #contextChanged}.
      */
     public long[] fast;
 
-    /** The instruction TLB of the current address space and privilege. Changes with {@link #contextChanged}. */
+    /**
+     * The instruction TLB of the current address space and privilege. Changes with {@link
+     * #contextChanged}.
+     */
     public FetchTlb fetch;
 
     /** While false, an access to a device throws {@link DeviceAccess} before anything happens. */
@@ -81,25 +87,33 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     public int read8(long va) {
         int i = Tlb.index(va) * Tlb.STRIDE;
         long[] f = fast;
-        return f[i] == (va & Tlb.PAGE_MASK) ? RawMemory.getByte(va + f[i + 2]) : (int) slowRead(va, 1, tlb, kind);
+        return f[i] == (va & Tlb.PAGE_MASK)
+                ? RawMemory.getByte(va + f[i + 2])
+                : (int) slowRead(va, 1, tlb, kind);
     }
 
     public int read16(long va) {
         int i = Tlb.index(va) * Tlb.STRIDE;
         long[] f = fast;
-        return f[i] == (va + 1 & Tlb.PAGE_MASK) ? RawMemory.getShort(va + f[i + 2]) : (int) slowRead(va, 2, tlb, kind);
+        return f[i] == (va + 1 & Tlb.PAGE_MASK)
+                ? RawMemory.getShort(va + f[i + 2])
+                : (int) slowRead(va, 2, tlb, kind);
     }
 
     public int read32(long va) {
         int i = Tlb.index(va) * Tlb.STRIDE;
         long[] f = fast;
-        return f[i] == (va + 3 & Tlb.PAGE_MASK) ? RawMemory.getInt(va + f[i + 2]) : (int) slowRead(va, 4, tlb, kind);
+        return f[i] == (va + 3 & Tlb.PAGE_MASK)
+                ? RawMemory.getInt(va + f[i + 2])
+                : (int) slowRead(va, 4, tlb, kind);
     }
 
     public long read64(long va) {
         int i = Tlb.index(va) * Tlb.STRIDE;
         long[] f = fast;
-        return f[i] == (va + 7 & Tlb.PAGE_MASK) ? RawMemory.getLong(va + f[i + 2]) : slowRead(va, 8, tlb, kind);
+        return f[i] == (va + 7 & Tlb.PAGE_MASK)
+                ? RawMemory.getLong(va + f[i + 2])
+                : slowRead(va, 8, tlb, kind);
     }
 
     /** A write that crosses a page changes nothing when either page faults. */
@@ -143,7 +157,10 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         }
     }
 
-    /** Raises the fault that a write of {@code size} (1..4096) bytes would raise; for read-modify-write and multi-part stores. */
+    /**
+     * Raises the fault that a write of {@code size} (1..4096) bytes would raise; for
+     * read-modify-write and multi-part stores.
+     */
     public void probeWrite(long va, int size) {
         probe(va, size, PageWalk.WRITE, tlb, kind);
     }
@@ -185,7 +202,10 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         slowWrite(va, 8, value, context.data(TlbContext.SUPERVISOR), TlbContext.SUPERVISOR);
     }
 
-    /** Writes with a privilege other than the current one: pushes of gates onto an inner or outer stack. */
+    /**
+     * Writes with a privilege other than the current one: pushes of gates onto an inner or outer
+     * stack.
+     */
     public void writeAs(boolean user, long va, int size, long value) {
         int as = user ? TlbContext.USER : TlbContext.SUPERVISOR;
         slowWrite(va, size, value, context.data(as), as);
@@ -197,14 +217,20 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /**
-     * Translates an instruction fetch with the current privilege to the physical address (the host's, under nested paging); raises
-     * #PF or a nested page fault. Afterwards {@link #fetch} holds the page.
+     * Translates an instruction fetch with the current privilege to the physical address (the
+     * host's, under nested paging); raises #PF or a nested page fault. Afterwards {@link #fetch}
+     * holds the page.
      */
     public long translateFetch(long va) {
         int i = FetchTlb.index(va);
         long page = va & Tlb.PAGE_MASK;
         if (fetch.page[i] != page) {
-            long entry = walk.translate(va, PageWalk.FETCH, kind == TlbContext.USER, kind == TlbContext.SUPERVISOR_AC);
+            long entry =
+                    walk.translate(
+                            va,
+                            PageWalk.FETCH,
+                            kind == TlbContext.USER,
+                            kind == TlbContext.SUPERVISOR_AC);
             if (fetch.page[i] != Tlb.NO_PAGE) {
                 generation++;
             }
@@ -214,8 +240,8 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /**
-     * The host address behind {@code va}, good for reading up to the page's end, or 0 if the page is not plain RAM or accesses are
-     * watched. Raises faults.
+     * The host address behind {@code va}, good for reading up to the page's end, or 0 if the page
+     * is not plain RAM or accesses are watched. Raises faults.
      */
     public long hostForRead(long va) {
         int i = Tlb.index(va) * Tlb.STRIDE;
@@ -227,8 +253,8 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /**
-     * The host address behind {@code va}, good for writing up to the page's end, or 0 if the page is not plain RAM, holds decoded
-     * code, or accesses are watched. Raises faults.
+     * The host address behind {@code va}, good for writing up to the page's end, or 0 if the page
+     * is not plain RAM, holds decoded code, or accesses are watched. Raises faults.
      */
     public long hostForWrite(long va) {
         int i = Tlb.index(va) * Tlb.STRIDE;
@@ -240,8 +266,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /**
-     * Lets the hit path reach the page of {@code va} for reading or for writing too, and tells whether it now does: it does not for
-     * devices, for writes to decoded code, and while accesses are watched. Raises the access's faults.
+     * Lets the hit path reach the page of {@code va} for reading or for writing too, and tells
+     * whether it now does: it does not for devices, for writes to decoded code, and while accesses
+     * are watched. Raises the access's faults.
      */
     public boolean open(long va, boolean write) {
         long pa = translate(va, write ? PageWalk.WRITE : PageWalk.READ, tlb, kind);
@@ -260,18 +287,26 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         return true;
     }
 
-    /** Changes whenever a fetch translation that was valid before may be no more; equal values mean all still hold. */
+    /**
+     * Changes whenever a fetch translation that was valid before may be no more; equal values mean
+     * all still hold.
+     */
     public long generation() {
         return generation;
     }
 
-    /** CPL, RFLAGS.AC, paging mode or address space changed: chooses the translations that hold now. */
+    /**
+     * CPL, RFLAGS.AC, paging mode or address space changed: chooses the translations that hold now.
+     */
     public void contextChanged() {
         boolean user = cpu.cpl == 3;
         boolean ac = (cpu.systemFlags() & Cpu.AC) != 0;
-        kind = user
-                ? TlbContext.USER
-                : ac && (cpu.cr4 & Cpu.CR4_SMAP) != 0 ? TlbContext.SUPERVISOR_AC : TlbContext.SUPERVISOR;
+        kind =
+                user
+                        ? TlbContext.USER
+                        : ac && (cpu.cr4 & Cpu.CR4_SMAP) != 0
+                                ? TlbContext.SUPERVISOR_AC
+                                : TlbContext.SUPERVISOR;
         Tlb chosen = context.data(kind);
         slowOnly = watch != null || alignmentChecked();
         fast = slowOnly ? NO_FAST : chosen.fast;
@@ -287,13 +322,18 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         return cpu.cpl == 3 && (cpu.cr0 & Cpu.CR0_AM) != 0 && (cpu.systemFlags() & Cpu.AC) != 0;
     }
 
-    /** Drops the current address space's translations, global ones only if told so (MOV CR3 keeps them). */
+    /**
+     * Drops the current address space's translations, global ones only if told so (MOV CR3 keeps
+     * them).
+     */
     public void flush(boolean globals) {
         context.flush(globals);
         flushed();
     }
 
-    /** INVLPG: drops the translations of the page that holds {@code va}, a large page as a whole. */
+    /**
+     * INVLPG: drops the translations of the page that holds {@code va}, a large page as a whole.
+     */
     public void invalidatePage(long va) {
         context.invalidate(va);
         flushed();
@@ -339,8 +379,8 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /**
-     * Enters a guest's address space, at VMRUN. With nested paging, {@code nestedCr3} and the host's CR4 and EFER define the second
-     * translation (§15.25.3).
+     * Enters a guest's address space, at VMRUN. With nested paging, {@code nestedCr3} and the
+     * host's CR4 and EFER define the second translation (§15.25.3).
      */
     public void enterGuest(int asid, boolean nested, long nestedCr3, long hostCr4, long hostEfer) {
         walk.nested = nested;
@@ -399,17 +439,26 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         }
     }
 
-    /** Whether the current world's physical addresses are themselves translated: a guest with nested paging. */
+    /**
+     * Whether the current world's physical addresses are themselves translated: a guest with nested
+     * paging.
+     */
     public boolean nested() {
         return walk.nested;
     }
 
-    /** Reads 8 bytes of the current world's physical memory, through nested paging in a guest that has it (PDPTEs). */
+    /**
+     * Reads 8 bytes of the current world's physical memory, through nested paging in a guest that
+     * has it (PDPTEs).
+     */
     public long readPhysical64(long gpa) {
         return memory.read64(walk.physical(gpa, PageWalk.READ));
     }
 
-    /** The system-physical address behind a linear address for a read with the current privilege; raises faults. */
+    /**
+     * The system-physical address behind a linear address for a read with the current privilege;
+     * raises faults.
+     */
     public long translateRead(long va) {
         return translate(va, PageWalk.READ, tlb, kind);
     }
@@ -424,7 +473,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         long need = access == PageWalk.WRITE ? Tlb.WRITE : Tlb.READ;
         long entry = in.info[i];
         if (in.page[i] != page || (entry & need) == 0) {
-            entry = walk.translate(va, access, as == TlbContext.USER, as == TlbContext.SUPERVISOR_AC);
+            entry =
+                    walk.translate(
+                            va, access, as == TlbContext.USER, as == TlbContext.SUPERVISOR_AC);
             in.fill(i, page, entry);
         }
         return entry & Tlb.PAGE_MASK | va & 0xfff;
@@ -498,7 +549,10 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         }
     }
 
-    /** Linear addresses above 4 GiB are met outside 64-bit mode too: the descriptor tables and TSS of a 64-bit kernel. */
+    /**
+     * Linear addresses above 4 GiB are met outside 64-bit mode too: the descriptor tables and TSS
+     * of a 64-bit kernel.
+     */
     private long next(long va, int bytes) {
         return cpu.mode64 || va >>> 32 != 0 ? va + bytes : va + bytes & 0xffff_ffffL;
     }
@@ -515,7 +569,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     private boolean isLocalApic(long pa) {
-        return cpu.apic != null && (pa & Tlb.PAGE_MASK) == (cpu.apic.base() & 0x000f_ffff_ffff_f000L) && (cpu.apic.base() & 0xc00) == 0x800;
+        return cpu.apic != null
+                && (pa & Tlb.PAGE_MASK) == (cpu.apic.base() & 0x000f_ffff_ffff_f000L)
+                && (cpu.apic.base() & 0xc00) == 0x800;
     }
 
     private long readPhysical(long pa, int size) {

@@ -5,9 +5,9 @@ import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 
 /**
- * Walks page tables: the current address space's (32-bit, PAE and 4-level; APM Vol 2 §5) and, for guests with nested paging, the
- * host's nested tables (§15.25). Sets accessed and dirty bits, and tells of faults by {@link GuestException} or through the
- * {@link NestedFaultHandler}.
+ * Walks page tables: the current address space's (32-bit, PAE and 4-level; APM Vol 2 §5) and, for
+ * guests with nested paging, the host's nested tables (§15.25). Sets accessed and dirty bits, and
+ * tells of faults by {@link GuestException} or through the {@link NestedFaultHandler}.
  */
 final class PageWalk {
     static final int READ = 0;
@@ -33,9 +33,16 @@ final class PageWalk {
     private static final long ERROR_US = 4;
     private static final long ERROR_RSV = 8;
     private static final long ERROR_ID = 16;
-    /** EXITINFO1 bit 32: the fault was met translating the final guest-physical address (§15.25.6). */
+
+    /**
+     * EXITINFO1 bit 32: the fault was met translating the final guest-physical address (§15.25.6).
+     */
     private static final long FINAL_TRANSLATION = 1L << 32;
-    /** EXITINFO1 bit 33: the fault was met translating an address of the guest's page tables (§15.25.6). */
+
+    /**
+     * EXITINFO1 bit 33: the fault was met translating an address of the guest's page tables
+     * (§15.25.6).
+     */
     private static final long TABLE_TRANSLATION = 1L << 33;
 
     private final Cpu cpu;
@@ -43,11 +50,13 @@ final class PageWalk {
 
     boolean nested;
     long nestedCr3;
+
     /** The host's paging mode as VMRUN found it (§15.25.3). */
     long hostCr4;
 
     long hostEfer;
-    NestedFaultHandler nestedFaults = (gpa, info1) -> new IllegalStateException("no nested fault handler");
+    NestedFaultHandler nestedFaults =
+            (gpa, info1) -> new IllegalStateException("no nested fault handler");
 
     PageWalk(Cpu cpu, PhysicalMemory memory) {
         this.cpu = cpu;
@@ -55,8 +64,8 @@ final class PageWalk {
     }
 
     /**
-     * Translates {@code va} for an access of the given kind at the given privilege. Returns the physical page with the flags of
-     * {@link Tlb}; raises #PF or a nested page fault.
+     * Translates {@code va} for an access of the given kind at the given privilege. Returns the
+     * physical page with the flags of {@link Tlb}; raises #PF or a nested page fault.
      *
      * @param acAllows RFLAGS.AC lifts SMAP for this access
      */
@@ -74,9 +83,14 @@ final class PageWalk {
         return walk32(va, access, user, acAllows);
     }
 
-    /** The nested translation of a physical address of the current world; the identity without nested paging. */
+    /**
+     * The nested translation of a physical address of the current world; the identity without
+     * nested paging.
+     */
     long physical(long gpa, int access) {
-        return nested ? nestedTranslate(gpa, access, FINAL_TRANSLATION) & Tlb.PAGE_MASK | gpa & 0xfff : gpa;
+        return nested
+                ? nestedTranslate(gpa, access, FINAL_TRANSLATION) & Tlb.PAGE_MASK | gpa & 0xfff
+                : gpa;
     }
 
     private long walkPae(long va, int access, boolean user, boolean acAllows) {
@@ -92,7 +106,8 @@ final class PageWalk {
         return walk64(va, access, user, acAllows, 2, entry & ADDRESS);
     }
 
-    private long walk64(long va, int access, boolean user, boolean acAllows, int levels, long table) {
+    private long walk64(
+            long va, int access, boolean user, boolean acAllows, int levels, long table) {
         boolean nxe = (cpu.efer & Cpu.EFER_NXE) != 0;
         boolean legacy = levels == 2;
         long permissions = RW | US;
@@ -151,7 +166,16 @@ final class PageWalk {
             }
             // bits 20:13 are physical address bits 39:32 (PSE-36)
             long base = entry & 0xffc0_0000L | (entry & 0x1f_e000L) << 19;
-            return leaf32(va, access, user, acAllows, where, entry, entry, base | va & 0x3f_ffff, Tlb.LARGE);
+            return leaf32(
+                    va,
+                    access,
+                    user,
+                    acAllows,
+                    where,
+                    entry,
+                    entry,
+                    base | va & 0x3f_ffff,
+                    Tlb.LARGE);
         }
         if ((entry & A) == 0) {
             memory.write(where, 4, entry | A);
@@ -161,11 +185,28 @@ final class PageWalk {
         if ((pte & P) == 0) {
             throw pageFault(va, access, user, 0);
         }
-        return leaf32(va, access, user, acAllows, pteWhere, pte, entry & pte, pte & 0xffff_f000L | va & 0xfff, 0);
+        return leaf32(
+                va,
+                access,
+                user,
+                acAllows,
+                pteWhere,
+                pte,
+                entry & pte,
+                pte & 0xffff_f000L | va & 0xfff,
+                0);
     }
 
     private long leaf32(
-            long va, int access, boolean user, boolean acAllows, long where, long entry, long permissions, long gpa, long size) {
+            long va,
+            int access,
+            boolean user,
+            boolean acAllows,
+            long where,
+            long entry,
+            long permissions,
+            long gpa,
+            long size) {
         long flags = check(va, access, user, acAllows, permissions, false);
         long updated = entry | A | (access == WRITE ? D : 0);
         if (updated != entry) {
@@ -179,11 +220,18 @@ final class PageWalk {
     }
 
     /** Checks the permissions gathered on the way and returns what the mapping allows (§5.6). */
-    private long check(long va, int access, boolean user, boolean acAllows, long permissions, boolean noExecute) {
+    private long check(
+            long va,
+            int access,
+            boolean user,
+            boolean acAllows,
+            long permissions,
+            boolean noExecute) {
         boolean userPage = (permissions & US) != 0;
         boolean writable = (permissions & RW) != 0 || !user && (cpu.cr0 & Cpu.CR0_WP) == 0;
         boolean executable = !noExecute && (user || !userPage || (cpu.cr4 & Cpu.CR4_SMEP) == 0);
-        boolean reachable = user ? userPage : !userPage || acAllows || (cpu.cr4 & Cpu.CR4_SMAP) == 0;
+        boolean reachable =
+                user ? userPage : !userPage || acAllows || (cpu.cr4 & Cpu.CR4_SMAP) == 0;
         boolean allowed =
                 switch (access) {
                     case FETCH -> executable && (!user || userPage);
@@ -193,7 +241,9 @@ final class PageWalk {
         if (!allowed) {
             throw pageFault(va, access, user, ERROR_P);
         }
-        return (reachable ? Tlb.READ : 0) | (reachable && writable ? Tlb.WRITE : 0) | (executable ? Tlb.EXECUTE : 0);
+        return (reachable ? Tlb.READ : 0)
+                | (reachable && writable ? Tlb.WRITE : 0)
+                | (executable ? Tlb.EXECUTE : 0);
     }
 
     private long finish(long gpa, int access, long flags) {
@@ -201,12 +251,20 @@ final class PageWalk {
             return gpa & Tlb.PAGE_MASK | flags;
         }
         long host = nestedTranslate(gpa, access, FINAL_TRANSLATION);
-        return host & Tlb.PAGE_MASK | flags & ~(Tlb.WRITE | Tlb.EXECUTE) | flags & host & (Tlb.WRITE | Tlb.EXECUTE);
+        return host & Tlb.PAGE_MASK
+                | flags & ~(Tlb.WRITE | Tlb.EXECUTE)
+                | flags & host & (Tlb.WRITE | Tlb.EXECUTE);
     }
 
-    /** Where a page-table entry is; under nested paging the walk of a guest table counts as a user write (§15.25.5). */
+    /**
+     * Where a page-table entry is; under nested paging the walk of a guest table counts as a user
+     * write (§15.25.5).
+     */
     private long tableEntry(long address) {
-        return nested ? nestedTranslate(address, WRITE, TABLE_TRANSLATION) & Tlb.PAGE_MASK | address & 0xfff : address;
+        return nested
+                ? nestedTranslate(address, WRITE, TABLE_TRANSLATION) & Tlb.PAGE_MASK
+                        | address & 0xfff
+                : address;
     }
 
     private long nestedTranslate(long gpa, int access, long stage) {
@@ -244,7 +302,8 @@ final class PageWalk {
                 throw nestedFault(gpa, access, stage, 0);
             }
             boolean leaf = level == 1 || (entry & PS) != 0 && level <= 3;
-            long reserved = RESERVED_HIGH | (nxe ? 0 : NX) | (levels == 2 ? 0x7ff0_0000_0000_0000L : 0);
+            long reserved =
+                    RESERVED_HIGH | (nxe ? 0 : NX) | (levels == 2 ? 0x7ff0_0000_0000_0000L : 0);
             if (level == 4) {
                 reserved |= PS;
             } else if (leaf && level > 1) {
@@ -268,7 +327,8 @@ final class PageWalk {
                 memory.write64(where, updated);
             }
             long mask = (1L << shift) - 1;
-            return (entry & ADDRESS & ~mask | gpa & mask) & Tlb.PAGE_MASK | flags & ((updated & D) == 0 ? ~Tlb.WRITE : -1L);
+            return (entry & ADDRESS & ~mask | gpa & mask) & Tlb.PAGE_MASK
+                    | flags & ((updated & D) == 0 ? ~Tlb.WRITE : -1L);
         }
     }
 
@@ -306,13 +366,15 @@ final class PageWalk {
     }
 
     /** Every nested access is a user access, and hCR0.WP is ignored (§15.25.5, §15.25.7). */
-    private long nestedCheck(long gpa, int access, long stage, long permissions, boolean noExecute) {
-        boolean allowed = (permissions & US) != 0
-                && switch (access) {
-                    case FETCH -> !noExecute;
-                    case WRITE -> (permissions & RW) != 0;
-                    default -> true;
-                };
+    private long nestedCheck(
+            long gpa, int access, long stage, long permissions, boolean noExecute) {
+        boolean allowed =
+                (permissions & US) != 0
+                        && switch (access) {
+                            case FETCH -> !noExecute;
+                            case WRITE -> (permissions & RW) != 0;
+                            default -> true;
+                        };
         if (!allowed) {
             throw nestedFault(gpa, access, stage, ERROR_P);
         }
@@ -327,8 +389,9 @@ final class PageWalk {
 
     private GuestException pageFault(long va, int access, boolean user, long error) {
         long code = error | (user ? ERROR_US : 0) | (access == WRITE ? ERROR_RW : 0);
-        boolean tellsFetch = (cpu.cr4 & Cpu.CR4_SMEP) != 0
-                || (cpu.cr4 & Cpu.CR4_PAE) != 0 && (cpu.efer & Cpu.EFER_NXE) != 0;
+        boolean tellsFetch =
+                (cpu.cr4 & Cpu.CR4_SMEP) != 0
+                        || (cpu.cr4 & Cpu.CR4_PAE) != 0 && (cpu.efer & Cpu.EFER_NXE) != 0;
         if (access == FETCH && tellsFetch) {
             code |= ERROR_ID;
         }

@@ -7,9 +7,9 @@ import java.util.Arrays;
 /**
  * Data translations of one address space at one privilege, direct-mapped.
  *
- * <p>What is architectural (a guest can notice stale entries) is in {@link #page} and {@link #info} and is part of a saved machine.
- * {@link #fast} derives from it: it lets the hit path reach host memory with one comparison, and loses entries whenever a write must
- * be noticed.
+ * <p>What is architectural (a guest can notice stale entries) is in {@link #page} and {@link #info}
+ * and is part of a saved machine. {@link #fast} derives from it: it lets the hit path reach host
+ * memory with one comparison, and loses entries whenever a write must be noticed.
  */
 public final class Tlb {
     /** Entries; a power of two. */
@@ -23,20 +23,28 @@ public final class Tlb {
 
     /** The mapping may be read. */
     static final long READ = 1;
+
     /** The mapping may be written and its dirty bits are set. */
     static final long WRITE = 2;
+
     /** Code may be fetched. */
     static final long EXECUTE = 4;
+
     /** A global page. */
     static final long GLOBAL = 8;
+
     /** Part of a 2- or 4-MiB page of the guest's tables. */
     static final long LARGE = 16;
+
     /** Part of a 1-GiB page of the guest's tables. */
     static final long HUGE = 32;
 
     static final long PAGE_MASK = ~0xfffL;
 
-    /** Hit path: for entry i at 4i: the page address for reads, for writes (or -1), and what to add to get a host address. */
+    /**
+     * Hit path: for entry i at 4i: the page address for reads, for writes (or -1), and what to add
+     * to get a host address.
+     */
     public final long[] fast = new long[ENTRIES * STRIDE];
 
     /** Page address of each entry, or {@link #NO_PAGE}. */
@@ -114,7 +122,8 @@ public final class Tlb {
         }
         for (int i = 0; i < ENTRIES; i++) {
             long difference = page[i] ^ va;
-            long size = (info[i] & HUGE) != 0 ? 1L << 30 : (info[i] & LARGE) != 0 ? 1L << 22 : 1L << 12;
+            long size =
+                    (info[i] & HUGE) != 0 ? 1L << 30 : (info[i] & LARGE) != 0 ? 1L << 22 : 1L << 12;
             if (page[i] != NO_PAGE && (difference & -size) == 0) {
                 drop(i);
             }

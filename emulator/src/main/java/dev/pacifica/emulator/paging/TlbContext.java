@@ -8,6 +8,7 @@ import java.util.Arrays;
 final class TlbContext {
     static final int SUPERVISOR = 0;
     static final int USER = 1;
+
     /** Supervisor with RFLAGS.AC set while SMAP is on: user pages may be reached. */
     static final int SUPERVISOR_AC = 2;
 

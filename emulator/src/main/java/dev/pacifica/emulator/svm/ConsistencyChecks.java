@@ -5,8 +5,8 @@ import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 
 /**
- * The checks of VMRUN on the state in the VMCB (§15.5.1 "Canonicalization and Consistency Checks", §15.20, §15.25.4), in the manual's
- * order. Each rule's text is what an observer is told.
+ * The checks of VMRUN on the state in the VMCB (§15.5.1 "Canonicalization and Consistency Checks",
+ * §15.20, §15.25.4), in the manual's order. Each rule's text is what an observer is told.
  */
 final class ConsistencyChecks {
     private static final long HIGH_HALF = 0xffff_ffff_0000_0000L;
@@ -72,7 +72,8 @@ final class ConsistencyChecks {
         if (beyond(vmcb.get64(VmcbLayout.IOPM_BASE_PA), IOPM_BYTES)) {
             return "§15.5.1: the I/O permission map extends beyond the maximum physical address";
         }
-        if (EventInjection.illegal(vmcb.get64(VmcbLayout.EVENTINJ), longMode && (cs & Cpu.ATTR_L) != 0)) {
+        if (EventInjection.illegal(
+                vmcb.get64(VmcbLayout.EVENTINJ), longMode && (cs & Cpu.ATTR_L) != 0)) {
             return "§15.20: illegal event injection";
         }
         int asid = vmcb.get32(VmcbLayout.ASID);
@@ -85,7 +86,10 @@ final class ConsistencyChecks {
         if ((vmcb.get64(VmcbLayout.NP_ENABLE) & 1) != 0) {
             return nestedPaging(vmcb, hostCr0);
         }
-        if (paging && !longMode && (cr4 & Cpu.CR4_PAE) != 0 && !PageDirectoryPointers.legal(cpu.memory, cr3)) {
+        if (paging
+                && !longMode
+                && (cr4 & Cpu.CR4_PAE) != 0
+                && !PageDirectoryPointers.legal(cpu.memory, cr3)) {
             return "§15.5.1: a page-directory-pointer entry of the PAE guest has reserved bits set";
         }
         return null;
@@ -112,7 +116,8 @@ final class ConsistencyChecks {
     }
 
     private static boolean beyond(long base, int bytes) {
-        return ((base & ~0xfffL) + bytes - 1 & BEYOND_PHYSICAL) != 0 || (base & BEYOND_PHYSICAL) != 0;
+        return ((base & ~0xfffL) + bytes - 1 & BEYOND_PHYSICAL) != 0
+                || (base & BEYOND_PHYSICAL) != 0;
     }
 
     /** The four page-directory-pointer entries of legacy PAE paging. */

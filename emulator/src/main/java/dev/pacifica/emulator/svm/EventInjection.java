@@ -10,7 +10,9 @@ public final class EventInjection {
     public static final int TYPE_EXCEPTION = 3;
     public static final int TYPE_SOFTWARE = 4;
 
-    /** Vectors that stand for exceptions of this processor: 0, 1, 3-8, 10-14, 16-19 and #SX (30). */
+    /**
+     * Vectors that stand for exceptions of this processor: 0, 1, 3-8, 10-14, 16-19 and #SX (30).
+     */
     private static final int EXCEPTIONS = 0x400f_7dfb;
 
     private static final int OVERFLOW = 4;
@@ -35,7 +37,9 @@ public final class EventInjection {
         return switch (type(event)) {
             case TYPE_INTERRUPT, TYPE_NMI, TYPE_SOFTWARE -> false;
             case TYPE_EXCEPTION ->
-                vector > 31 || (EXCEPTIONS >>> vector & 1) == 0 || mode64 && (vector == OVERFLOW || vector == BOUND);
+                    vector > 31
+                            || (EXCEPTIONS >>> vector & 1) == 0
+                            || mode64 && (vector == OVERFLOW || vector == BOUND);
             default -> true;
         };
     }

@@ -1,8 +1,8 @@
 package dev.pacifica.emulator.svm;
 
 /**
- * Why a guest was left (Appendix C). Codes below 100h are also the positions of the intercept's bit, counted from bit 0 of the VMCB's
- * first intercept vector.
+ * Why a guest was left (Appendix C). Codes below 100h are also the positions of the intercept's
+ * bit, counted from bit 0 of the VMCB's first intercept vector.
  */
 public final class ExitCode {
     /** Read of CR0; CRn has 0 + n. */
@@ -81,7 +81,8 @@ public final class ExitCode {
     private ExitCode() {}
 
     /**
-     * Whether #VMEXIT saves the next RIP (§15.7.1): instruction intercepts of §15.9, IOIO, MSR, and the exceptions of INT3, INTO and BOUND.
+     * Whether #VMEXIT saves the next RIP (§15.7.1): instruction intercepts of §15.9, IOIO, MSR, and
+     * the exceptions of INT3, INTO and BOUND.
      */
     static boolean savesNextRip(int code) {
         return switch (code) {

@@ -5,7 +5,10 @@ import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.WorldSwitched;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 
-/** What #VMEXIT tells beside the exit code: EXITINFO1 of IOIO and the guest's instruction bytes (§15.8, §15.10.2). */
+/**
+ * What #VMEXIT tells beside the exit code: EXITINFO1 of IOIO and the guest's instruction bytes
+ * (§15.8, §15.10.2).
+ */
 public final class ExitInformation {
     /** A page fault's or nested page fault's error code says that code was being fetched. */
     private static final long FETCH = 1 << 4;
@@ -27,9 +30,17 @@ public final class ExitInformation {
      *
      * @param size operand size in bytes, 1, 2 or 4
      * @param addressSize effective address size in bytes, 2, 4 or 8
-     * @param segment effective segment of the string (ES for INS), 0..5; 0 if it is not a string instruction
+     * @param segment effective segment of the string (ES for INS), 0..5; 0 if it is not a string
+     *     instruction
      */
-    public static long ioio(int port, boolean in, int size, boolean string, boolean repeated, int addressSize, int segment) {
+    public static long ioio(
+            int port,
+            boolean in,
+            int size,
+            boolean string,
+            boolean repeated,
+            int addressSize,
+            int segment) {
         return (long) port << 16
                 | (long) segment << 10
                 | (addressSize == 8 ? 1 << 9 : addressSize == 4 ? 1 << 8 : 1 << 7)
@@ -43,12 +54,19 @@ public final class ExitInformation {
         return reading;
     }
 
-    /** Whether the exit records instruction bytes (§15.8.4): data page faults, nested or intercepted. */
+    /**
+     * Whether the exit records instruction bytes (§15.8.4): data page faults, nested or
+     * intercepted.
+     */
     static boolean wantsBytes(int exitCode, long exitInfo1) {
-        return (exitCode == ExitCode.NPF || exitCode == ExitCode.EXCEPTION + GuestException.PF) && (exitInfo1 & FETCH) == 0;
+        return (exitCode == ExitCode.NPF || exitCode == ExitCode.EXCEPTION + GuestException.PF)
+                && (exitInfo1 & FETCH) == 0;
     }
 
-    /** Reads up to 15 bytes at the guest's CS:RIP, as many as can be fetched; to be called before the guest's state is left. */
+    /**
+     * Reads up to 15 bytes at the guest's CS:RIP, as many as can be fetched; to be called before
+     * the guest's state is left.
+     */
     int read() {
         long offset = cpu.rip;
         int wanted = MOST_BYTES;
@@ -63,7 +81,10 @@ public final class ExitInformation {
         int count = 0;
         try {
             while (count < wanted) {
-                long va = cpu.mode64 ? offset + count : cpu.segBase[Cpu.CS] + offset + count & 0xffff_ffffL;
+                long va =
+                        cpu.mode64
+                                ? offset + count
+                                : cpu.segBase[Cpu.CS] + offset + count & 0xffff_ffffL;
                 if (cpu.mode64 && !Cpu.canonical(va)) {
                     break;
                 }
@@ -71,7 +92,11 @@ public final class ExitInformation {
                 if (!cpu.memory.isRam(pa)) {
                     break;
                 }
-                int n = Math.min(wanted - count, PhysicalMemory.PAGE_SIZE - (int) (pa & PhysicalMemory.PAGE_SIZE - 1));
+                int n =
+                        Math.min(
+                                wanted - count,
+                                PhysicalMemory.PAGE_SIZE
+                                        - (int) (pa & PhysicalMemory.PAGE_SIZE - 1));
                 cpu.memory.read(pa, bytes, count, n);
                 count += n;
             }

@@ -3,21 +3,22 @@ package dev.pacifica.emulator.svm;
 import dev.pacifica.emulator.cpu.Cpu;
 
 /**
- * Moves the guest's registers between the VMCB's state-save area and the processor: what VMRUN and #VMEXIT move (§15.5.1, §15.6) and what
- * VMLOAD and VMSAVE move (§15.5.2).
+ * Moves the guest's registers between the VMCB's state-save area and the processor: what VMRUN and
+ * #VMEXIT move (§15.5.1, §15.6) and what VMLOAD and VMSAVE move (§15.5.2).
  */
 final class GuestState {
-    private static final long CR0_DEFINED = Cpu.CR0_PE
-            | Cpu.CR0_MP
-            | Cpu.CR0_EM
-            | Cpu.CR0_TS
-            | Cpu.CR0_ET
-            | Cpu.CR0_NE
-            | Cpu.CR0_WP
-            | Cpu.CR0_AM
-            | Cpu.CR0_NW
-            | Cpu.CR0_CD
-            | Cpu.CR0_PG;
+    private static final long CR0_DEFINED =
+            Cpu.CR0_PE
+                    | Cpu.CR0_MP
+                    | Cpu.CR0_EM
+                    | Cpu.CR0_TS
+                    | Cpu.CR0_ET
+                    | Cpu.CR0_NE
+                    | Cpu.CR0_WP
+                    | Cpu.CR0_AM
+                    | Cpu.CR0_NW
+                    | Cpu.CR0_CD
+                    | Cpu.CR0_PG;
     private static final int ATTR_CODE = 8;
     private static final int ATTR_DPL = 3 << 5;
     private static final long DR6_FIXED_ONES = 0xffff_0ff0L;
@@ -28,7 +29,9 @@ final class GuestState {
 
     private GuestState() {}
 
-    /** VMRUN: loads the guest; the checks have passed. EFER.LMA follows from EFER.LME and CR0.PG. */
+    /**
+     * VMRUN: loads the guest; the checks have passed. EFER.LMA follows from EFER.LME and CR0.PG.
+     */
     static void load(Vmcb vmcb, Cpu cpu) {
         cpu.cr0 = vmcb.get64(VmcbLayout.CR0) & CR0_DEFINED | Cpu.CR0_ET;
         cpu.cr2 = vmcb.get64(VmcbLayout.CR2);
@@ -127,7 +130,10 @@ final class GuestState {
         vmcb.put64(VmcbLayout.SYSENTER_EIP, cpu.msrs.sysenterEip);
     }
 
-    /** Bases are sign-extended from bit 47; of ES, CS, SS and DS only the low 32 bits exist (Table B-2). */
+    /**
+     * Bases are sign-extended from bit 47; of ES, CS, SS and DS only the low 32 bits exist (Table
+     * B-2).
+     */
     private static void loadSegment(Vmcb vmcb, Cpu cpu, int register) {
         int at = VmcbLayout.segment(register);
         long word = vmcb.get64(at);
@@ -141,7 +147,9 @@ final class GuestState {
     private static void storeSegment(Vmcb vmcb, Cpu cpu, int register, int at) {
         vmcb.put64(
                 at,
-                cpu.segLimit[register] << 32 | (long) cpu.segAttr[register] << 16 | cpu.segSelector[register] & 0xffffL);
+                cpu.segLimit[register] << 32
+                        | (long) cpu.segAttr[register] << 16
+                        | cpu.segSelector[register] & 0xffffL);
         vmcb.put64(at + VmcbLayout.BASE, cpu.segBase[register]);
     }
 
@@ -150,7 +158,10 @@ final class GuestState {
         cpu.segAttr[Cpu.CS] |= Cpu.ATTR_P | Cpu.ATTR_S | ATTR_CODE;
     }
 
-    /** The privilege level comes from the CPL field; SS.DPL, which must equal it, follows. A null SS stays null. */
+    /**
+     * The privilege level comes from the CPL field; SS.DPL, which must equal it, follows. A null SS
+     * stays null.
+     */
     private static void canonicalizeStack(Cpu cpu) {
         int attributes = cpu.segAttr[Cpu.SS];
         if ((attributes & Cpu.ATTR_P) != 0) {

@@ -5,8 +5,9 @@ import dev.pacifica.emulator.machine.StateReader;
 import dev.pacifica.emulator.machine.StateWriter;
 
 /**
- * The host's state while a guest runs (§15.5.1 "Saving Host State"). What counts is kept on the chip; a copy is written to the page at
- * VM_HSAVE_PA in the layout of a VMCB's state-save area, so that software which uses that page for something else finds out.
+ * The host's state while a guest runs (§15.5.1 "Saving Host State"). What counts is kept on the
+ * chip; a copy is written to the page at VM_HSAVE_PA in the layout of a VMCB's state-save area, so
+ * that software which uses that page for something else finds out.
  */
 final class HostState {
     private static final int SAVED_SEGMENTS = 4;
@@ -91,8 +92,9 @@ final class HostState {
     }
 
     /**
-     * #VMEXIT: the host goes on (§15.6), CR0.PE forced to 1, RFLAGS.VM to 0, CPL to 0, all breakpoints off. CR2, DR6, LDTR, TR, FS and GS
-     * keep the guest's values. The caller updates the mode.
+     * #VMEXIT: the host goes on (§15.6), CR0.PE forced to 1, RFLAGS.VM to 0, CPL to 0, all
+     * breakpoints off. CR2, DR6, LDTR, TR, FS and GS keep the guest's values. The caller updates
+     * the mode.
      */
     void restore() {
         for (int i = 0; i < SAVED_SEGMENTS; i++) {

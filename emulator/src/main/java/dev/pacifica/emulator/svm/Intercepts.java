@@ -25,7 +25,10 @@ final class Intercepts {
         this.memory = memory;
     }
 
-    /** VMRUN: takes the intercept vectors and the permission maps' addresses, whose low 12 bits are ignored. */
+    /**
+     * VMRUN: takes the intercept vectors and the permission maps' addresses, whose low 12 bits are
+     * ignored.
+     */
     void load(Vmcb vmcb) {
         registers = vmcb.get64(VmcbLayout.INTERCEPT_CR);
         events = vmcb.get64(VmcbLayout.INTERCEPT_EXCEPTIONS);
@@ -46,7 +49,10 @@ final class Intercepts {
         return (vector >>> exitCode & 1) != 0;
     }
 
-    /** §15.11: two bits an MSR, the lower one for reads; MSRs that the map does not cover are always intercepted. */
+    /**
+     * §15.11: two bits an MSR, the lower one for reads; MSRs that the map does not cover are always
+     * intercepted.
+     */
     boolean interceptsMsr(int msr, boolean write) {
         if (!intercepts(ExitCode.MSR)) {
             return false;
@@ -72,7 +78,10 @@ final class Intercepts {
         return vector == NOT_COVERED ? NOT_COVERED : vector * MSRPM_VECTOR_BYTES * 4 + low;
     }
 
-    /** §15.10.2: the permission bits of all bytes of the access are checked; a dword at port FFFFh needs bits 10000h to 10002h. */
+    /**
+     * §15.10.2: the permission bits of all bytes of the access are checked; a dword at port FFFFh
+     * needs bits 10000h to 10002h.
+     */
     boolean interceptsIo(int port, int size) {
         if (!intercepts(ExitCode.IOIO)) {
             return false;

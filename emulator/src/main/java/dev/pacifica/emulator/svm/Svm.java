@@ -6,7 +6,10 @@ import dev.pacifica.emulator.machine.StateReader;
 import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.Stateful;
 
-/** One processor's SVM state: what VMRUN loaded, the intercepts in force, and the way out (APM Vol 2 chapter 15). */
+/**
+ * One processor's SVM state: what VMRUN loaded, the intercepts in force, and the way out (APM Vol 2
+ * chapter 15).
+ */
 public final class Svm implements Stateful {
     /** The rules of the SVM MSRs. */
     public final SvmLock lock;
@@ -28,7 +31,10 @@ public final class Svm implements Stateful {
         cpu.mmu.setNestedFaultHandler(world::nestedPageFault);
     }
 
-    /** Whether the guest's VMCB intercepts this exit code (Appendix C: 0 to BFh, the bit's position in the intercept vectors). */
+    /**
+     * Whether the guest's VMCB intercepts this exit code (Appendix C: 0 to BFh, the bit's position
+     * in the intercept vectors).
+     */
     public boolean intercepted(int exitCode) {
         return intercepts.intercepts(exitCode);
     }
@@ -39,9 +45,10 @@ public final class Svm implements Stateful {
     }
 
     /**
-     * Performs the #VMEXIT. Afterwards the processor is in the host's state; nothing of the instruction or event may happen any more.
-     * RIP must still be the instruction's address, {@link Cpu#insnLength} its length; nRIP follows from them where the exit code asks for
-     * it. An event being delivered ({@code events.delivering}) goes to EXITINTINFO.
+     * Performs the #VMEXIT. Afterwards the processor is in the host's state; nothing of the
+     * instruction or event may happen any more. RIP must still be the instruction's address, {@link
+     * Cpu#insnLength} its length; nRIP follows from them where the exit code asks for it. An event
+     * being delivered ({@code events.delivering}) goes to EXITINTINFO.
      */
     public void exit(int exitCode, long exitInfo1, long exitInfo2) {
         world.leave(exitCode, exitInfo1, exitInfo2);
@@ -52,7 +59,10 @@ public final class Svm implements Stateful {
         return intercepts.interceptsMsr(msr, write);
     }
 
-    /** Whether an access of {@code size} bytes (1, 2, 4) to the port exits (§15.10): IOIO_PROT and the permission map. */
+    /**
+     * Whether an access of {@code size} bytes (1, 2, 4) to the port exits (§15.10): IOIO_PROT and
+     * the permission map.
+     */
     public boolean ioIntercepted(int port, int size) {
         return intercepts.interceptsIo(port, size);
     }
@@ -62,7 +72,10 @@ public final class Svm implements Stateful {
         return interrupts.masking;
     }
 
-    /** The host's RFLAGS.IF at VMRUN, which masks physical interrupts while {@link #virtualInterruptMasking}. */
+    /**
+     * The host's RFLAGS.IF at VMRUN, which masks physical interrupts while {@link
+     * #virtualInterruptMasking}.
+     */
     public boolean hostInterruptFlag() {
         return interrupts.hostInterruptFlag;
     }
@@ -77,7 +90,10 @@ public final class Svm implements Stateful {
         cpu.attention |= Cpu.ATTENTION_INTERRUPT;
     }
 
-    /** The vector of the virtual interrupt that V_IRQ, its priority and V_TPR let through, IF and shadow not considered; -1 if none. */
+    /**
+     * The vector of the virtual interrupt that V_IRQ, its priority and V_TPR let through, IF and
+     * shadow not considered; -1 if none.
+     */
     public int pendingVirtualInterrupt() {
         return interrupts.deliverable();
     }
@@ -97,14 +113,17 @@ public final class Svm implements Stateful {
         return intercepts.intercepts(ExitCode.PAUSE);
     }
 
-    /** The return address that the delivery of an injected software interrupt, INT3 or INTO pushes: nRIP of the VMCB (§15.20). */
+    /**
+     * The return address that the delivery of an injected software interrupt, INT3 or INTO pushes:
+     * nRIP of the VMCB (§15.20).
+     */
     public long injectedNextRip() {
         return world.injectedNextRip;
     }
 
     /**
-     * VMRUN VMMCALL VMLOAD VMSAVE STGI CLGI SKINIT INVLPGA, {@link Cpu#insnLength} set. Returns 0 when the caller is to advance RIP by the
-     * instruction's length, 1 when the world changed.
+     * VMRUN VMMCALL VMLOAD VMSAVE STGI CLGI SKINIT INVLPGA, {@link Cpu#insnLength} set. Returns 0
+     * when the caller is to advance RIP by the instruction's length, 1 when the world changed.
      */
     public int execute(Insn insn) {
         return instructions.execute(insn);

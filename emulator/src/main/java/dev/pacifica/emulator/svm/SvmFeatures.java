@@ -17,8 +17,12 @@ public final class SvmFeatures {
     public static final int FLUSH_BY_ASID = 1 << 6;
     public static final int DECODE_ASSISTS = 1 << 7;
 
-    /** EDX as offered. VMCB clean bits are legitimately ignored: each VMRUN loads everything (§15.15.1). */
-    public static final int OFFERED = NP | SVML | NRIPS | VMCB_CLEAN | FLUSH_BY_ASID | DECODE_ASSISTS;
+    /**
+     * EDX as offered. VMCB clean bits are legitimately ignored: each VMRUN loads everything
+     * (§15.15.1).
+     */
+    public static final int OFFERED =
+            NP | SVML | NRIPS | VMCB_CLEAN | FLUSH_BY_ASID | DECODE_ASSISTS;
 
     private SvmFeatures() {}
 }

@@ -6,7 +6,10 @@ import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.SystemInstructions;
 import dev.pacifica.emulator.decode.Insn;
 
-/** VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI and INVLPGA; their order of checks is that of §15.9. SKINIT is not offered. */
+/**
+ * VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI and INVLPGA; their order of checks is that of §15.9.
+ * SKINIT is not offered.
+ */
 final class SvmInstructions {
     private final Cpu cpu;
     private final Svm svm;
@@ -39,7 +42,9 @@ final class SvmInstructions {
         checkEnabledAndPrivileged();
         long address = vmcbAddress(addressSize);
         if (cpu.msrs.vmHsavePa == 0) {
-            throw cpu.fault(GuestException.GP, 0); // what silicon does; the manual only asks to set the register before
+            throw cpu.fault(
+                    GuestException.GP,
+                    0); // what silicon does; the manual only asks to set the register before
         }
         if (svm.intercepted(ExitCode.VMRUN)) {
             return exit(ExitCode.VMRUN);
@@ -152,10 +157,15 @@ final class SvmInstructions {
         }
     }
 
-    /** rAX as the effective address size takes it: a page of RAM below the physical address limit, otherwise #GP(0). */
+    /**
+     * rAX as the effective address size takes it: a page of RAM below the physical address limit,
+     * otherwise #GP(0).
+     */
     private long vmcbAddress(int addressSize) {
         long address = truncated(cpu.r[Cpu.RAX], addressSize);
-        if ((address & VmcbLayout.SIZE - 1) != 0 || address >>> CpuModel.PHYSICAL_BITS != 0 || !cpu.memory.isRam(address)) {
+        if ((address & VmcbLayout.SIZE - 1) != 0
+                || address >>> CpuModel.PHYSICAL_BITS != 0
+                || !cpu.memory.isRam(address)) {
             throw cpu.fault(GuestException.GP, 0);
         }
         return address;

@@ -43,7 +43,10 @@ public final class SvmLock {
         return true;
     }
 
-    /** WRMSR SVM_KEY (C001_0118h): sets the key while VM_CR is not locked, otherwise unlocks it if the key matches and is not 0. */
+    /**
+     * WRMSR SVM_KEY (C001_0118h): sets the key while VM_CR is not locked, otherwise unlocks it if
+     * the key matches and is not 0.
+     */
     public void writeKey(long value) {
         if ((cpu.msrs.vmCr & VM_CR_LOCK) == 0) {
             key = value;

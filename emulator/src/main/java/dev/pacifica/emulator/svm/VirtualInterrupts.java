@@ -3,7 +3,10 @@ package dev.pacifica.emulator.svm;
 import dev.pacifica.emulator.machine.StateReader;
 import dev.pacifica.emulator.machine.StateWriter;
 
-/** The guest's virtual interrupt and task priority (§15.21): the processor's copies of VMCB field 60h between VMRUN and #VMEXIT. */
+/**
+ * The guest's virtual interrupt and task priority (§15.21): the processor's copies of VMCB field
+ * 60h between VMRUN and #VMEXIT.
+ */
 final class VirtualInterrupts {
     private static final int NONE = -1;
 
@@ -15,7 +18,9 @@ final class VirtualInterrupts {
     boolean ignoreTaskPriority;
     int vector;
 
-    /** V_INTR_MASKING: the guest's IF and CR8 are virtual, physical interrupts obey the host's IF. */
+    /**
+     * V_INTR_MASKING: the guest's IF and CR8 are virtual, physical interrupts obey the host's IF.
+     */
     boolean masking;
 
     /** RFLAGS.IF of the host at VMRUN. */
@@ -32,7 +37,10 @@ final class VirtualInterrupts {
         hostInterruptFlag = hostIf;
     }
 
-    /** #VMEXIT: writes V_TPR and V_IRQ back and clears the processor's copies of V_IRQ and V_INTR_MASKING (§15.21.4). */
+    /**
+     * #VMEXIT: writes V_TPR and V_IRQ back and clears the processor's copies of V_IRQ and
+     * V_INTR_MASKING (§15.21.4).
+     */
     void store(Vmcb vmcb) {
         vmcb.put8(VmcbLayout.V_TPR, taskPriority);
         vmcb.put8(VmcbLayout.V_IRQ, vmcb.get8(VmcbLayout.V_IRQ) & ~1 | (pending ? 1 : 0));
@@ -44,7 +52,10 @@ final class VirtualInterrupts {
         masking = false;
     }
 
-    /** The vector that priority and V_TPR let through, or -1; RFLAGS.IF, GIF and the interrupt shadow are not considered. */
+    /**
+     * The vector that priority and V_TPR let through, or -1; RFLAGS.IF, GIF and the interrupt
+     * shadow are not considered.
+     */
     int deliverable() {
         return pending && (ignoreTaskPriority || priority > taskPriority) ? vector : NONE;
     }

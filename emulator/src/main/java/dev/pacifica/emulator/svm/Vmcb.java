@@ -5,8 +5,8 @@ import dev.pacifica.emulator.memory.RawMemory;
 import dev.pacifica.emulator.observe.MachineObserver;
 
 /**
- * Access to a VMCB (or a host save area) in RAM by its system-physical address. Fields are read where they lie; a writer calls
- * {@link #aboutToWrite} once before a group of stores.
+ * Access to a VMCB (or a host save area) in RAM by its system-physical address. Fields are read
+ * where they lie; a writer calls {@link #aboutToWrite} once before a group of stores.
  */
 final class Vmcb implements MachineObserver.VmcbView {
     private final PhysicalMemory memory;

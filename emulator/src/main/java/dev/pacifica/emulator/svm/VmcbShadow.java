@@ -7,8 +7,9 @@ import dev.pacifica.emulator.observe.MachineObserver;
 import java.util.Arrays;
 
 /**
- * Copies of the VMCBs as the processor last left them, so that an observer can be told which fields the hypervisor changed before the next
- * VMRUN. Kept only while somebody observes; the least recently used of a fixed number goes first.
+ * Copies of the VMCBs as the processor last left them, so that an observer can be told which fields
+ * the hypervisor changed before the next VMRUN. Kept only while somebody observes; the least
+ * recently used of a fixed number goes first.
  */
 final class VmcbShadow implements Stateful {
     private static final int ENTRIES = 16;
@@ -50,7 +51,10 @@ final class VmcbShadow implements Stateful {
         }
     }
 
-    /** Tells of each field that differs from the copy, in ascending order; of a VMCB that was not seen before, nothing. */
+    /**
+     * Tells of each field that differs from the copy, in ascending order; of a VMCB that was not
+     * seen before, nothing.
+     */
     void report(Vmcb vmcb, MachineObserver observer) {
         int entry = find(vmcb.address());
         if (entry < 0) {

@@ -36,8 +36,9 @@ final class WorldSwitch {
     }
 
     /**
-     * VMRUN of the VMCB at a physical address in RAM. Afterwards the processor runs the guest, its injected event already delivered, or is
-     * back in the host because the VMCB was illegal or the delivery was intercepted.
+     * VMRUN of the VMCB at a physical address in RAM. Afterwards the processor runs the guest, its
+     * injected event already delivered, or is back in the host because the VMCB was illegal or the
+     * delivery was intercepted.
      */
     void enter(long address, long nextRip) {
         vmcb.at(address);
@@ -77,12 +78,16 @@ final class WorldSwitch {
         GuestState.load(vmcb, cpu);
         int asid = vmcb.get32(VmcbLayout.ASID);
         TlbControl.apply(cpu.mmu, vmcb.get8(VmcbLayout.TLB_CONTROL), asid);
-        cpu.mmu.enterGuest(asid, nestedPaging, vmcb.get64(VmcbLayout.N_CR3), host.cr4(), host.efer());
+        cpu.mmu.enterGuest(
+                asid, nestedPaging, vmcb.get64(VmcbLayout.N_CR3), host.cr4(), host.efer());
         cpu.updateMode();
         cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
     }
 
-    /** An exit that the delivery itself causes ends here, so that VMRUN completes like any other instruction. */
+    /**
+     * An exit that the delivery itself causes ends here, so that VMRUN completes like any other
+     * instruction.
+     */
     private void inject(long event) {
         if (cpu.observer != null) {
             cpu.observer.injection(cpu.id, vmcb.address(), event);
@@ -113,10 +118,17 @@ final class WorldSwitch {
         cpu.events.delivering = false;
         vmcb.aboutToWrite();
         GuestState.store(vmcb, cpu);
-        storeExit(exitCode, exitInfo1, exitInfo2, eventInfo, ExitCode.savesNextRip(exitCode) ? nextRip() : 0);
+        storeExit(
+                exitCode,
+                exitInfo1,
+                exitInfo2,
+                eventInfo,
+                ExitCode.savesNextRip(exitCode) ? nextRip() : 0);
         information.store(vmcb, bytes);
         long shadowBits = vmcb.get64(VmcbLayout.INTERRUPT_SHADOW) & ~1L;
-        vmcb.put64(VmcbLayout.INTERRUPT_SHADOW, shadowBits | (cpu.interruptShadow || cpu.stackShadow ? 1 : 0));
+        vmcb.put64(
+                VmcbLayout.INTERRUPT_SHADOW,
+                shadowBits | (cpu.interruptShadow || cpu.stackShadow ? 1 : 0));
         interrupts.store(vmcb);
         if (nestedPaging) {
             vmcb.put64(VmcbLayout.G_PAT, cpu.msrs.pat);
@@ -128,7 +140,8 @@ final class WorldSwitch {
         returnToHost();
     }
 
-    private void storeExit(long exitCode, long exitInfo1, long exitInfo2, long eventInfo, long nextRip) {
+    private void storeExit(
+            long exitCode, long exitInfo1, long exitInfo2, long eventInfo, long nextRip) {
         vmcb.put64(VmcbLayout.EXITCODE, exitCode);
         vmcb.put64(VmcbLayout.EXITINFO1, exitInfo1);
         vmcb.put64(VmcbLayout.EXITINFO2, exitInfo2);
@@ -153,17 +166,22 @@ final class WorldSwitch {
         cpu.mmu.enterHost();
         cpu.updateMode();
         cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
-        if (host.legacyPae() && !ConsistencyChecks.PageDirectoryPointers.legal(cpu.memory, cpu.cr3)) {
+        if (host.legacyPae()
+                && !ConsistencyChecks.PageDirectoryPointers.legal(cpu.memory, cpu.cr3)) {
             cpu.events.enterShutdown();
         }
         MachineObserver observer = cpu.observer;
         if (observer != null) {
             shadow.remember(vmcb);
-            observer.vmexit(cpu.id, vmcb.address(), vmcb, Math.max(0, cpu.clock.retired - enteredAt - 1));
+            observer.vmexit(
+                    cpu.id, vmcb.address(), vmcb, Math.max(0, cpu.clock.retired - enteredAt - 1));
         }
     }
 
-    /** The Mmu met a nested page fault; while instruction bytes are read it only means that there are no more. */
+    /**
+     * The Mmu met a nested page fault; while instruction bytes are read it only means that there
+     * are no more.
+     */
     WorldSwitched nestedPageFault(long guestPhysicalAddress, long exitInfo1) {
         if (!information.reading()) {
             leave(ExitCode.NPF, exitInfo1, guestPhysicalAddress);

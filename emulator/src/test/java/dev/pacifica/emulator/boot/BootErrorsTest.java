@@ -18,7 +18,10 @@ import org.junit.jupiter.api.io.TempDir;
 /** Bad input: one message that names the file and what is wrong with it. */
 class BootErrorsTest {
     private static byte[] elf() {
-        return ElfFile.of32().entry(0x10_0000).segment(0x10_0000, 0x10_0000, multiboot(0), 0x1000).toBytes();
+        return ElfFile.of32()
+                .entry(0x10_0000)
+                .segment(0x10_0000, 0x10_0000, multiboot(0), 0x1000)
+                .toBytes();
     }
 
     private static void fails(BootRig machine, byte[] kernel, String... parts) {
@@ -78,10 +81,11 @@ class BootErrorsTest {
 
     @Test
     void overlappingSegments() {
-        byte[] elf = ElfFile.of32()
-                .segment(0, 0x10_0000, multiboot(0), 0x1000)
-                .segment(0, 0x10_0800, multiboot(0), 0x1000)
-                .toBytes();
+        byte[] elf =
+                ElfFile.of32()
+                        .segment(0, 0x10_0000, multiboot(0), 0x1000)
+                        .segment(0, 0x10_0800, multiboot(0), 0x1000)
+                        .toBytes();
         fails(new BootRig(4), elf, "overlaps", "0x100000 to 0x101000");
     }
 
@@ -110,21 +114,32 @@ class BootErrorsTest {
 
     @Test
     void multibootAddressesThatDoNotFitTheFile() {
-        fails(new BootRig(4), multiboot(0x1_0000, 0x10_0000, 0x20_0000, 0, 0, 0x10_0000), "do not fit");
-        fails(new BootRig(4), multiboot(0x1_0000, 0x10_0000, 0x10_0000, 0x10_4000, 0, 0x10_0000), "past the end");
+        fails(
+                new BootRig(4),
+                multiboot(0x1_0000, 0x10_0000, 0x20_0000, 0, 0, 0x10_0000),
+                "do not fit");
+        fails(
+                new BootRig(4),
+                multiboot(0x1_0000, 0x10_0000, 0x10_0000, 0x10_4000, 0, 0x10_0000),
+                "past the end");
     }
 
     @Test
     void ramdiskLargerThanMemory() {
         try (BootRig rig = new BootRig(4)) {
             assertThatExceptionOfType(BootException.class)
-                    .isThrownBy(() -> rig.module("initrd.img", new byte[5 << 20], "").load("the-kernel", bzImageAt2MiB()))
+                    .isThrownBy(() ->
+                            rig.module("initrd.img", new byte[5 << 20], "")
+                                    .load("the-kernel", bzImageAt2MiB()))
                     .withMessageStartingWith("initrd.img: ")
-                    .withMessageContaining("5242880 bytes is larger than the machine's memory of 4 MiB");
+                    .withMessageContaining(
+                            "5242880 bytes is larger than the machine's memory of 4 MiB");
         }
         try (BootRig rig = new BootRig(4)) {
             assertThatExceptionOfType(BootException.class)
-                    .isThrownBy(() -> rig.module("initrd.img", new byte[3 << 20], "").load("the-kernel", bzImageAt2MiB()))
+                    .isThrownBy(() ->
+                            rig.module("initrd.img", new byte[3 << 20], "")
+                                    .load("the-kernel", bzImageAt2MiB()))
                     .withMessageContaining("does not fit beside the kernel");
         }
     }
@@ -140,7 +155,8 @@ class BootErrorsTest {
     void moduleLargerThanMemory() {
         try (BootRig rig = new BootRig(4)) {
             assertThatExceptionOfType(BootException.class)
-                    .isThrownBy(() -> rig.module("module", new byte[4 << 20], "").load("the-kernel", elf()))
+                    .isThrownBy(() ->
+                            rig.module("module", new byte[4 << 20], "").load("the-kernel", elf()))
                     .withMessageStartingWith("module: ")
                     .withMessageContaining("does not fit behind the kernel");
         }
@@ -154,7 +170,9 @@ class BootErrorsTest {
         }
         BootFile huge = BootFile.open(sparse);
         assertThat(huge.size()).isEqualTo(5L << 30);
-        assertThatExceptionOfType(BootException.class).isThrownBy(huge::data).withMessageContaining("more than the 2 GiB");
+        assertThatExceptionOfType(BootException.class)
+                .isThrownBy(huge::data)
+                .withMessageContaining("more than the 2 GiB");
     }
 
     @Test
@@ -183,7 +201,10 @@ class BootErrorsTest {
 
     @Test
     void flatBinaryThatDoesNotFit() {
-        fails(new BootRig(2).loadAt(0x1f_f000), new byte[0x2000], "outside the machine's RAM of 2 MiB");
+        fails(
+                new BootRig(2).loadAt(0x1f_f000),
+                new byte[0x2000],
+                "outside the machine's RAM of 2 MiB");
         fails(new BootRig(2).loadAt(0x9_f000), new byte[0x2000], "overlaps the firmware's area");
         fails(new BootRig(2).loadAt(-1), new byte[1], "below 4 GiB");
         fails(new BootRig(2).loadAt(0x1000), new byte[0], "is empty");
@@ -200,16 +221,25 @@ class BootErrorsTest {
 
     @Test
     void emptyNameInAModuleList() {
-        assertThatExceptionOfType(BootException.class).isThrownBy(() -> BootModule.parse("")).withMessageContaining("--initrd");
+        assertThatExceptionOfType(BootException.class)
+                .isThrownBy(() -> BootModule.parse(""))
+                .withMessageContaining("--initrd");
     }
 
-    /** Whatever bytes are damaged, the loader either loads or says why not; no other exception comes out. */
+    /**
+     * Whatever bytes are damaged, the loader either loads or says why not; no other exception comes
+     * out.
+     */
     @Test
     void randomDamageNeverGivesAnotherException() {
         byte[][] images = {
             elf(),
             bzImage(),
-            ElfFile.of64().entry(0x10_0000).segment(0, 0x10_0000, new byte[64], 64).pvhEntry(0x10_0000).toBytes(),
+            ElfFile.of64()
+                    .entry(0x10_0000)
+                    .segment(0, 0x10_0000, new byte[64], 64)
+                    .pvhEntry(0x10_0000)
+                    .toBytes(),
             multiboot(0x1_0000, 0x10_0000, 0x10_0000, 0, 0, 0x10_0000),
         };
         SplittableRandom random = new SplittableRandom(1);
@@ -237,6 +267,8 @@ class BootErrorsTest {
         Path file = Files.write(folder.resolve("kernel"), bytes("data"));
         BootFile boot = BootFile.open(file);
         Files.delete(file);
-        assertThatExceptionOfType(BootException.class).isThrownBy(boot::data).withMessageContaining("can't be read");
+        assertThatExceptionOfType(BootException.class)
+                .isThrownBy(boot::data)
+                .withMessageContaining("can't be read");
     }
 }

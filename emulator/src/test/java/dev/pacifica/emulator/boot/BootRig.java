@@ -25,7 +25,15 @@ final class BootRig implements AutoCloseable {
         memory = new PhysicalMemory((long) mebibytes << 20);
         VirtualClock clock = new VirtualClock();
         cpu = new Cpu(0, clock, memory, ports);
-        devices = new PcDevices(clock, memory, ports, List.of(cpu), Instant.EPOCH, (device, value) -> {}, (reason, status) -> {});
+        devices =
+                new PcDevices(
+                        clock,
+                        memory,
+                        ports,
+                        List.of(cpu),
+                        Instant.EPOCH,
+                        (device, value) -> {},
+                        (reason, status) -> {});
     }
 
     BootRig append(String line) {
@@ -44,7 +52,8 @@ final class BootRig implements AutoCloseable {
     }
 
     KernelLoader.Loaded load(String name, byte[] kernel) {
-        BootRequest request = new BootRequest(BootFile.of(name, kernel), modules, commandLine, loadAddress);
+        BootRequest request =
+                new BootRequest(BootFile.of(name, kernel), modules, commandLine, loadAddress);
         return KernelLoader.load(request, memory, cpu, devices);
     }
 

@@ -8,7 +8,8 @@ import java.util.List;
 
 /** Makes small ELF executables for tests. */
 final class ElfFile {
-    private record Header(int type, long virtual, long physical, byte[] contents, long memorySize) {}
+    private record Header(
+            int type, long virtual, long physical, byte[] contents, long memorySize) {}
 
     private final boolean wide;
     private final List<Header> headers = new ArrayList<>();
@@ -47,8 +48,18 @@ final class ElfFile {
     /** The note of a PVH kernel, after another note that must be skipped. */
     ElfFile pvhEntry(int address) {
         ByteBuffer note = ByteBuffer.allocate(24 + 20).order(ByteOrder.LITTLE_ENDIAN);
-        note.putInt(6).putInt(1).putInt(7).put("Linux\0".getBytes(StandardCharsets.US_ASCII)).put(new byte[2]).put((byte) 9).put(new byte[3]);
-        note.putInt(4).putInt(4).putInt(18).put("Xen\0".getBytes(StandardCharsets.US_ASCII)).putInt(address);
+        note.putInt(6)
+                .putInt(1)
+                .putInt(7)
+                .put("Linux\0".getBytes(StandardCharsets.US_ASCII))
+                .put(new byte[2])
+                .put((byte) 9)
+                .put(new byte[3]);
+        note.putInt(4)
+                .putInt(4)
+                .putInt(18)
+                .put("Xen\0".getBytes(StandardCharsets.US_ASCII))
+                .putInt(address);
         headers.add(new Header(4, 0, 0, note.array(), note.capacity()));
         return this;
     }
@@ -64,18 +75,35 @@ final class ElfFile {
         b.put(new byte[] {0x7f, 'E', 'L', 'F', (byte) (wide ? 2 : 1), 1, 1});
         b.putShort(16, (short) 2).putShort(18, (short) machine).putInt(20, 1);
         if (wide) {
-            b.putLong(24, entry).putLong(32, headerSize).putShort(54, (short) entrySize).putShort(56, (short) headers.size());
+            b.putLong(24, entry)
+                    .putLong(32, headerSize)
+                    .putShort(54, (short) entrySize)
+                    .putShort(56, (short) headers.size());
         } else {
-            b.putInt(24, (int) entry).putInt(28, headerSize).putShort(42, (short) entrySize).putShort(44, (short) headers.size());
+            b.putInt(24, (int) entry)
+                    .putInt(28, headerSize)
+                    .putShort(42, (short) entrySize)
+                    .putShort(44, (short) headers.size());
         }
         int at = headerSize;
         int data = headerSize + entrySize * headers.size();
         for (Header h : headers) {
             b.position(at);
             if (wide) {
-                b.putInt(h.type).putInt(7).putLong(data).putLong(h.virtual).putLong(h.physical).putLong(h.contents.length).putLong(h.memorySize);
+                b.putInt(h.type)
+                        .putInt(7)
+                        .putLong(data)
+                        .putLong(h.virtual)
+                        .putLong(h.physical)
+                        .putLong(h.contents.length)
+                        .putLong(h.memorySize);
             } else {
-                b.putInt(h.type).putInt(data).putInt((int) h.virtual).putInt((int) h.physical).putInt(h.contents.length).putInt((int) h.memorySize);
+                b.putInt(h.type)
+                        .putInt(data)
+                        .putInt((int) h.virtual)
+                        .putInt((int) h.physical)
+                        .putInt(h.contents.length)
+                        .putInt((int) h.memorySize);
             }
             b.position(data);
             b.put(h.contents);

@@ -42,12 +42,18 @@ class KernelLoaderTest {
     @Test
     void multibootElf32GetsItsInformation() {
         try (BootRig rig = new BootRig(64)) {
-            byte[] kernel = ElfFile.of32().entry(0x10_0020).segment(0x10_0000, 0x10_0000, multiboot(3), 0x2345).toBytes();
-            KernelLoader.Loaded loaded = rig.append("noapic debug")
-                    .module("dir/dom0", bytes("first"), "console=hvc0")
-                    .module("initrd", bytes("second"), "")
-                    .load("boot/xen", kernel);
-            assertThat(loaded).isEqualTo(new KernelLoader.Loaded(KernelLoader.Format.MULTIBOOT, 0x10_0020));
+            byte[] kernel =
+                    ElfFile.of32()
+                            .entry(0x10_0020)
+                            .segment(0x10_0000, 0x10_0000, multiboot(3), 0x2345)
+                            .toBytes();
+            KernelLoader.Loaded loaded =
+                    rig.append("noapic debug")
+                            .module("dir/dom0", bytes("first"), "console=hvc0")
+                            .module("initrd", bytes("second"), "")
+                            .load("boot/xen", kernel);
+            assertThat(loaded)
+                    .isEqualTo(new KernelLoader.Loaded(KernelLoader.Format.MULTIBOOT, 0x10_0020));
             assertFlatProtectedMode(rig.cpu);
             assertThat(rig.cpu.rip).isEqualTo(0x10_0020);
             assertThat(rig.cpu.r[Cpu.RAX]).isEqualTo(0x2bad_b002L);
@@ -55,7 +61,8 @@ class KernelLoaderTest {
 
             long info = rig.cpu.r[Cpu.RBX];
             int flags = rig.u32(info);
-            assertThat(flags & 0x24d).isEqualTo(0x24d); // memory, command line, modules, map, loader name
+            assertThat(flags & 0x24d)
+                    .isEqualTo(0x24d); // memory, command line, modules, map, loader name
             assertThat(rig.u32(info + 4)).isEqualTo(639);
             assertThat(rig.u32(info + 8)).isEqualTo(63 * 1024);
             assertThat(rig.string(rig.u32(info + 16))).isEqualTo("xen noapic debug");
@@ -74,12 +81,14 @@ class KernelLoaderTest {
             assertThat(rig.text(second, 6)).isEqualTo("second");
             assertThat(rig.string(rig.u32(modules + 24))).isEqualTo("initrd");
 
-            // the map: entries whose size field does not count itself; usable ones sum up to RAM but for the firmware's areas
+            // the map: entries whose size field does not count itself; usable ones sum up to RAM
+            // but for the firmware's areas
             long usable = 0;
             int acpi = 0;
             long end = Integer.toUnsignedLong(rig.u32(info + 48)) + rig.u32(info + 44);
             for (long at = rig.u32(info + 48); at < end; at += rig.u32(at) + 4) {
-                long length = Integer.toUnsignedLong(rig.u32(at + 12)) | (long) rig.u32(at + 16) << 32;
+                long length =
+                        Integer.toUnsignedLong(rig.u32(at + 12)) | (long) rig.u32(at + 16) << 32;
                 usable += rig.u32(at + 20) == 1 ? length : 0;
                 acpi += rig.u32(at + 20) == 3 ? 1 : 0;
             }
@@ -91,10 +100,11 @@ class KernelLoaderTest {
     @Test
     void multibootEntryInAVirtualSegmentIsTranslated() {
         try (BootRig rig = new BootRig(16)) {
-            byte[] kernel = ElfFile.of64()
-                    .entry(0xffff_ffff_8010_0008L)
-                    .segment(0xffff_ffff_8010_0000L, 0x10_0000, multiboot(0), 64)
-                    .toBytes();
+            byte[] kernel =
+                    ElfFile.of64()
+                            .entry(0xffff_ffff_8010_0008L)
+                            .segment(0xffff_ffff_8010_0000L, 0x10_0000, multiboot(0), 64)
+                            .toBytes();
             assertThat(rig.load("kernel", kernel).entry()).isEqualTo(0x10_0008);
         }
     }
@@ -104,11 +114,13 @@ class KernelLoaderTest {
         try (BootRig rig = new BootRig(16)) {
             byte[] file = new byte[0x400];
             // header at 0x100 of the file, which is loaded from 0x80 of the file on at 0x200000
-            byte[] header = multiboot(0x1_0000, 0x20_0080, 0x20_0000, 0x20_0200, 0x20_1000, 0x20_0040);
+            byte[] header =
+                    multiboot(0x1_0000, 0x20_0080, 0x20_0000, 0x20_0200, 0x20_1000, 0x20_0040);
             System.arraycopy(header, 0, file, 0x100, header.length);
             file[0x80] = 0x5a;
             file[0x280] = 0x77;
-            assertThat(rig.load("flat", file)).isEqualTo(new KernelLoader.Loaded(KernelLoader.Format.MULTIBOOT, 0x20_0040));
+            assertThat(rig.load("flat", file))
+                    .isEqualTo(new KernelLoader.Loaded(KernelLoader.Format.MULTIBOOT, 0x20_0040));
             assertThat(rig.memory.read(0x20_0000, 1)).isEqualTo(0x5a);
             assertThat(rig.memory.read(0x20_0200, 1)).isZero();
         }
@@ -117,14 +129,23 @@ class KernelLoaderTest {
     @Test
     void pvhKernelGetsStartInfo() {
         try (BootRig rig = new BootRig(64)) {
-            byte[] kernel = ElfFile.of64()
-                    .entry(0xffff_ffff_8100_0000L)
-                    .segment(0xffff_ffff_8100_0000L, 0x100_0000, bytes("kernel text"), 0x5000)
-                    .pvhEntry(0x100_0123)
-                    .toBytes();
+            byte[] kernel =
+                    ElfFile.of64()
+                            .entry(0xffff_ffff_8100_0000L)
+                            .segment(
+                                    0xffff_ffff_8100_0000L,
+                                    0x100_0000,
+                                    bytes("kernel text"),
+                                    0x5000)
+                            .pvhEntry(0x100_0123)
+                            .toBytes();
             KernelLoader.Loaded loaded =
-                    rig.append("console=ttyS0").module("a", bytes("abcde"), "").module("b", bytes("fgh"), "").load("vmlinux", kernel);
-            assertThat(loaded).isEqualTo(new KernelLoader.Loaded(KernelLoader.Format.PVH, 0x100_0123));
+                    rig.append("console=ttyS0")
+                            .module("a", bytes("abcde"), "")
+                            .module("b", bytes("fgh"), "")
+                            .load("vmlinux", kernel);
+            assertThat(loaded)
+                    .isEqualTo(new KernelLoader.Loaded(KernelLoader.Format.PVH, 0x100_0123));
             assertFlatProtectedMode(rig.cpu);
             assertThat(rig.text(0x100_0000, 11)).isEqualTo("kernel text");
             long info = rig.cpu.r[Cpu.RBX];
@@ -148,8 +169,14 @@ class KernelLoaderTest {
         ByteBuffer b = ByteBuffer.allocate(1024 + 0x1000).order(ByteOrder.LITTLE_ENDIAN);
         b.put(0x1f1, (byte) 1).putInt(0x1f4, 0x100).putShort(0x1fe, (short) 0xaa55);
         b.put(0x201, (byte) 0x66).putInt(0x202, 0x5372_6448).putShort(0x206, (short) 0x20f);
-        b.put(0x211, (byte) 1).putInt(0x22c, 0x7fff_ffff).putInt(0x230, 0x20_0000).put(0x234, (byte) 1);
-        b.putShort(0x236, (short) 3).putInt(0x238, 255).putLong(0x258, 0x100_0000).putInt(0x260, 0x8000);
+        b.put(0x211, (byte) 1)
+                .putInt(0x22c, 0x7fff_ffff)
+                .putInt(0x230, 0x20_0000)
+                .put(0x234, (byte) 1);
+        b.putShort(0x236, (short) 3)
+                .putInt(0x238, 255)
+                .putLong(0x258, 0x100_0000)
+                .putInt(0x260, 0x8000);
         b.put(1024, (byte) 0xfa).put(1024 + 0x200, (byte) 0xf4);
         return b.array();
     }
@@ -157,8 +184,12 @@ class KernelLoaderTest {
     @Test
     void linuxIsEnteredInLongModeWithBootParameters() {
         try (BootRig rig = new BootRig(64)) {
-            KernelLoader.Loaded loaded = rig.append("quiet").module("initrd", bytes("ramdisk"), "").load("bzImage", bzImage());
-            assertThat(loaded).isEqualTo(new KernelLoader.Loaded(KernelLoader.Format.LINUX, 0x100_0200));
+            KernelLoader.Loaded loaded =
+                    rig.append("quiet")
+                            .module("initrd", bytes("ramdisk"), "")
+                            .load("bzImage", bzImage());
+            assertThat(loaded)
+                    .isEqualTo(new KernelLoader.Loaded(KernelLoader.Format.LINUX, 0x100_0200));
             Cpu cpu = rig.cpu;
             assertThat(cpu.mode64).isTrue();
             assertThat(cpu.segSelector[Cpu.CS]).isEqualTo(0x10);
@@ -174,7 +205,8 @@ class KernelLoaderTest {
             assertThat(rig.text(ramdisk, 7)).isEqualTo("ramdisk");
             assertThat(ramdisk).isEqualTo((64 << 20) - 0x1000); // as high as possible
             assertThat(rig.text(rig.memory.read64(parameters + 0x70), 8)).isEqualTo("RSD PTR ");
-            assertThat(rig.memory.read(parameters + 0x1e8, 1)).isEqualTo(rig.devices.memoryMap().ranges().size());
+            assertThat(rig.memory.read(parameters + 0x1e8, 1))
+                    .isEqualTo(rig.devices.memoryMap().ranges().size());
             assertThat(rig.memory.read(parameters + 0x2d0 + 8, 8)).isEqualTo(639 << 10);
             // the page tables map virtual to physical addresses one to one
             for (long va : new long[] {0, cpu.rip, 0xffff_f000L}) {
@@ -234,13 +266,18 @@ class KernelLoaderTest {
 
     @Test
     void kernelPackedWithGzipIsUnpacked() throws IOException {
-        byte[] kernel = ElfFile.of32().entry(0x10_0000).segment(0x10_0000, 0x10_0000, multiboot(0), 64).toBytes();
+        byte[] kernel =
+                ElfFile.of32()
+                        .entry(0x10_0000)
+                        .segment(0x10_0000, 0x10_0000, multiboot(0), 64)
+                        .toBytes();
         ByteArrayOutputStream packed = new ByteArrayOutputStream();
         try (GZIPOutputStream gzip = new GZIPOutputStream(packed)) {
             gzip.write(kernel);
         }
         try (BootRig rig = new BootRig(4)) {
-            assertThat(rig.load("xen.gz", packed.toByteArray()).format()).isEqualTo(KernelLoader.Format.MULTIBOOT);
+            assertThat(rig.load("xen.gz", packed.toByteArray()).format())
+                    .isEqualTo(KernelLoader.Format.MULTIBOOT);
         }
     }
 
@@ -261,7 +298,9 @@ class KernelLoaderTest {
     void moduleListSplitsAtCommasAndSpaces(@TempDir Path folder) throws IOException {
         Path first = Files.write(folder.resolve("one"), bytes("1"));
         Path second = Files.write(folder.resolve("two,2"), bytes("22"));
-        var modules = BootModule.parse(first + " root=/dev/xvda ro," + second.toString().replace(",", ",,"));
+        var modules =
+                BootModule.parse(
+                        first + " root=/dev/xvda ro," + second.toString().replace(",", ",,"));
         assertThat(modules).hasSize(2);
         assertThat(modules.get(0).arguments()).isEqualTo("root=/dev/xvda ro");
         assertThat(modules.get(1).file().size()).isEqualTo(2);

@@ -90,8 +90,13 @@ class ControlRegisterInstructionsTest {
     }
 
     @ParameterizedTest
-    @ValueSource(longs = {0 /* PAE off in long mode */, Cpu.CR4_PAE | 1L << 14, Cpu.CR4_PAE | Cpu.CR4_OSXSAVE, Cpu.CR4_PAE | Cpu.CR4_PCIDE
-    })
+    @ValueSource(
+            longs = {
+                0 /* PAE off in long mode */,
+                Cpu.CR4_PAE | 1L << 14,
+                Cpu.CR4_PAE | Cpu.CR4_OSXSAVE,
+                Cpu.CR4_PAE | Cpu.CR4_PCIDE
+            })
     void illegalCr4RaisesGp(long value) {
         try (TestProcessor p = TestProcessor.longMode()) {
             p.cpu.r[Cpu.RAX] = value;

@@ -24,7 +24,12 @@ class CpuModelTest {
             long[] vendor = cpuid(p, 0, 0);
             String name = "";
             for (int i : new int[] {1, 3, 2}) {
-                byte[] four = {(byte) vendor[i], (byte) (vendor[i] >> 8), (byte) (vendor[i] >> 16), (byte) (vendor[i] >> 24)};
+                byte[] four = {
+                    (byte) vendor[i],
+                    (byte) (vendor[i] >> 8),
+                    (byte) (vendor[i] >> 16),
+                    (byte) (vendor[i] >> 24)
+                };
                 name += new String(four, StandardCharsets.US_ASCII);
             }
             assertThat(name).isEqualTo("AuthenticAMD");
@@ -40,7 +45,8 @@ class CpuModelTest {
     @Test
     void offeredFeaturesAreThoseThatTheDecoderKnows() {
         CpuModel model = CpuModel.DEFAULT;
-        assertThat(model.decoderFeatures()).contains(CpuidFeature.SSE2, CpuidFeature.SVM, CpuidFeature.RDTSCP);
+        assertThat(model.decoderFeatures())
+                .contains(CpuidFeature.SSE2, CpuidFeature.SVM, CpuidFeature.RDTSCP);
         assertThat(model.decoderFeatures()).doesNotContain(CpuidFeature.XSAVE, CpuidFeature.SKINIT);
     }
 

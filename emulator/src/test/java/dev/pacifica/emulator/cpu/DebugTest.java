@@ -68,7 +68,8 @@ class DebugTest {
             assertThat(p.stack32(0)).isEqualTo(TestProcessor.CODE + 1);
             assertThat(p.stack32(2)).isEqualTo(2); // RF is not set for instruction breakpoints
             assertThat(p.cpu.dr[6] & 15).isEqualTo(1);
-            // the handler sets RF in the image and returns: no second fault, and RF is gone afterwards
+            // the handler sets RF in the image and returns: no second fault, and RF is gone
+            // afterwards
             p.write(p.cpu.r[Cpu.RSP] + 8, 4, Cpu.RF | 2);
             p.code("cf").step();
             assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 1);
@@ -82,7 +83,10 @@ class DebugTest {
     @Test
     void dataWriteBreakpointTrapsAfterTheInstruction() {
         try (TestProcessor p = TestProcessor.protectedMode()) {
-            p.code("a0 00 a0 00 00" /* mov al, [a000h] */ + "c6 05 03 a0 00 00 55" /* mov byte [a003h], 55h */ + NOP);
+            p.code(
+                    "a0 00 a0 00 00" /* mov al, [a000h] */
+                            + "c6 05 03 a0 00 00 55" /* mov byte [a003h], 55h */
+                            + NOP);
             arm(p, 2, 0xa000, 1, 3);
             p.step(2);
             assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 12);
@@ -203,13 +207,15 @@ class DebugTest {
             p.cpu.r[Cpu.RCX] = 0x1d9;
             p.cpu.r[Cpu.RDX] = 0;
             p.cpu.r[Cpu.RAX] = 1;
-            p.code("0f 30" /* wrmsr */ + "eb 0c" /* jmp 8010h */).code(TestProcessor.CODE + 0x10, "90 0f 0b" /* nop; ud2 */);
+            p.code("0f 30" /* wrmsr */ + "eb 0c" /* jmp 8010h */)
+                    .code(TestProcessor.CODE + 0x10, "90 0f 0b" /* nop; ud2 */);
             p.step(3);
             assertThat(p.cpu.msrs.lastBranchFrom).isEqualTo(TestProcessor.CODE + 2);
             assertThat(p.cpu.msrs.lastBranchTo).isEqualTo(TestProcessor.CODE + 0x10);
             p.step();
             assertThat(p.handler()).isEqualTo(GuestException.UD);
-            assertThat(p.cpu.msrs.lastExceptionTo).isEqualTo(TestProcessor.CODE + 0x10); // the branch before the exception
+            assertThat(p.cpu.msrs.lastExceptionTo)
+                    .isEqualTo(TestProcessor.CODE + 0x10); // the branch before the exception
             assertThat(p.cpu.msrs.lastBranchFrom).isEqualTo(TestProcessor.CODE + 0x11);
             assertThat(p.cpu.msrs.debugCtl).isEqualTo(1);
         }

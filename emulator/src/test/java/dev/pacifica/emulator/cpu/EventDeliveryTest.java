@@ -114,7 +114,8 @@ class EventDeliveryTest {
     @Test
     void stackFaultInTheNewStackHasItsSelector() {
         try (TestProcessor p = TestProcessor.protectedMode().user()) {
-            // ring 0 stack of 16 bytes only: five pushes do not fit; the #SS then needs the same stack, and so #DF, and so shutdown
+            // ring 0 stack of 16 bytes only: five pushes do not fit; the #SS then needs the same
+            // stack, and so #DF, and so shutdown
             p.descriptor(TestProcessor.FREE, 0, 0xf, 0x493);
             p.write(TestProcessor.TSS + 4, 4, 0x10);
             p.write(TestProcessor.TSS + 8, 2, TestProcessor.FREE);
@@ -129,7 +130,11 @@ class EventDeliveryTest {
     void invalidTssStackRaisesTsThroughATaskOrSameLevelGate() {
         try (TestProcessor p = TestProcessor.protectedMode().user()) {
             p.write(TestProcessor.TSS + 8, 2, TestProcessor.DATA3); // RPL and DPL 3 for ring 0
-            p.gate(GuestException.TS, TestProcessor.CONFORMING, TestProcessor.HANDLERS + 16 * GuestException.TS, 0x8e);
+            p.gate(
+                    GuestException.TS,
+                    TestProcessor.CONFORMING,
+                    TestProcessor.HANDLERS + 16 * GuestException.TS,
+                    0x8e);
             p.code(UD2).step();
             assertThat(p.handler()).isEqualTo(GuestException.TS);
             assertThat(p.cpu.cpl).isEqualTo(3);
@@ -140,8 +145,13 @@ class EventDeliveryTest {
     @Test
     void contributoryFaultDuringContributoryFaultIsADoubleFault() {
         try (TestProcessor p = TestProcessor.protectedMode()) {
-            p.gate(GuestException.GP, TestProcessor.NOT_PRESENT, 0, 0x8e); // data selector: #GP while delivering #GP
-            p.code("8e 1d 00 00 00 00" /* mov ds, [0] */).write(0, 2, TestProcessor.NOT_PRESENT | 0x100);
+            p.gate(
+                    GuestException.GP,
+                    TestProcessor.NOT_PRESENT,
+                    0,
+                    0x8e); // data selector: #GP while delivering #GP
+            p.code("8e 1d 00 00 00 00" /* mov ds, [0] */)
+                    .write(0, 2, TestProcessor.NOT_PRESENT | 0x100);
             p.step();
             assertThat(p.handler()).isEqualTo(GuestException.DF);
             assertThat(p.stack32(0)).isZero();
@@ -248,7 +258,8 @@ class EventDeliveryTest {
     @Test
     void pageFaultDeliversCr2AndErrorCode() {
         try (TestProcessor p = TestProcessor.longMode()) {
-            p.code("8a 04 25 00 00 00 40" /* mov al, [4000_0000h]: second GiB is not mapped */).step();
+            p.code("8a 04 25 00 00 00 40" /* mov al, [4000_0000h]: second GiB is not mapped */)
+                    .step();
             assertThat(p.handler()).isEqualTo(GuestException.PF);
             assertThat(p.cpu.cr2).isEqualTo(0x4000_0000L);
             assertThat(p.stack64(0)).isZero();
@@ -376,7 +387,11 @@ class EventDeliveryTest {
     @Test
     void anInterruptThatCameWithADebugTrapIsTakenInItsTrapHandler() {
         try (TestProcessor p = TestProcessor.protectedMode()) {
-            p.gate(GuestException.DB, TestProcessor.CODE0, TestProcessor.HANDLERS + 16 * GuestException.DB, 0x8f); // keeps IF
+            p.gate(
+                    GuestException.DB,
+                    TestProcessor.CODE0,
+                    TestProcessor.HANDLERS + 16 * GuestException.DB,
+                    0x8f); // keeps IF
             p.code(TestProcessor.HANDLERS + 16 * GuestException.DB, NOP);
             p.cpu.setRflags(Cpu.IF | Cpu.TF | 2);
             p.code(NOP).step();

@@ -4,17 +4,21 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import org.junit.jupiter.api.Test;
 
-/** Far JMP, CALL and RET, call gates, IRET to other privileges and modes (APM Vol 2 §4.11, §8.7.4). */
+/**
+ * Far JMP, CALL and RET, call gates, IRET to other privileges and modes (APM Vol 2 §4.11, §8.7.4).
+ */
 class FarTransferTest {
     private static final int GATE32_DPL3 = 0xec;
 
     /** A call gate in {@link TestProcessor#GATE_SELECTOR}. */
-    private static void callGate(TestProcessor p, int selector, long offset, int access, int parameters) {
-        long low = offset & 0xffff
-                | (long) selector << 16
-                | (long) parameters << 32
-                | (long) access << 40
-                | (offset >>> 16 & 0xffff) << 48;
+    private static void callGate(
+            TestProcessor p, int selector, long offset, int access, int parameters) {
+        long low =
+                offset & 0xffff
+                        | (long) selector << 16
+                        | (long) parameters << 32
+                        | (long) access << 40
+                        | (offset >>> 16 & 0xffff) << 48;
         p.write(TestProcessor.GDT + TestProcessor.GATE_SELECTOR, 8, low);
         p.write(TestProcessor.GDT + TestProcessor.GATE_SELECTOR + 8, 8, offset >>> 32);
     }
@@ -53,10 +57,11 @@ class FarTransferTest {
             p.descriptor(TestProcessor.CODE0, 0, 0xfffff, 0xc9b);
             p.cpu.gdtrBase = TestProcessor.GDT;
             p.cpu.gdtrLimit = 0xff;
-            p.code("0f 20 c0" /* mov eax, cr0 */
-                    + "0c 01" /* or al, 1 */
-                    + "0f 22 c0" /* mov cr0, eax */
-                    + "66 ea 00 90 00 00 08 00" /* jmp 08h:9000h */);
+            p.code(
+                    "0f 20 c0" /* mov eax, cr0 */
+                            + "0c 01" /* or al, 1 */
+                            + "0f 22 c0" /* mov cr0, eax */
+                            + "66 ea 00 90 00 00 08 00" /* jmp 08h:9000h */);
             p.step(3);
             assertThat(p.cpu.protectedMode).isTrue();
             assertThat(p.cpu.codeBits).isEqualTo(16);

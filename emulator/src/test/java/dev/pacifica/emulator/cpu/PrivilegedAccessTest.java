@@ -105,7 +105,10 @@ class PrivilegedAccessTest {
         try (TestProcessor p = TestProcessor.longMode().user()) {
             p.cpu.setRflags(Cpu.IF | 2);
             p.cpu.r[Cpu.RSP] = TestProcessor.USER_STACK - 8;
-            p.write(TestProcessor.USER_STACK - 8, 8, Cpu.IOPL | Cpu.AC | Cpu.ID | Cpu.VIP | Cpu.CF | 2);
+            p.write(
+                    TestProcessor.USER_STACK - 8,
+                    8,
+                    Cpu.IOPL | Cpu.AC | Cpu.ID | Cpu.VIP | Cpu.CF | 2);
             p.code("9d").step();
             assertThat(p.cpu.rflags()).isEqualTo(Cpu.IF | Cpu.AC | Cpu.ID | Cpu.CF | 2);
         }

@@ -108,7 +108,8 @@ class SegmentInstructionsTest {
             p.cpu.r[Cpu.RAX] = TestProcessor.TSS_SELECTOR;
             p.code("0f 00 d8" + "0f 00 d8" /* ltr ax, twice */);
             p.step();
-            assertThat(p.read(TestProcessor.GDT + TestProcessor.TSS_SELECTOR + 5, 1)).isEqualTo(0x8b);
+            assertThat(p.read(TestProcessor.GDT + TestProcessor.TSS_SELECTOR + 5, 1))
+                    .isEqualTo(0x8b);
             p.step(); // now busy
             assertThat(p.handler()).isEqualTo(GuestException.GP);
             assertThat(p.stack64(0)).isEqualTo(TestProcessor.TSS_SELECTOR);
@@ -130,10 +131,11 @@ class SegmentInstructionsTest {
         try (TestProcessor p = TestProcessor.protectedMode()) {
             p.cpu.r[Cpu.RAX] = TestProcessor.DATA3;
             p.cpu.r[Cpu.RCX] = TestProcessor.CODE0;
-            p.code("0f 02 d8" /* lar ebx, ax */
-                    + "0f 03 d0" /* lsl edx, ax */
-                    + "0f 00 e1" /* verr cx */
-                    + "0f 00 e9" /* verw cx */);
+            p.code(
+                    "0f 02 d8" /* lar ebx, ax */
+                            + "0f 03 d0" /* lsl edx, ax */
+                            + "0f 00 e1" /* verr cx */
+                            + "0f 00 e9" /* verw cx */);
             p.step(2);
             assertThat(p.cpu.r[Cpu.RBX]).isEqualTo(0x00cf_f300 & 0x00ff_ff00);
             assertThat(p.cpu.r[Cpu.RDX]).isEqualTo(0xffff_ffffL);
@@ -174,8 +176,9 @@ class SegmentInstructionsTest {
             p.cpu.gdtrBase = 0xffff_8000_0000_1000L;
             p.write(0xa000, 8, -1L);
             p.write(0xa008, 8, -1L);
-            p.code("0f 01 04 25 00 a0 00 00" /* sgdt [a000h] */
-                    + "0f 01 1c 25 10 a0 00 00" /* lidt [a010h] */);
+            p.code(
+                    "0f 01 04 25 00 a0 00 00" /* sgdt [a000h] */
+                            + "0f 01 1c 25 10 a0 00 00" /* lidt [a010h] */);
             p.write(0xa010, 2, 0x123);
             p.write(0xa012, 8, 0x0000_9000_0000_0000L); // not canonical
             p.step();

@@ -177,20 +177,28 @@ final class TestProcessor implements AutoCloseable {
         cpu.segAttr[segment] = attr;
     }
 
-    /** Writes a code, data or system descriptor; {@code limit} as encoded, {@code attr} in the VMCB's form. */
+    /**
+     * Writes a code, data or system descriptor; {@code limit} as encoded, {@code attr} in the
+     * VMCB's form.
+     */
     void descriptor(int selector, long base, int limit, int attr) {
-        long low = limit & 0xffff
-                | (base & 0xff_ffff) << 16
-                | (long) (attr & 0xff) << 40
-                | (long) (limit >> 16 & 15) << 48
-                | (long) (attr >> 8 & 15) << 52
-                | (base >>> 24 & 0xff) << 56;
+        long low =
+                limit & 0xffff
+                        | (base & 0xff_ffff) << 16
+                        | (long) (attr & 0xff) << 40
+                        | (long) (limit >> 16 & 15) << 48
+                        | (long) (attr >> 8 & 15) << 52
+                        | (base >>> 24 & 0xff) << 56;
         write(GDT + (selector & ~7), 8, low);
     }
 
     /** Writes an IDT gate for the mode; {@code access} is the byte with P, DPL and type. */
     void gate(int vector, int selector, long offset, int access) {
-        long low = offset & 0xffff | (long) selector << 16 | (long) access << 40 | (offset >>> 16 & 0xffff) << 48;
+        long low =
+                offset & 0xffff
+                        | (long) selector << 16
+                        | (long) access << 40
+                        | (offset >>> 16 & 0xffff) << 48;
         if ((cpu.efer & Cpu.EFER_LMA) != 0) {
             write(IDT + 16 * vector, 8, low);
             write(IDT + 16 * vector + 8, 8, offset >>> 32);

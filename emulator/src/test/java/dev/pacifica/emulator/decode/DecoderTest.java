@@ -14,7 +14,8 @@ class DecoderTest {
 
     private Insn decode(int codeBits, String hex) {
         byte[] bytes = HexFormat.of().parseHex(hex.replace(" ", ""));
-        assertThat(decoder.decode(bytes, 0, bytes.length, codeBits, insn)).isEqualTo(Decoder.Status.OK);
+        assertThat(decoder.decode(bytes, 0, bytes.length, codeBits, insn))
+                .isEqualTo(Decoder.Status.OK);
         return insn;
     }
 
@@ -66,7 +67,8 @@ class DecoderTest {
     void lockMovCr0MeansCr8WhereOffered() {
         assertThat(decode(32, "f0 0f 22 c3").reg).isEqualTo(8);
         Decoder without = new Decoder(EnumSet.complementOf(EnumSet.of(CpuidFeature.ALTMOVCR8)));
-        assertThat(without.decode(HexFormat.of().parseHex("f00f22c3"), 0, 4, 32, insn)).isEqualTo(Decoder.Status.OK);
+        assertThat(without.decode(HexFormat.of().parseHex("f00f22c3"), 0, 4, 32, insn))
+                .isEqualTo(Decoder.Status.OK);
         assertThat(insn.row).isNull();
     }
 
@@ -199,7 +201,9 @@ class DecoderTest {
     void eachPrefixOfAnInstructionAsksForMore() {
         byte[] bytes = HexFormat.of().parseHex("66f0488184d178563412efbe0000");
         for (int n = 0; n < 14; n++) {
-            assertThat(decoder.decode(bytes, 0, n, 64, insn)).as("%d bytes", n).isEqualTo(Decoder.Status.NEED_MORE);
+            assertThat(decoder.decode(bytes, 0, n, 64, insn))
+                    .as("%d bytes", n)
+                    .isEqualTo(Decoder.Status.NEED_MORE);
         }
         assertThat(decoder.decode(bytes, 0, 14, 64, insn)).isEqualTo(Decoder.Status.OK);
         assertThat(insn.length).isEqualTo(14);

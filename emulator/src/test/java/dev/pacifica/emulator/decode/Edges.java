@@ -2,24 +2,31 @@ package dev.pacifica.emulator.decode;
 
 import java.util.Random;
 
-/** Operand values that tests like: the edges of each format much more often than chance would have them. */
+/**
+ * Operand values that tests like: the edges of each format much more often than chance would have
+ * them.
+ */
 public final class Edges {
     private Edges() {}
 
-    /** An integer whose low {@code bytes} bytes are likely an edge value of that width; sign-extended. */
+    /**
+     * An integer whose low {@code bytes} bytes are likely an edge value of that width;
+     * sign-extended.
+     */
     public static long integer(Random random, int bytes) {
         int bits = bytes * 8;
-        long value = switch (random.nextInt(10)) {
-            case 0 -> 0;
-            case 1 -> 1;
-            case 2 -> -1;
-            case 3 -> 1L << bits - 1;
-            case 4 -> (1L << bits - 1) - 1;
-            case 5 -> 1L << random.nextInt(bits);
-            case 6 -> (1L << random.nextInt(bits)) - 1;
-            case 7 -> random.nextInt(-20, 20);
-            default -> random.nextLong();
-        };
+        long value =
+                switch (random.nextInt(10)) {
+                    case 0 -> 0;
+                    case 1 -> 1;
+                    case 2 -> -1;
+                    case 3 -> 1L << bits - 1;
+                    case 4 -> (1L << bits - 1) - 1;
+                    case 5 -> 1L << random.nextInt(bits);
+                    case 6 -> (1L << random.nextInt(bits)) - 1;
+                    case 7 -> random.nextInt(-20, 20);
+                    default -> random.nextLong();
+                };
         return bits == 64 ? value : value << 64 - bits >> 64 - bits;
     }
 
@@ -61,9 +68,16 @@ public final class Edges {
                     case 7 -> 0x7FF8_0000_0000_0000L | random.nextLong(1L << 51);
                     case 8 -> 0x7FF0_0000_0000_0001L | random.nextLong(1L << 51);
                     case 9 -> Double.doubleToRawLongBits(random.nextInt(1 << 12) / 2d);
-                    case 10 -> Double.doubleToRawLongBits(random.nextBoolean() ? 0x1p31 : 0x1p63) + random.nextInt(-2, 3);
+                    case 10 ->
+                            Double.doubleToRawLongBits(random.nextBoolean() ? 0x1p31 : 0x1p63)
+                                    + random.nextInt(-2, 3);
                     case 11 -> random.nextLong() & Long.MAX_VALUE;
-                    case 12 -> Double.doubleToRawLongBits(Float.intBitsToFloat(single(random) & 0x7FFF_FFFF)) + random.nextInt(-2, 3) & Long.MAX_VALUE;
+                    case 12 ->
+                            Double.doubleToRawLongBits(
+                                                    Float.intBitsToFloat(
+                                                            single(random) & 0x7FFF_FFFF))
+                                            + random.nextInt(-2, 3)
+                                    & Long.MAX_VALUE;
                     default -> (long) (1000 + random.nextInt(50)) << 52 | random.nextLong(1L << 52);
                 };
     }
@@ -84,12 +98,17 @@ public final class Edges {
                 };
     }
 
-    /** A significand that goes with the exponent: mostly normalised, sometimes an encoding that is not supported. */
+    /**
+     * A significand that goes with the exponent: mostly normalised, sometimes an encoding that is
+     * not supported.
+     */
     public static long significand(Random random, int exponent) {
         int e = exponent & 0x7FFF;
         boolean odd = random.nextInt(24) == 0;
         if (e == 0) {
-            return random.nextBoolean() ? 0 : odd ? random.nextLong() : random.nextLong() & Long.MAX_VALUE;
+            return random.nextBoolean()
+                    ? 0
+                    : odd ? random.nextLong() : random.nextLong() & Long.MAX_VALUE;
         }
         if (odd) {
             return random.nextLong() & Long.MAX_VALUE;

@@ -2,7 +2,10 @@ package dev.pacifica.emulator.decode;
 
 import java.util.Random;
 
-/** Encodes random instances of a table row: prefixes, registers, addressing modes and immediates are chosen within what the form allows. */
+/**
+ * Encodes random instances of a table row: prefixes, registers, addressing modes and immediates are
+ * chosen within what the form allows.
+ */
 public final class FormEncoder {
     private static final Decoder DECODER = new Decoder();
 
@@ -15,14 +18,17 @@ public final class FormEncoder {
     private boolean ripRelative;
 
     /**
-     * @param window an address below 2 GiB that absolute and RIP-relative operands are near (aligned to 64)
+     * @param window an address below 2 GiB that absolute and RIP-relative operands are near
+     *     (aligned to 64)
      */
     public FormEncoder(Random random, long window) {
         this.random = random;
         this.window = window;
     }
 
-    /** Whether the form has instances with a memory operand, and with a register operand, by ModRM. */
+    /**
+     * Whether the form has instances with a memory operand, and with a register operand, by ModRM.
+     */
     public static boolean canBeMemory(InstructionRow row) {
         return row.hasModRm && !row.registerOnly && !row.ignoresMod && row.modRmByte < 0;
     }
@@ -31,7 +37,10 @@ public final class FormEncoder {
         return !row.hasModRm || !row.memoryOnly;
     }
 
-    /** The bytes of an instance that decodes to the row, at most 15; the address where it will be decides RIP-relative displacements. */
+    /**
+     * The bytes of an instance that decodes to the row, at most 15; the address where it will be
+     * decides RIP-relative displacements.
+     */
     public byte[] encode(InstructionRow row, int mode, boolean memory, long address) {
         for (int attempt = 0; attempt < 1000; attempt++) {
             build(row, mode, memory, address);
@@ -42,7 +51,8 @@ public final class FormEncoder {
                 return java.util.Arrays.copyOf(bytes, length);
             }
         }
-        throw new IllegalStateException("no encoding found for " + row + " in " + mode + "-bit mode");
+        throw new IllegalStateException(
+                "no encoding found for " + row + " in " + mode + "-bit mode");
     }
 
     private boolean chance(int oneIn) {
@@ -63,17 +73,22 @@ public final class FormEncoder {
         length = 0;
         ripRelative = false;
         boolean bySize = row.prefixClass < 0 || row.sizeRule == InstructionRow.SizeRule.STANDARD;
-        boolean sized = switch (row.sizeRule) {
-            case STANDARD, DEFAULT_64, WORD_OR_DWORD, FORCED_64 -> bySize;
-            default -> false;
-        };
+        boolean sized =
+                switch (row.sizeRule) {
+                    case STANDARD, DEFAULT_64, WORD_OR_DWORD, FORCED_64 -> bySize;
+                    default -> false;
+                };
         boolean strings = row.repeat != InstructionRow.Repeat.NONE;
-        boolean addressPrefix = chance(10) && (mode != 32 && (memory || strings) || strings || chance(10));
+        boolean addressPrefix =
+                chance(10) && (mode != 32 && (memory || strings) || strings || chance(10));
         if (addressPrefix) {
             put(0x67);
         }
         if (chance(20)) {
-            put(mode == 64 ? new int[] {0x26, 0x2E, 0x36, 0x3E, 0x64}[random.nextInt(5)] : new int[] {0x26, 0x36, 0x3E}[random.nextInt(3)]);
+            put(
+                    mode == 64
+                            ? new int[] {0x26, 0x2E, 0x36, 0x3E, 0x64}[random.nextInt(5)]
+                            : new int[] {0x26, 0x36, 0x3E}[random.nextInt(3)]);
         }
         boolean operandPrefix = row.prefixClass == 1 || sized && chance(4);
         if (operandPrefix) {
@@ -109,8 +124,16 @@ public final class FormEncoder {
         }
         put(row.opcode + random.nextInt(row.opcodeCount));
         int narrow = (mode == 16) != operandPrefix ? 2 : 4;
-        int operandSize = wide ? 8 : row.sizeRule == InstructionRow.SizeRule.DEFAULT_64 && mode == 64 && !operandPrefix ? 8 : narrow;
-        int addressSize = mode == 64 ? (addressPrefix ? 4 : 8) : (mode == 16) != addressPrefix ? 2 : 4;
+        int operandSize =
+                wide
+                        ? 8
+                        : row.sizeRule == InstructionRow.SizeRule.DEFAULT_64
+                                        && mode == 64
+                                        && !operandPrefix
+                                ? 8
+                                : narrow;
+        int addressSize =
+                mode == 64 ? (addressPrefix ? 4 : 8) : (mode == 16) != addressPrefix ? 2 : 4;
         if (row.hasModRm) {
             modRm(row, mode, memory, addressSize);
         }
@@ -158,7 +181,11 @@ public final class FormEncoder {
         displacementAt = length;
         if (mod == 0 && base == 5) {
             ripRelative = mode == 64 && rm == 5;
-            put(!indexed && (absolute || mode != 64) ? window + 64 : 16L * random.nextInt(-100, 100), 4);
+            put(
+                    !indexed && (absolute || mode != 64)
+                            ? window + 64
+                            : 16L * random.nextInt(-100, 100),
+                    4);
         } else if (mod == 1) {
             put(chance(4) ? random.nextInt(256) : 16 * random.nextInt(16), 1);
         } else if (mod == 2) {
@@ -173,8 +200,12 @@ public final class FormEncoder {
             case BYTE_SIGNED -> put(Edges.integer(random, 1), 1);
             case RELATIVE_BYTE -> put(random.nextInt(256), 1);
             case WORD -> put(random.nextInt(12) * 2L, 2);
-            case WORD_OR_DWORD -> put(Edges.integer(random, operandSize == 2 ? 2 : 4), operandSize == 2 ? 2 : 4);
-            case RELATIVE -> put(chance(3) ? random.nextInt() : random.nextInt(-256, 256), operandSize == 2 ? 2 : 4);
+            case WORD_OR_DWORD ->
+                    put(Edges.integer(random, operandSize == 2 ? 2 : 4), operandSize == 2 ? 2 : 4);
+            case RELATIVE ->
+                    put(
+                            chance(3) ? random.nextInt() : random.nextInt(-256, 256),
+                            operandSize == 2 ? 2 : 4);
             case FULL -> put(Edges.integer(random, operandSize), operandSize);
             case FAR_POINTER -> {
                 put((mode == 16 ? 0x400 : 0x1000_0400L) + random.nextInt(-256, 256), operandSize);

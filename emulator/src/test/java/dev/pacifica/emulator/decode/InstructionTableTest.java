@@ -42,9 +42,21 @@ class InstructionTableTest {
             for (int i = 0; i < row.opcodeCount; i++) {
                 for (int modRm = 0; modRm < 256; modRm++) {
                     for (int mode = 0; mode < 2; mode++) {
-                        if (accepted[modRm] != 0 && (mode == 0 ? row.validIn64 : row.validOutside64)) {
-                            String key = row.prefixClass + " " + row.needsRexW + row.needsRexB + " " + row.map + " " + (row.opcode + i) + " " + modRm + " "
-                                    + mode;
+                        if (accepted[modRm] != 0
+                                && (mode == 0 ? row.validIn64 : row.validOutside64)) {
+                            String key =
+                                    row.prefixClass
+                                            + " "
+                                            + row.needsRexW
+                                            + row.needsRexB
+                                            + " "
+                                            + row.map
+                                            + " "
+                                            + (row.opcode + i)
+                                            + " "
+                                            + modRm
+                                            + " "
+                                            + mode;
                             assertThat(owner.put(key, row)).as("also %s", row).isNull();
                         }
                     }
@@ -53,7 +65,10 @@ class InstructionTableTest {
         }
     }
 
-    /** Each row can be encoded, in each of its modes, with a register and with memory; the encoder checks that it decodes to the row. */
+    /**
+     * Each row can be encoded, in each of its modes, with a register and with memory; the encoder
+     * checks that it decodes to the row.
+     */
     @Test
     void eachRowDecodesToItself() {
         FormEncoder encoder = new FormEncoder(new Random(3), 0x1000_2400L);
@@ -75,7 +90,9 @@ class InstructionTableTest {
     void lockableRowsWriteTheirFirstOperand() {
         for (InstructionRow row : ROWS) {
             if (row.lockable) {
-                assertThat(row.operands.get(0).access()).as("%s", row).isEqualTo(Operand.Access.READ_WRITE);
+                assertThat(row.operands.get(0).access())
+                        .as("%s", row)
+                        .isEqualTo(Operand.Access.READ_WRITE);
             }
         }
     }

@@ -95,7 +95,8 @@ class AcpiTablesTest {
     @Test
     void amlLengthsAreEncodedInTheFewestBytes() {
         // Scope (\_SB) of an empty body: opcode, length, root and name
-        assertThat(new AmlBuilder().scope("\\_SB", new AmlBuilder()).toBytes()).containsExactly(0x10, 6, '\\', '_', 'S', 'B', '_');
+        assertThat(new AmlBuilder().scope("\\_SB", new AmlBuilder()).toBytes())
+                .containsExactly(0x10, 6, '\\', '_', 'S', 'B', '_');
         AmlBuilder body = new AmlBuilder();
         for (int i = 0; i < 20; i++) {
             body.integer(0xffff); // three bytes each

@@ -46,7 +46,8 @@ class FwCfgTest {
         fwCfg.putFile("etc/second", new byte[] {9});
         byte[] directory = item(0x19, 4 + 128);
         assertThat(directory).startsWith(0, 0, 0, 2, 0, 0, 0, 3, 0, 0x20, 0, 0);
-        assertThat(new String(directory, 12, 56, StandardCharsets.US_ASCII)).startsWith("etc/first\0");
+        assertThat(new String(directory, 12, 56, StandardCharsets.US_ASCII))
+                .startsWith("etc/first\0");
         assertThat(directory[4 + 64 + 3]).isEqualTo((byte) 1);
         assertThat(directory[4 + 64 + 5]).isEqualTo((byte) 0x21);
         assertThat(item(0x20, 3)).containsExactly(1, 2, 3);

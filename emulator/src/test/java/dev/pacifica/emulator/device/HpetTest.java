@@ -14,7 +14,8 @@ class HpetTest {
     private final PhysicalMemory memory = new PhysicalMemory(1 << 20);
     private final ApicBus bus = new ApicBus();
     private final Pic8259 pic = new Pic8259(bus::setPicLine);
-    private final LocalApic local = new LocalApic(new Cpu(0, time.clock, memory, new PortBus()), time.clock, bus);
+    private final LocalApic local =
+            new LocalApic(new Cpu(0, time.clock, memory, new PortBus()), time.clock, bus);
     private final IoApic ioApic = new IoApic(bus);
     private final InterruptRouter router = new InterruptRouter(pic, ioApic);
     private final Hpet hpet = new Hpet(time.clock, router);

@@ -14,7 +14,8 @@ class IoApicTest {
     private final PhysicalMemory memory = new PhysicalMemory(1 << 20);
     private final VirtualClock clock = new VirtualClock();
     private final ApicBus bus = new ApicBus();
-    private final LocalApic local = new LocalApic(new Cpu(0, clock, memory, new PortBus()), clock, bus);
+    private final LocalApic local =
+            new LocalApic(new Cpu(0, clock, memory, new PortBus()), clock, bus);
     private final IoApic ioApic = new IoApic(bus);
 
     IoApicTest() {

@@ -6,7 +6,10 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-/** Power, reset and probing ports: ACPI fixed hardware, port 92h, CF9h, keyboard controller, PCI configuration, debug exit. */
+/**
+ * Power, reset and probing ports: ACPI fixed hardware, port 92h, CF9h, keyboard controller, PCI
+ * configuration, debug exit.
+ */
 class LegacyPortsTest {
     private final Time time = new Time();
     private final Wire irq = new Wire();
@@ -54,7 +57,9 @@ class LegacyPortsTest {
         exit.out(0xf4, 1, 0x1ff);
         exit.out(0xf4, 2, 0x1234);
         exit.out(0xf4, 4, 0x10);
-        assertThat(stops).containsExactly("debug-exit 511", "debug-exit " + (0x1234 * 2 + 1), "debug-exit 33");
+        assertThat(stops)
+                .containsExactly(
+                        "debug-exit 511", "debug-exit " + (0x1234 * 2 + 1), "debug-exit 33");
     }
 
     @Test
@@ -92,11 +97,13 @@ class LegacyPortsTest {
         I8042 controller = new I8042(irq, stop);
         controller.out(0x60, 1, 0xf2);
         assertThat(irq.asserted).isTrue();
-        assertThat(List.of(controller.in(0x60, 1), controller.in(0x60, 1), controller.in(0x60, 1))).containsExactly(0xfa, 0xab, 0x83);
+        assertThat(List.of(controller.in(0x60, 1), controller.in(0x60, 1), controller.in(0x60, 1)))
+                .containsExactly(0xfa, 0xab, 0x83);
         assertThat(irq.asserted).isFalse();
         assertThat(irq.rises).isEqualTo(3);
         controller.out(0x60, 1, 0xff);
-        assertThat(List.of(controller.in(0x60, 1), controller.in(0x60, 1))).containsExactly(0xfa, 0xaa);
+        assertThat(List.of(controller.in(0x60, 1), controller.in(0x60, 1)))
+                .containsExactly(0xfa, 0xaa);
     }
 
     @Test

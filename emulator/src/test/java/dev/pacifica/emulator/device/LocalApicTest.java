@@ -67,7 +67,9 @@ class LocalApicTest {
 
     @Test
     void resetValues() {
-        LocalApic fresh = new LocalApic(new Cpu(1, time.clock, memory, new PortBus()), time.clock, new ApicBus());
+        LocalApic fresh =
+                new LocalApic(
+                        new Cpu(1, time.clock, memory, new PortBus()), time.clock, new ApicBus());
         assertThat(fresh.read(0x20, 4)).isEqualTo(0x0100_0000);
         assertThat(fresh.read(0x30, 4)).isEqualTo(0x0005_0010);
         assertThat(fresh.read(SVR, 4)).isEqualTo(0xff);
@@ -261,7 +263,9 @@ class LocalApicTest {
             write(0, DIVIDE, codes[i]);
             write(0, INITIAL, 1_000_000);
             time.advance(128_000);
-            assertThat(read(0, CURRENT)).as("divide configuration %d", codes[i]).isEqualTo(1_000_000 - 128_000 / divisors[i]);
+            assertThat(read(0, CURRENT))
+                    .as("divide configuration %d", codes[i])
+                    .isEqualTo(1_000_000 - 128_000 / divisors[i]);
         }
     }
 
@@ -339,7 +343,8 @@ class LocalApicTest {
         pic.out(0x20, 1, 0x20);
         pic.setLine(1, true);
         assertThat(apics[0].pendingVector()).isEqualTo(-1);
-        assertThat(apics[0].setBase(0xfee0_0000L)).isTrue(); // without APIC the wire goes to the processor
+        assertThat(apics[0].setBase(0xfee0_0000L))
+                .isTrue(); // without APIC the wire goes to the processor
         assertThat(apics[0].pendingVector()).isEqualTo(0x21);
     }
 

@@ -24,14 +24,15 @@ class PcDevicesTest {
         final Cpu cpu = new Cpu(0, time.clock, memory, ports);
         final StringBuilder serial = new StringBuilder();
         final List<String> stops = new ArrayList<>();
-        final PcDevices devices = new PcDevices(
-                time.clock,
-                memory,
-                ports,
-                List.of(cpu),
-                Instant.parse("2024-02-29T12:00:00Z"),
-                (device, value) -> serial.append(device).append(':').append((char) value),
-                (reason, status) -> stops.add(reason));
+        final PcDevices devices =
+                new PcDevices(
+                        time.clock,
+                        memory,
+                        ports,
+                        List.of(cpu),
+                        Instant.parse("2024-02-29T12:00:00Z"),
+                        (device, value) -> serial.append(device).append(':').append((char) value),
+                        (reason, status) -> stops.add(reason));
 
         byte[] save() {
             BinaryStateWriter out = new BinaryStateWriter();
@@ -46,7 +47,9 @@ class PcDevicesTest {
             devices.load(in);
         }
 
-        /** One access or pause, chosen by the generator; what the guest would see goes to the log. */
+        /**
+         * One access or pause, chosen by the generator; what the guest would see goes to the log.
+         */
         void act(SplittableRandom random, StringBuilder log) {
             int port = PORTS[random.nextInt(PORTS.length)];
             int value = random.nextInt();
@@ -69,8 +72,9 @@ class PcDevicesTest {
     }
 
     private static final int[] PORTS = {
-        0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x40, 0x42, 0x43, 0x61, 0x70, 0x71, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x2f8, 0x2f9,
-        0x2fc, 0x600, 0x602, 0x608, 0x60, 0x511, 0xcf8, 0xcfc,
+        0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x40, 0x42, 0x43, 0x61, 0x70, 0x71, 0x3f8, 0x3f9, 0x3fa,
+        0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x2f8, 0x2f9, 0x2fc, 0x600, 0x602, 0x608, 0x60, 0x511, 0xcf8,
+        0xcfc,
     };
 
     private final List<Pc> pcs = new ArrayList<>();

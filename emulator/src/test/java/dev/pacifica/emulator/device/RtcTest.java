@@ -25,7 +25,8 @@ class RtcTest {
 
     /** Year with century, month, day, hour, minute, second as the registers show them. */
     private String shown() {
-        return "%02x%02x-%02x-%02x %02x:%02x:%02x".formatted(get(0x32), get(9), get(8), get(7), get(4), get(2), get(0));
+        return "%02x%02x-%02x-%02x %02x:%02x:%02x"
+                .formatted(get(0x32), get(9), get(8), get(7), get(4), get(2), get(0));
     }
 
     @Test
@@ -149,7 +150,8 @@ class RtcTest {
         rtc.setConfiguration(3L << 30, 5L << 30, 4);
         assertThat(get(0x15) | get(0x16) << 8).isEqualTo(640);
         assertThat(get(0x17) | get(0x18) << 8).isEqualTo(0xffff);
-        assertThat(get(0x34) | get(0x35) << 8).isEqualTo((3 * 1024 - 16) * 16); // 64-KiB units above 16 MiB
+        assertThat(get(0x34) | get(0x35) << 8)
+                .isEqualTo((3 * 1024 - 16) * 16); // 64-KiB units above 16 MiB
         assertThat(get(0x5b) | get(0x5c) << 8 | get(0x5d) << 16).isEqualTo(5 * 1024 * 16);
         assertThat(get(0x5f)).isEqualTo(3);
     }

@@ -85,9 +85,21 @@ class AluTest {
             check(size, before, Alu::sub, Sum.difference(bits, a, b, false), a, b);
             check(size, before, Alu::sbb, Sum.difference(bits, a, b, carry), a, b);
             Sum inc = Sum.of(bits, a, 1, false);
-            check(size, before, (c, s, x, y) -> Alu.inc(c, s, x), new Sum(inc.result, inc.flags & ~1 | before), a, b);
+            check(
+                    size,
+                    before,
+                    (c, s, x, y) -> Alu.inc(c, s, x),
+                    new Sum(inc.result, inc.flags & ~1 | before),
+                    a,
+                    b);
             Sum dec = Sum.difference(bits, a, 1, false);
-            check(size, before, (c, s, x, y) -> Alu.dec(c, s, x), new Sum(dec.result, dec.flags & ~1 | before), a, b);
+            check(
+                    size,
+                    before,
+                    (c, s, x, y) -> Alu.dec(c, s, x),
+                    new Sum(dec.result, dec.flags & ~1 | before),
+                    a,
+                    b);
         }
     }
 
@@ -99,7 +111,9 @@ class AluTest {
         cpu.setArithmeticFlags(before);
         long result = operation.apply(cpu, size, a, b);
         assertThat(Alu.truncate(size, result)).isEqualTo(expected.result);
-        assertThat(cpu.arithmeticFlags()).as("size %d, %x and %x", size, a, b).isEqualTo(expected.flags);
+        assertThat(cpu.arithmeticFlags())
+                .as("size %d, %x and %x", size, a, b)
+                .isEqualTo(expected.flags);
     }
 
     @Test

@@ -5,7 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.pacifica.emulator.cpu.Cpu;
 import org.junit.jupiter.api.Test;
 
-/** The same bytes mean other instructions in other code sizes, whatever was decoded there before. */
+/**
+ * The same bytes mean other instructions in other code sizes, whatever was decoded there before.
+ */
 class CodeSizeTest {
     @Test
     void fallingIntoAPageThatRanAs64BitCode() {

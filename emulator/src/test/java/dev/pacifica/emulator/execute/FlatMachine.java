@@ -6,7 +6,10 @@ import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
 
-/** A processor in 64-bit mode with 16 MiB of RAM, linear = physical, and no IDT: whatever is raised ends in a shutdown. */
+/**
+ * A processor in 64-bit mode with 16 MiB of RAM, linear = physical, and no IDT: whatever is raised
+ * ends in a shutdown.
+ */
 final class FlatMachine implements AutoCloseable {
     static final int CODE = 0x10_0000;
     static final int DATA = 0x20_0000;
@@ -45,7 +48,11 @@ final class FlatMachine implements AutoCloseable {
         for (int i = 0; i < 6; i++) {
             cpu.segSelector[i] = i == Cpu.CS ? 8 : 16;
             cpu.segLimit[i] = 0xffff_ffffL;
-            cpu.segAttr[i] = Cpu.ATTR_P | Cpu.ATTR_S | Cpu.ATTR_G | (i == Cpu.CS ? Cpu.ATTR_L | 0xb : Cpu.ATTR_DB | 3);
+            cpu.segAttr[i] =
+                    Cpu.ATTR_P
+                            | Cpu.ATTR_S
+                            | Cpu.ATTR_G
+                            | (i == Cpu.CS ? Cpu.ATTR_L | 0xb : Cpu.ATTR_DB | 3);
             cpu.segBase[i] = 0;
         }
         cpu.idtrBase = 0;

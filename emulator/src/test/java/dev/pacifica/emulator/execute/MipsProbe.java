@@ -15,8 +15,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
- * How fast the interpreter is, by hand: {@code MipsProbe bench.elf [scale]} runs the benchmark guest on a processor with nothing around it
- * but a console and an exit port, and prints instructions per second for each kernel.
+ * How fast the interpreter is, by hand: {@code MipsProbe bench.elf [scale]} runs the benchmark
+ * guest on a processor with nothing around it but a console and an exit port, and prints
+ * instructions per second for each kernel.
  */
 final class MipsProbe {
     private static final int INFO = 0x8000;
@@ -49,7 +50,11 @@ final class MipsProbe {
         int header = file.getInt(28);
         for (int i = 0; i < file.getShort(44); i++, header += 32) {
             if (file.getInt(header) == 1) {
-                memory.write(file.getInt(header + 12), file.array(), file.getInt(header + 4), file.getInt(header + 16));
+                memory.write(
+                        file.getInt(header + 12),
+                        file.array(),
+                        file.getInt(header + 4),
+                        file.getInt(header + 16));
             }
         }
         byte[] text = ("bench scale=" + scale + "\0").getBytes(StandardCharsets.US_ASCII);
@@ -60,7 +65,8 @@ final class MipsProbe {
         for (int i = 0; i < 6; i++) {
             cpu.segSelector[i] = i == Cpu.CS ? 0x10 : 0x18;
             cpu.segLimit[i] = 0xffff_ffffL;
-            cpu.segAttr[i] = Cpu.ATTR_P | Cpu.ATTR_S | Cpu.ATTR_G | Cpu.ATTR_DB | (i == Cpu.CS ? 0xb : 3);
+            cpu.segAttr[i] =
+                    Cpu.ATTR_P | Cpu.ATTR_S | Cpu.ATTR_G | Cpu.ATTR_DB | (i == Cpu.CS ? 0xb : 3);
         }
         cpu.setRflags(2);
         cpu.rip = file.getInt(24);
@@ -102,7 +108,10 @@ final class MipsProbe {
                 startRetired = clock.retired;
             } else if (text.startsWith("END")) {
                 double seconds = (cpuTime() - startNanos) / 1e9;
-                System.out.printf("%-60s %6.1f MIPS%n", text.substring(0, Math.min(60, text.length())), (clock.retired - startRetired) / seconds / 1e6);
+                System.out.printf(
+                        "%-60s %6.1f MIPS%n",
+                        text.substring(0, Math.min(60, text.length())),
+                        (clock.retired - startRetired) / seconds / 1e6);
             } else if (!text.startsWith("\u0001")) {
                 System.out.println(text);
             }

@@ -7,7 +7,10 @@ import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Whatever bytes a guest executes, in whatever mode, the processor goes on, halts or shuts down: no Java exception escapes. */
+/**
+ * Whatever bytes a guest executes, in whatever mode, the processor goes on, halts or shuts down: no
+ * Java exception escapes.
+ */
 class RandomBytesTest {
     @ParameterizedTest
     @ValueSource(ints = {64, 32, 16})
@@ -49,7 +52,10 @@ class RandomBytesTest {
         machine.memory.write(codeBits == 16 ? 0x7c00 : FlatMachine.CODE, code, 0, code.length);
         cpu.rip = codeBits == 16 ? 0x7c00 : FlatMachine.CODE;
         for (int i = 0; i < 16; i++) {
-            long value = random.nextInt(3) == 0 ? random.nextLong() : FlatMachine.DATA + random.nextInt(4096);
+            long value =
+                    random.nextInt(3) == 0
+                            ? random.nextLong()
+                            : FlatMachine.DATA + random.nextInt(4096);
             cpu.r[i] = codeBits == 64 ? value : value & 0xffff_ffffL;
         }
         cpu.r[Cpu.RSP] = codeBits == 16 ? 0x7000 : FlatMachine.STACK;

@@ -11,38 +11,43 @@ import java.util.Random;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 
-/** Cached, specialised execution and plain fetch-and-execute are the same machine: registers, flags, memory, RIP and counts. */
+/**
+ * Cached, specialised execution and plain fetch-and-execute are the same machine: registers, flags,
+ * memory, RIP and counts.
+ */
 class SpecializedAgainstGenericTest {
-    private static final Set<Operation> EXECUTED = EnumSet.range(Operation.ADD, Operation.CMPXCHG16B);
+    private static final Set<Operation> EXECUTED =
+            EnumSet.range(Operation.ADD, Operation.CMPXCHG16B);
 
     static {
         EXECUTED.removeAll(EnumSet.of(Operation.PAUSE));
-        EXECUTED.addAll(EnumSet.of(
-                Operation.PUSH,
-                Operation.POP,
-                Operation.ENTER,
-                Operation.LEAVE,
-                Operation.JCC,
-                Operation.LOOP,
-                Operation.LOOPE,
-                Operation.LOOPNE,
-                Operation.JRCXZ,
-                Operation.CALL,
-                Operation.JMP,
-                Operation.RET,
-                Operation.MOVS,
-                Operation.CMPS,
-                Operation.STOS,
-                Operation.LODS,
-                Operation.SCAS,
-                Operation.SAHF,
-                Operation.LAHF,
-                Operation.CMC,
-                Operation.CLC,
-                Operation.STC,
-                Operation.CLD,
-                Operation.STD,
-                Operation.CRC32));
+        EXECUTED.addAll(
+                EnumSet.of(
+                        Operation.PUSH,
+                        Operation.POP,
+                        Operation.ENTER,
+                        Operation.LEAVE,
+                        Operation.JCC,
+                        Operation.LOOP,
+                        Operation.LOOPE,
+                        Operation.LOOPNE,
+                        Operation.JRCXZ,
+                        Operation.CALL,
+                        Operation.JMP,
+                        Operation.RET,
+                        Operation.MOVS,
+                        Operation.CMPS,
+                        Operation.STOS,
+                        Operation.LODS,
+                        Operation.SCAS,
+                        Operation.SAHF,
+                        Operation.LAHF,
+                        Operation.CMC,
+                        Operation.CLC,
+                        Operation.STC,
+                        Operation.CLD,
+                        Operation.STD,
+                        Operation.CRC32));
     }
 
     private final Random random = new Random(20_240_101);
@@ -75,7 +80,11 @@ class SpecializedAgainstGenericTest {
             StringBuilder text = new StringBuilder();
             int length = sequence(code, codeBits, text);
             // Sometimes in the middle of a page, sometimes across its end.
-            int at = FlatMachine.CODE + (random.nextInt(4) == 0 ? 4096 - random.nextInt(40) : random.nextInt(16) * 64);
+            int at =
+                    FlatMachine.CODE
+                            + (random.nextInt(4) == 0
+                                    ? 4096 - random.nextInt(40)
+                                    : random.nextInt(16) * 64);
             random.nextBytes(data);
             for (int i = 0; i < 16; i++) {
                 registers[i] = value(codeBits);
@@ -91,7 +100,15 @@ class SpecializedAgainstGenericTest {
                 prepare(plain, registers, flags, at, data);
                 fast.run(steps);
                 plain.run(steps);
-                String context = "sequence " + n + " pass " + pass + " at " + Integer.toHexString(at) + ": " + text;
+                String context =
+                        "sequence "
+                                + n
+                                + " pass "
+                                + pass
+                                + " at "
+                                + Integer.toHexString(at)
+                                + ": "
+                                + text;
                 compare(fast, plain, context);
             }
         }
@@ -117,7 +134,8 @@ class SpecializedAgainstGenericTest {
         assertThat(fast.cpu.activity).as("activity, %s", context).isEqualTo(plain.cpu.activity);
         byte[] a = new byte[8192];
         byte[] b = new byte[8192];
-        for (int at : new int[] {FlatMachine.DATA - 2048, FlatMachine.STACK - 4096, FlatMachine.CODE}) {
+        for (int at :
+                new int[] {FlatMachine.DATA - 2048, FlatMachine.STACK - 4096, FlatMachine.CODE}) {
             fast.memory.read(at, a, 0, a.length);
             plain.memory.read(at, b, 0, b.length);
             assertThat(a).as("memory, %s", context).isEqualTo(b);

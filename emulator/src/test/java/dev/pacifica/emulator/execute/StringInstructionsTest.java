@@ -9,7 +9,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Repeated string instructions, in bulk and at the edges, against element by element models (APM Vol 3 §1.2.6). */
+/**
+ * Repeated string instructions, in bulk and at the edges, against element by element models (APM
+ * Vol 3 §1.2.6).
+ */
 class StringInstructionsTest {
     private static final int A = FlatMachine.DATA;
     private final FlatMachine machine = new FlatMachine(true);
@@ -46,7 +49,10 @@ class StringInstructionsTest {
             boolean down = random.nextBoolean();
             int count = random.nextInt(5000 / size);
             int from = 6000 + random.nextInt(3000);
-            int to = random.nextInt(3) == 0 ? from + random.nextInt(17) - 8 : 6000 + random.nextInt(3000);
+            int to =
+                    random.nextInt(3) == 0
+                            ? from + random.nextInt(17) - 8
+                            : 6000 + random.nextInt(3000);
             cpu.setRflags(down ? Cpu.DF : 0);
             registers(count, A + from, A + to);
             machine.run(1);
@@ -58,7 +64,9 @@ class StringInstructionsTest {
             }
             byte[] found = new byte[model.length];
             machine.memory.read(A, found, 0, found.length);
-            assertThat(found).as("size %d count %d from %d to %d down %b", size, count, from, to, down).isEqualTo(model);
+            assertThat(found)
+                    .as("size %d count %d from %d to %d down %b", size, count, from, to, down)
+                    .isEqualTo(model);
             assertThat(cpu.r[Cpu.RCX]).isZero();
             assertThat(cpu.r[Cpu.RSI]).isEqualTo(A + from + (long) count * step);
             assertThat(cpu.r[Cpu.RDI]).isEqualTo(A + to + (long) count * step);
@@ -84,7 +92,11 @@ class StringInstructionsTest {
 
     @Test
     void aFaultInTheMiddleLeavesTheRegistersAtTheElementThatFaulted() {
-        machine.code(FlatMachine.CODE, 0xf3, 0x48, 0xab); // rep stosq towards the end of the mapped 16 MiB
+        machine.code(
+                FlatMachine.CODE,
+                0xf3,
+                0x48,
+                0xab); // rep stosq towards the end of the mapped 16 MiB
         cpu.r[Cpu.RAX] = -1;
         registers(100, 0, 0x100_0000 - 40);
         machine.run(1);

@@ -11,7 +11,10 @@ import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
-/** When the units may be used, which exception comes first, and the image formats that user mode on silicon cannot show. */
+/**
+ * When the units may be used, which exception comes first, and the image formats that user mode on
+ * silicon cannot show.
+ */
 class FpRulesTest {
     private static final int NO_FAULT = -1;
     private static final long DATA = 0x5000;
@@ -154,7 +157,8 @@ class FpRulesTest {
         assertThat(run("D9 36")).isEqualTo(NO_FAULT);
         assertThat(words(14))
                 .containsExactly(
-                        0x37F, 0xFFFF, 0, 0xFFFF, 0xFFFF, 0xFFFF, 0x1234, 0xFFFF, 0xF5D1, 0, 0x9ABC, 0xFFFF, 0x4000, 0);
+                        0x37F, 0xFFFF, 0, 0xFFFF, 0xFFFF, 0xFFFF, 0x1234, 0xFFFF, 0xF5D1, 0, 0x9ABC,
+                        0xFFFF, 0x4000, 0);
     }
 
     private int[] words(int count) {
@@ -238,7 +242,10 @@ class FpRulesTest {
         assertThat(other.mxcsr()).isEqualTo(0x9FC0);
     }
 
-    /** Whatever the bytes and register contents: a result or a guest exception, never a Java exception. */
+    /**
+     * Whatever the bytes and register contents: a result or a guest exception, never a Java
+     * exception.
+     */
     @Test
     void randomInstructionsNeverEscape() {
         SplittableRandom random = new SplittableRandom(2026);

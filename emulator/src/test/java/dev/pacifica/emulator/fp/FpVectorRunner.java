@@ -13,8 +13,8 @@ import java.util.Arrays;
 import java.util.HexFormat;
 
 /**
- * Executes records of {@code src/test/native/fpvectors.c} on the emulated unit, one instruction each between FXRSTOR and FXSAVE, and
- * tells the first difference from what the processor did.
+ * Executes records of {@code src/test/native/fpvectors.c} on the emulated unit, one instruction
+ * each between FXRSTOR and FXSAVE, and tells the first difference from what the processor did.
  */
 final class FpVectorRunner implements AutoCloseable {
     static final int RECORD = 1344;
@@ -33,7 +33,8 @@ final class FpVectorRunner implements AutoCloseable {
         cpu.cr0 = Cpu.CR0_PE | Cpu.CR0_NE | Cpu.CR0_MP;
         cpu.cr4 = Cpu.CR4_OSFXSR | Cpu.CR4_OSXMMEXCPT;
         cpu.updateMode();
-        // 64-bit addressing without the page tables that long mode needs: linear addresses are physical ones here.
+        // 64-bit addressing without the page tables that long mode needs: linear addresses are
+        // physical ones here.
         cpu.mode64 = true;
         cpu.segSelector[Cpu.CS] = 0x33;
         cpu.segSelector[Cpu.SS] = 0x2B;
@@ -70,7 +71,9 @@ final class FpVectorRunner implements AutoCloseable {
         }
     }
 
-    /** Executes one instruction if it belongs to the floating-point room; returns whether it does. */
+    /**
+     * Executes one instruction if it belongs to the floating-point room; returns whether it does.
+     */
     boolean runIfHandled(byte[] code) {
         byte[] window = Arrays.copyOf(code, 16);
         if (decoder.decode(window, 0, 16, 64, insn) != Decoder.Status.OK
@@ -144,14 +147,20 @@ final class FpVectorRunner implements AutoCloseable {
         }
         for (int i = 0; i < 128 && what == null; i++) {
             if (memoryAfter[i] != expectedMemory[i]) {
-                what = "memory[%d] %s expected %s"
-                        .formatted(i, hex(memoryAfter, i & ~15, 16), hex(expectedMemory, i & ~15, 16));
+                what =
+                        "memory[%d] %s expected %s"
+                                .formatted(
+                                        i,
+                                        hex(memoryAfter, i & ~15, 16),
+                                        hex(expectedMemory, i & ~15, 16));
             }
         }
         for (int i = 0; i < 416 && what == null; i++) {
             boolean pointer = expectedFault != 0 && i >= 6 && i < 24;
             if (after[i] != expected[i] && !pointer) {
-                what = "image[%d] %s expected %s".formatted(i, hex(after, i & ~15, 16), hex(expected, i & ~15, 16));
+                what =
+                        "image[%d] %s expected %s"
+                                .formatted(i, hex(after, i & ~15, 16), hex(expected, i & ~15, 16));
             }
         }
         if (what == null) {
@@ -164,8 +173,17 @@ final class FpVectorRunner implements AutoCloseable {
                         hex(before, 0, 32),
                         hex(after, 0, 32),
                         hex(expected, 0, 32),
-                        f80(before, 32) + " " + f80(before, 48) + " -> " + f80(after, 32) + " " + f80(after, 48) + " exp "
-                                + f80(expected, 32) + " " + f80(expected, 48),
+                        f80(before, 32)
+                                + " "
+                                + f80(before, 48)
+                                + " -> "
+                                + f80(after, 32)
+                                + " "
+                                + f80(after, 48)
+                                + " exp "
+                                + f80(expected, 32)
+                                + " "
+                                + f80(expected, 48),
                         hex(before, 160, 32),
                         hex(record, 64, 16));
     }

@@ -12,7 +12,10 @@ import java.util.List;
 import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.Test;
 
-/** Compares with what a Zen 4 did; the vectors are recorded by {@code src/test/native/record-fp-vectors.sh}. */
+/**
+ * Compares with what a Zen 4 did; the vectors are recorded by {@code
+ * src/test/native/record-fp-vectors.sh}.
+ */
 class SiliconVectorsTest {
     private static List<byte[]> records(String name) throws IOException {
         List<byte[]> records = new ArrayList<>();
@@ -44,7 +47,10 @@ class SiliconVectorsTest {
         assertThat(differences).isEmpty();
     }
 
-    /** FSIN, FCOS, FSINCOS, FPTAN, FPATAN, F2XM1, FYL2X, FYL2XP1: within one unit in the last place, nearly always identical. */
+    /**
+     * FSIN, FCOS, FSINCOS, FPTAN, FPATAN, F2XM1, FYL2X, FYL2XP1: within one unit in the last place,
+     * nearly always identical.
+     */
     @Test
     void transcendentalFunctionsAgreeWithinOneUnitInTheLastPlace() throws IOException {
         List<byte[]> records = records("silicon-transcendental.vectors.gz");

@@ -6,17 +6,25 @@ import java.math.BigDecimal;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
-/** The quick path through the JVM's arithmetic and the exact path must not be told apart; both must be right. */
+/**
+ * The quick path through the JVM's arithmetic and the exact path must not be told apart; both must
+ * be right.
+ */
 class SseFloatTest {
     private final FloatContext c = new FloatContext();
 
     private static double random(SplittableRandom random) {
         long fraction = random.nextLong() & random.nextLong(-1L, 1L) & 0xFFFFFFFFFFFFFL;
-        long exponent = random.nextInt(4) == 0 ? random.nextInt(2047) : 1023 - 60 + random.nextInt(120);
-        return Double.longBitsToDouble(random.nextLong() & Long.MIN_VALUE | exponent << 52 | fraction);
+        long exponent =
+                random.nextInt(4) == 0 ? random.nextInt(2047) : 1023 - 60 + random.nextInt(120);
+        return Double.longBitsToDouble(
+                random.nextLong() & Long.MIN_VALUE | exponent << 52 | fraction);
     }
 
-    /** Directed rounding never takes the quick path: the nearest result is one of the two directed ones, and exact if they are equal. */
+    /**
+     * Directed rounding never takes the quick path: the nearest result is one of the two directed
+     * ones, and exact if they are equal.
+     */
     @Test
     void nearestLiesBetweenDirectedRoundings() {
         SplittableRandom random = new SplittableRandom(42);
@@ -27,10 +35,18 @@ class SseFloatTest {
             double down = Double.longBitsToDouble(rounded(operation, a, b, FloatContext.DOWN));
             int flags = c.flags;
             double up = Double.longBitsToDouble(rounded(operation, a, b, FloatContext.UP));
-            double nearest = Double.longBitsToDouble(rounded(operation, a, b, FloatContext.NEAREST));
+            double nearest =
+                    Double.longBitsToDouble(rounded(operation, a, b, FloatContext.NEAREST));
             boolean overflowed = (flags & FloatContext.OE) != 0;
             assertThat(nearest == down || nearest == up)
-                    .as("%s %s %s: %s %s %s", Double.longBitsToDouble(a), operation, Double.longBitsToDouble(b), down, nearest, up)
+                    .as(
+                            "%s %s %s: %s %s %s",
+                            Double.longBitsToDouble(a),
+                            operation,
+                            Double.longBitsToDouble(b),
+                            down,
+                            nearest,
+                            up)
                     .isTrue();
             if (!overflowed && Double.isFinite(nearest)) {
                 assertThat((c.flags & FloatContext.PE) != 0).isEqualTo(down != up);
@@ -50,10 +66,17 @@ class SseFloatTest {
         for (int i = 0; i < 20_000; i++) {
             double x = random(random);
             double y = random(random);
-            double sum = Double.longBitsToDouble(
-                    rounded(SseFloat.ADD, Double.doubleToRawLongBits(x), Double.doubleToRawLongBits(y), FloatContext.NEAREST));
+            double sum =
+                    Double.longBitsToDouble(
+                            rounded(
+                                    SseFloat.ADD,
+                                    Double.doubleToRawLongBits(x),
+                                    Double.doubleToRawLongBits(y),
+                                    FloatContext.NEAREST));
             if (Double.isFinite(sum)) {
-                boolean exact = new BigDecimal(x).add(new BigDecimal(y)).compareTo(new BigDecimal(sum)) == 0;
+                boolean exact =
+                        new BigDecimal(x).add(new BigDecimal(y)).compareTo(new BigDecimal(sum))
+                                == 0;
                 assertThat((c.flags & FloatContext.PE) == 0).isEqualTo(exact);
             }
         }

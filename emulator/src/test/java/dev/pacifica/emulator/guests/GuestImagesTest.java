@@ -15,7 +15,10 @@ import java.util.List;
 import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
 
-/** Runs the project's own guests whole. They hold themselves against the manual; here their verdict is read. */
+/**
+ * Runs the project's own guests whole. They hold themselves against the manual; here their verdict
+ * is read.
+ */
 class GuestImagesTest {
     private static final int SUCCESS = 0x21;
 
@@ -63,18 +66,30 @@ class GuestImagesTest {
     private static String run(String image, String commandLine, long limit) {
         StringBuilder console = new StringBuilder();
         MachineConfig config =
-                new MachineConfig(64L << 20, 1, "epyc-milan", Instant.parse("2026-01-01T00:00:00Z"), 1);
-        try (Machine machine = new Machine(config, (device, value) -> {
-            if (device == 0) {
-                console.append((char) value);
-            }
-        })) {
-            machine.boot(new BootRequest(BootFile.open(guests().resolve(image)), List.of(), commandLine, OptionalLong.empty()));
+                new MachineConfig(
+                        64L << 20, 1, "epyc-milan", Instant.parse("2026-01-01T00:00:00Z"), 1);
+        try (Machine machine =
+                new Machine(
+                        config,
+                        (device, value) -> {
+                            if (device == 0) {
+                                console.append((char) value);
+                            }
+                        })) {
+            machine.boot(
+                    new BootRequest(
+                            BootFile.open(guests().resolve(image)),
+                            List.of(),
+                            commandLine,
+                            OptionalLong.empty()));
             Stop stop = machine.run(limit);
             assertThat(stop).as("%s ended; its console: %s", image, console).isNotNull();
-            assertThat(stop.status()).as("status of %s; its console: %s", image, console).isEqualTo(SUCCESS);
+            assertThat(stop.status())
+                    .as("status of %s; its console: %s", image, console)
+                    .isEqualTo(SUCCESS);
         }
-        return new String(console.toString().getBytes(StandardCharsets.ISO_8859_1), StandardCharsets.UTF_8);
+        return new String(
+                console.toString().getBytes(StandardCharsets.ISO_8859_1), StandardCharsets.UTF_8);
     }
 
     /** The repository's guests/, from whichever module's folder the tests run in. */
@@ -82,7 +97,9 @@ class GuestImagesTest {
         Path folder = Path.of("").toAbsolutePath();
         while (!Files.isDirectory(folder.resolve("guests/tests"))) {
             folder = folder.getParent();
-            assertThat(folder).as("a folder with guests/ above %s", Path.of("").toAbsolutePath()).isNotNull();
+            assertThat(folder)
+                    .as("a folder with guests/ above %s", Path.of("").toAbsolutePath())
+                    .isNotNull();
         }
         return folder.resolve("guests");
     }

@@ -9,12 +9,17 @@ import org.junit.jupiter.api.Test;
 
 /** Moments of a run: where it may be paused, saved and gone on with (invariants I1, I2 and I4). */
 class MachineTest {
-    /** The 8259 and the PIT set up, then HLT and INC BX for ever; the firmware's stub acknowledges the interrupts. */
+    /**
+     * The 8259 and the PIT set up, then HLT and INC BX for ever; the firmware's stub acknowledges
+     * the interrupts.
+     */
     private static final String IDLER =
             "fa b0 11 e6 20 b0 08 e6 21 b0 04 e6 21 b0 01 e6 21 b0 fe e6 21 b0 34 e6 43 b0 00 e6 40 e6 40 bc 00 70 fb f4 43 eb fc";
 
     private static Machine machine() {
-        Machine machine = new Machine(new MachineConfig(1 << 20, 1, "", Instant.EPOCH, 7), (device, value) -> {});
+        Machine machine =
+                new Machine(
+                        new MachineConfig(1 << 20, 1, "", Instant.EPOCH, 7), (device, value) -> {});
         byte[] code = HexFormat.of().parseHex(IDLER.replace(" ", ""));
         machine.memory().write(0x8000, code, 0, code.length);
         Cpu cpu = machine.cpu(0);
@@ -68,7 +73,9 @@ class MachineTest {
                 paused.setInputs(new Pauser(paused, polls));
                 assertThat(paused.run(Long.MAX_VALUE)).isNull();
                 counted.run(paused.clock().retired);
-                assertThat(paused.clock().now()).as("pause %d", polls).isEqualTo(counted.clock().now());
+                assertThat(paused.clock().now())
+                        .as("pause %d", polls)
+                        .isEqualTo(counted.clock().now());
                 assertThat(state(paused)).as("pause %d", polls).isEqualTo(state(counted));
             }
         }

@@ -5,11 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.pacifica.emulator.boot.BootFile;
 import dev.pacifica.emulator.boot.BootRequest;
 import dev.pacifica.emulator.cpu.Cpu;
-
-import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
-
 import java.time.Instant;
 import java.util.Arrays;
 import java.util.HexFormat;
@@ -21,6 +16,9 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Random bytes as the program of a whole PC, in real, protected and 64-bit mode, with every device
@@ -114,7 +112,9 @@ class RandomProgramTest {
     private static void run(Machine machine) {
         long before = -1;
         try (ScheduledExecutorService watch = Executors.newSingleThreadScheduledExecutor()) {
-            ScheduledFuture<?> pauses = watch.scheduleAtFixedRate(machine::requestPause, 500, 500, TimeUnit.MILLISECONDS);
+            ScheduledFuture<?> pauses =
+                    watch.scheduleAtFixedRate(
+                            machine::requestPause, 500, 500, TimeUnit.MILLISECONDS);
             while (machine.clock().retired < INSTRUCTIONS && machine.clock().retired > before) {
                 before = machine.clock().retired;
                 if (machine.run(INSTRUCTIONS) != null) {

@@ -11,14 +11,20 @@ import java.util.SplittableRandom;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** A hypervisor and its guests, saved at random moments and continued in other machines: nothing may come out differently (I4). */
+/**
+ * A hypervisor and its guests, saved at random moments and continued in other machines: nothing may
+ * come out differently (I4).
+ */
 class SavedRunTest {
-    private static final Path HYPERVISOR = Path.of("..", "guests", "demo-hypervisor", "demo-hypervisor.elf");
+    private static final Path HYPERVISOR =
+            Path.of("..", "guests", "demo-hypervisor", "demo-hypervisor.elf");
     private static final long MEMORY = 64 << 20;
     private static final int MOVES = 60;
 
     private static Machine machine() {
-        Machine machine = new Machine(new MachineConfig(MEMORY, 1, "", Instant.EPOCH, 7), (device, value) -> {});
+        Machine machine =
+                new Machine(
+                        new MachineConfig(MEMORY, 1, "", Instant.EPOCH, 7), (device, value) -> {});
         machine.boot(BootRequest.of(BootFile.open(HYPERVISOR), ""));
         return machine;
     }
@@ -61,7 +67,10 @@ class SavedRunTest {
             long length = whole.clock().retired;
             for (int i = 0; i < MOVES && moving.stopped() == null; i++) {
                 boolean near = random.nextInt(3) == 0;
-                moving.run(moving.clock().retired + 1 + random.nextLong(near ? 50 : 2 * length / MOVES));
+                moving.run(
+                        moving.clock().retired
+                                + 1
+                                + random.nextLong(near ? 50 : 2 * length / MOVES));
                 if (moving.stopped() == null) {
                     inGuests += moving.cpu(0).guestMode ? 1 : 0;
                     moving = moved(moving);

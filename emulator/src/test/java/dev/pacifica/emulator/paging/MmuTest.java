@@ -16,7 +16,10 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Address translation as APM Vol 2 §5 and §15.25 have it. Tables are built by hand in the first megabyte. */
+/**
+ * Address translation as APM Vol 2 §5 and §15.25 have it. Tables are built by hand in the first
+ * megabyte.
+ */
 class MmuTest {
     private static final long PML4 = 0x1000;
     private static final long PDPT = 0x2000;
@@ -310,18 +313,21 @@ class MmuTest {
     @Test
     void aDeviceIsNotTouchedWhileDeviceAccessIsForbidden() {
         int[] touched = {0};
-        memory.map(0xfed0_0000L, 0x1000, new MmioDevice() {
-            @Override
-            public long read(long offset, int size) {
-                touched[0]++;
-                return offset;
-            }
+        memory.map(
+                0xfed0_0000L,
+                0x1000,
+                new MmioDevice() {
+                    @Override
+                    public long read(long offset, int size) {
+                        touched[0]++;
+                        return offset;
+                    }
 
-            @Override
-            public void write(long offset, int size, long value) {
-                touched[0]++;
-            }
-        });
+                    @Override
+                    public void write(long offset, int size, long value) {
+                        touched[0]++;
+                    }
+                });
         pte(0xfed0_0000L | P | W | U);
         mmu.deviceAccessAllowed = false;
         assertThatThrownBy(() -> mmu.read32(VA + 8)).isInstanceOf(DeviceAccess.class);

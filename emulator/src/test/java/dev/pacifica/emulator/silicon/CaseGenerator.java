@@ -23,9 +23,15 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 
-/** Makes the cases to be recorded: for each table row, instances in memory and register form with a state that suits them. */
+/**
+ * Makes the cases to be recorded: for each table row, instances in memory and register form with a
+ * state that suits them.
+ */
 final class CaseGenerator {
-    /** Cases of a row in the mode that shows it best, and of a row of 64-bit mode in compatibility mode. */
+    /**
+     * Cases of a row in the mode that shows it best, and of a row of 64-bit mode in compatibility
+     * mode.
+     */
     private static final int CASES = 60;
 
     private static final int FEW_CASES = 12;
@@ -39,7 +45,9 @@ final class CaseGenerator {
     private static final int RDI = 7;
 
     /** Selectors of the recording host's GDT, null ones, and others that fault. */
-    private static final int[] SELECTORS = {0, 0, 3, 0x2B, 0x2B, 0x28, 0x23, 0x33, 0x30, 0x10, 0x18, 0x13, 0xFFF8};
+    private static final int[] SELECTORS = {
+        0, 0, 3, 0x2B, 0x2B, 0x28, 0x23, 0x33, 0x30, 0x10, 0x18, 0x13, 0xFFF8
+    };
 
     private final Decoder decoder = new Decoder();
     private final Insn insn = new Insn();
@@ -77,10 +85,12 @@ final class CaseGenerator {
         window = WINDOW_ADDRESS - origin;
         FormEncoder encoder = new FormEncoder(random, window + 1024);
         for (int i = 0; i < count; i++) {
-            boolean memory = FormEncoder.canBeMemory(row) && (!FormEncoder.canBeRegister(row) || i % 2 == 0);
+            boolean memory =
+                    FormEncoder.canBeMemory(row) && (!FormEncoder.canBeRegister(row) || i % 2 == 0);
             byte[] bytes = encoder.encode(row, mode, memory, code);
             decoder.decode(bytes, 0, bytes.length, mode, insn);
-            if (row.operation == Operation.INT && (insn.imm == 3 || insn.imm == 4 || insn.imm == 0x80)) {
+            if (row.operation == Operation.INT
+                    && (insn.imm == 3 || insn.imm == 4 || insn.imm == 0x80)) {
                 bytes[bytes.length - 1] = 0x55; // the others have no gate that user mode may use
             }
             state = SiliconState.base();
@@ -144,7 +154,9 @@ final class CaseGenerator {
 
     private long integer(int bytes) {
         long value = Edges.integer(random, bytes);
-        return bytes < 8 && chance(2) ? value & (1L << 8 * bytes) - 1 | random.nextLong() << 8 * bytes : value;
+        return bytes < 8 && chance(2)
+                ? value & (1L << 8 * bytes) - 1 | random.nextLong() << 8 * bytes
+                : value;
     }
 
     private void register(Operand operand) {
@@ -187,7 +199,10 @@ final class CaseGenerator {
                 state[RBX] = window + 1024 + random.nextInt(64);
                 state[RAX] = random.nextLong();
             }
-            case LOOP, LOOPE, LOOPNE, JRCXZ -> state[RCX] = new long[] {0, 1, 2, 1L << 32, (1L << 32) + 1, -1, 0x1_0000}[random.nextInt(7)];
+            case LOOP, LOOPE, LOOPNE, JRCXZ ->
+                    state[RCX] =
+                            new long[] {0, 1, 2, 1L << 32, (1L << 32) + 1, -1, 0x1_0000}
+                                    [random.nextInt(7)];
             case PCMPESTRI, PCMPESTRM -> {
                 state[RAX] = random.nextInt(-20, 20);
                 state[RDX] = random.nextInt(-20, 20);
@@ -202,7 +217,8 @@ final class CaseGenerator {
             case BT, BTS, BTR, BTC -> {
                 if (insn.memory && row.operands.getLast().kind() == Operand.Kind.GPR) {
                     // The register is an offset in bits from the operand.
-                    state[insn.reg] = chance(8) ? integer(insn.operandSize) : random.nextInt(-3000, 3000);
+                    state[insn.reg] =
+                            chance(8) ? integer(insn.operandSize) : random.nextInt(-3000, 3000);
                 }
             }
             case MOV_TO_SEG -> {
@@ -215,7 +231,8 @@ final class CaseGenerator {
                     state[insn.rm] = random.nextLong() & ~0xFFFFL | selector();
                 }
             }
-            case WRFSBASE, WRGSBASE -> state[insn.rm] = chance(4) ? random.nextLong() : random.nextLong() >>> 20;
+            case WRFSBASE, WRGSBASE ->
+                    state[insn.rm] = chance(4) ? random.nextLong() : random.nextLong() >>> 20;
             default -> {}
         }
     }
@@ -234,7 +251,12 @@ final class CaseGenerator {
     /** Mostly dividends whose quotient fits. */
     private void divide(int size) {
         state[RAX] = integer(size == 1 ? 2 : size);
-        state[RDX] = chance(3) ? integer(size) : chance(2) && row.operation == Operation.IDIV && state[RAX] < 0 ? -1 : random.nextInt(3);
+        state[RDX] =
+                chance(3)
+                        ? integer(size)
+                        : chance(2) && row.operation == Operation.IDIV && state[RAX] < 0
+                                ? -1
+                                : random.nextInt(3);
         if (!insn.memory) {
             register(row.operands.get(0));
             if (chance(3)) {
@@ -248,19 +270,27 @@ final class CaseGenerator {
         if (addressSize == 2 && mode != 16) {
             return; // below 64 KiB nothing is mapped: a page fault, or LEA
         }
-        Operand operand = row.operands.stream()
-                .filter(o -> switch (o.kind()) {
-                    case GPR_OR_MEMORY, MEMORY, MMX_OR_MEMORY, XMM_OR_MEMORY -> true;
-                    default -> false;
-                })
-                .findFirst()
-                .orElseThrow();
+        Operand operand =
+                row.operands.stream()
+                        .filter(o ->
+                                switch (o.kind()) {
+                                    case GPR_OR_MEMORY, MEMORY, MMX_OR_MEMORY, XMM_OR_MEMORY ->
+                                            true;
+                                    default -> false;
+                                })
+                        .findFirst()
+                        .orElseThrow();
         int size = operand.memoryWidth().bytes(Math.max(1, insn.operandSize));
         if (size <= 0) {
             size = 512;
         }
         boolean aligned = size >= 16 && !chance(8);
-        long target = window + 1024 + (size == 512 ? (chance(8) ? 8 : 0) : aligned ? 16 * random.nextInt(3) : random.nextInt(40));
+        long target =
+                window
+                        + 1024
+                        + (size == 512
+                                ? (chance(8) ? 8 : 0)
+                                : aligned ? 16 * random.nextInt(3) : random.nextInt(40));
         boolean crossing = size < 512 && chance(30);
         if (crossing) {
             target = window + 4096 - random.nextInt(size);
@@ -319,16 +349,25 @@ final class CaseGenerator {
             }
             case BCD -> {
                 for (int i = 0; i < 9; i++) {
-                    store(offset + i, 1, chance(30) ? random.nextInt(256) : random.nextInt(10) << 4 | random.nextInt(10));
+                    store(
+                            offset + i,
+                            1,
+                            chance(30)
+                                    ? random.nextInt(256)
+                                    : random.nextInt(10) << 4 | random.nextInt(10));
                 }
                 store(offset + 9, 1, chance(4) ? random.nextInt(256) : random.nextInt(2) << 7);
             }
             case I16, I32, I64 -> store(offset, size, Edges.integer(random, size));
             case P -> {
                 store(offset, 8, code + random.nextInt(-256, 256));
-                store(offset + size - 2, 2, row.operation == Operation.CALL_FAR || row.operation == Operation.JMP_FAR
-                        ? new int[] {ownCode(), 0x23, 0x33, 0, 0x2B, 0x10}[random.nextInt(6)]
-                        : selector());
+                store(
+                        offset + size - 2,
+                        2,
+                        row.operation == Operation.CALL_FAR || row.operation == Operation.JMP_FAR
+                                ? new int[] {ownCode(), 0x23, 0x33, 0, 0x2B, 0x10}
+                                        [random.nextInt(6)]
+                                : selector());
             }
             case A -> {
                 store(offset, size / 2, random.nextInt(-300, 100));
@@ -344,13 +383,22 @@ final class CaseGenerator {
                     }
                     default -> {
                         for (int i = 0; i < size; i += 8) {
-                            store(offset + i, Math.min(8, size - i), Edges.integer(random, Math.min(8, size)));
+                            store(
+                                    offset + i,
+                                    Math.min(8, size - i),
+                                    Edges.integer(random, Math.min(8, size)));
                         }
                     }
                 }
                 switch (row.operation) {
                     case MOV_TO_SEG, LAR, LSL, VERR, VERW, ARPL -> store(offset, 2, selector());
-                    case JMP, CALL -> store(offset, size, chance(10) ? random.nextLong() : code + random.nextInt(-256, 256));
+                    case JMP, CALL ->
+                            store(
+                                    offset,
+                                    size,
+                                    chance(10)
+                                            ? random.nextLong()
+                                            : code + random.nextInt(-256, 256));
                     case CMPXCHG -> {
                         if (chance(2)) {
                             store(offset, size, state[RAX]);
@@ -362,7 +410,11 @@ final class CaseGenerator {
                             store(offset + size / 2, size / 2, state[RDX]);
                         }
                     }
-                    case LDMXCSR -> store(offset, 4, chance(8) ? random.nextInt() : random.nextInt() & 0xFFFF);
+                    case LDMXCSR ->
+                            store(
+                                    offset,
+                                    4,
+                                    chance(8) ? random.nextInt() : random.nextInt() & 0xFFFF);
                     case FLDCW -> store(offset, 2, controlWord());
                     case DIV, IDIV -> {
                         if (chance(2)) {
@@ -412,7 +464,9 @@ final class CaseGenerator {
             int at = offset + i;
             if (at >= 0 && at < SiliconState.WINDOW_BYTES) {
                 int shift = 8 * (at & 7);
-                state[WINDOW + at / 8] = state[WINDOW + at / 8] & ~(0xFFL << shift) | (value >> 8 * i & 0xFF) << shift;
+                state[WINDOW + at / 8] =
+                        state[WINDOW + at / 8] & ~(0xFFL << shift)
+                                | (value >> 8 * i & 0xFF) << shift;
             }
         }
     }
@@ -428,7 +482,10 @@ final class CaseGenerator {
             kind = 2;
         } else if (name.startsWith("CVT")) {
             String source = name.substring(name.startsWith("CVTT") ? 4 : 3, name.indexOf('2'));
-            kind = source.equals("PS") || source.equals("SS") ? 0 : source.equals("SI") ? random.nextInt(2) : 1;
+            kind =
+                    source.equals("PS") || source.equals("SS")
+                            ? 0
+                            : source.equals("SI") ? random.nextInt(2) : 1;
         } else if (name.endsWith("PS") || name.endsWith("SS")) {
             kind = 0;
         } else if (name.endsWith("PD") || name.endsWith("SD") || name.endsWith("SD_SSE")) {
@@ -446,7 +503,9 @@ final class CaseGenerator {
                 }
                 long value = 0;
                 for (int i = 0; i < 8; i += lane) {
-                    value |= (lane == 8 ? -1L : (1L << 8 * lane) - 1 & Edges.integer(random, lane)) << 8 * i;
+                    value |=
+                            (lane == 8 ? -1L : (1L << 8 * lane) - 1 & Edges.integer(random, lane))
+                                    << 8 * i;
                 }
                 yield lane == 8 ? Edges.integer(random, 8) : value;
             }
@@ -465,17 +524,22 @@ final class CaseGenerator {
             state[MXCSR] &= ~(long) (random.nextInt(0x40) << 7);
         }
         for (Operand operand : row.operands) {
-            int number = switch (operand.kind()) {
-                case XMM -> insn.reg;
-                case XMM_RM -> insn.rm;
-                case XMM_OR_MEMORY -> insn.memory ? -1 : insn.rm;
-                case XMM0 -> 0;
-                default -> -1;
-            };
+            int number =
+                    switch (operand.kind()) {
+                        case XMM -> insn.reg;
+                        case XMM_RM -> insn.rm;
+                        case XMM_OR_MEMORY -> insn.memory ? -1 : insn.rm;
+                        case XMM0 -> 0;
+                        default -> -1;
+                    };
             if (number >= 0) {
                 state[XMM + 2 * number] = vectorHalf();
                 state[XMM + 2 * number + 1] = vectorHalf();
-                if (number == insn.rm && operand.width() == Operand.Width.DQ && row.operands.size() == 2 && shiftsByOperand() && chance(2)) {
+                if (number == insn.rm
+                        && operand.width() == Operand.Width.DQ
+                        && row.operands.size() == 2
+                        && shiftsByOperand()
+                        && chance(2)) {
                     state[XMM + 2 * number] = random.nextInt(70);
                 }
             }
@@ -513,7 +577,11 @@ final class CaseGenerator {
         }
         boolean pending = (flags & ~control & 0x3F) != 0;
         state[FCW] = control;
-        state[FSW] = flags | (pending ? 0x8080 : 0) | random.nextInt(8) << 11 | random.nextInt(16) << 8 & 0x4700;
+        state[FSW] =
+                flags
+                        | (pending ? 0x8080 : 0)
+                        | random.nextInt(8) << 11
+                        | random.nextInt(16) << 8 & 0x4700;
         state[FTW] = chance(4) ? random.nextInt(256) : 0xFF;
         for (int i = 0; i < 8; i++) {
             int exponent = Edges.exponent(random);
@@ -539,7 +607,10 @@ final class CaseGenerator {
                     store(offset + i * size, size, Edges.integer(random, size));
                 }
                 if (row.operation == Operation.RET) {
-                    store(offset, size, chance(10) ? random.nextLong() : code + random.nextInt(-256, 256));
+                    store(
+                            offset,
+                            size,
+                            chance(10) ? random.nextLong() : code + random.nextInt(-256, 256));
                 } else if (row.operation == Operation.POP_SEG) {
                     store(offset, 2, selector());
                 }
@@ -547,16 +618,29 @@ final class CaseGenerator {
             case RET_FAR, IRET -> {
                 int offset = (int) (state[RSP] - window);
                 store(offset, size, code + random.nextInt(-256, 256));
-                store(offset + size, size, mode == 64 ? new int[] {0x33, 0x33, 0x23, 0x2B, 0, 0x10}[random.nextInt(6)] : new int[] {ownCode(), ownCode(), 0x33, 0x10}[random.nextInt(4)]);
+                store(
+                        offset + size,
+                        size,
+                        mode == 64
+                                ? new int[] {0x33, 0x33, 0x23, 0x2B, 0, 0x10}[random.nextInt(6)]
+                                : new int[] {ownCode(), ownCode(), 0x33, 0x10}[random.nextInt(4)]);
                 store(offset + 2 * size, size, random.nextInt() & 0xED5 | 0x202);
                 store(offset + 3 * size, size, window + 256 + 8 * random.nextInt(64));
-                store(offset + 4 * size, size, new int[] {0x2B, 0x2B, 0x2B, 0, 0x18}[random.nextInt(5)]);
+                store(
+                        offset + 4 * size,
+                        size,
+                        new int[] {0x2B, 0x2B, 0x2B, 0, 0x18}[random.nextInt(5)]);
             }
-            case POPF -> store((int) (state[RSP] - window), size, random.nextInt() & ~0x7_4100); // not TF, NT, RF, VM, AC
+            case POPF ->
+                    store(
+                            (int) (state[RSP] - window),
+                            size,
+                            random.nextInt() & ~0x7_4100); // not TF, NT, RF, VM, AC
             case ENTER -> state[RBP] = window + 768 + 8 * random.nextInt(16);
             case JMP, CALL -> {
                 if (row.hasModRm && !insn.memory) {
-                    state[insn.rm] = chance(10) ? random.nextLong() : code + random.nextInt(-256, 256);
+                    state[insn.rm] =
+                            chance(10) ? random.nextLong() : code + random.nextInt(-256, 256);
                 }
             }
             case MOVS, CMPS, STOS, LODS, SCAS, INS, OUTS -> strings(size);
@@ -576,10 +660,18 @@ final class CaseGenerator {
     }
 
     private void strings(int size) {
-        long high = insn.addressSize == 2 && mode == 16 && chance(2) ? 0x5A5A_0000L : insn.addressSize == 4 && mode == 64 && chance(2) ? 0x5A5A_5A5AL << 32 : 0;
+        long high =
+                insn.addressSize == 2 && mode == 16 && chance(2)
+                        ? 0x5A5A_0000L
+                        : insn.addressSize == 4 && mode == 64 && chance(2) ? 0x5A5A_5A5AL << 32 : 0;
         state[RSI] = window + 1024 + random.nextInt(64) | high;
-        state[RDI] = window + (chance(3) ? 1024 + random.nextInt(64) : 1500 + random.nextInt(16)) | high;
-        state[RCX] = (insn.rep != 0 ? new int[] {0, 1, 2, 3, 5, 8, 15}[random.nextInt(7)] : random.nextInt(1000)) | high;
+        state[RDI] =
+                window + (chance(3) ? 1024 + random.nextInt(64) : 1500 + random.nextInt(16)) | high;
+        state[RCX] =
+                (insn.rep != 0
+                                ? new int[] {0, 1, 2, 3, 5, 8, 15}[random.nextInt(7)]
+                                : random.nextInt(1000))
+                        | high;
         boolean compare = row.operation == Operation.CMPS || row.operation == Operation.SCAS;
         if (compare) {
             int fill = random.nextInt(2);
@@ -595,7 +687,11 @@ final class CaseGenerator {
             state[RCX] &= 0xF;
         }
         if (chance(40)) {
-            state[RDI] = window + 4096 - size * 2 + random.nextInt(3); // runs into the page that is not there
+            state[RDI] =
+                    window
+                            + 4096
+                            - size * 2
+                            + random.nextInt(3); // runs into the page that is not there
             state[RFLAGS] &= ~0x400L;
         }
     }

@@ -3,7 +3,10 @@ package dev.pacifica.emulator.silicon;
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.Operation;
 
-/** Compares an emulated outcome with the recorded one; what the manuals leave open, and only that, is left out. */
+/**
+ * Compares an emulated outcome with the recorded one; what the manuals leave open, and only that,
+ * is left out.
+ */
 final class Comparison {
     private static final int PAGE_FAULT = 14;
     private static final long OF = 0x800;
@@ -20,12 +23,14 @@ final class Comparison {
             if (silicon.address() != emulated.address()) {
                 return "CR2 %x expected %x".formatted(emulated.address(), silicon.address());
             }
-            // In the upper half the recording host's kernel may have something mapped: the P bit is its.
+            // In the upper half the recording host's kernel may have something mapped: the P bit is
+            // its.
             int mask = silicon.address() < 0 ? ~1 : ~0;
             if (((silicon.error() ^ emulated.error()) & mask) != 0) {
                 return "error code %x expected %x".formatted(emulated.error(), silicon.error());
             }
-        } else if (silicon.vector() != SiliconCase.EXECUTED && silicon.error() != emulated.error()) {
+        } else if (silicon.vector() != SiliconCase.EXECUTED
+                && silicon.error() != emulated.error()) {
             return "error code %x expected %x".formatted(emulated.error(), silicon.error());
         }
         boolean undefinedShift = undefinedDoubleShift(insn, silicon);
@@ -60,7 +65,9 @@ final class Comparison {
         switch (insn.row.operation) {
             case SHL, SHR, SAR, ROL, ROR, RCL, RCR, SHLD, SHRD -> {
                 long n = count(insn, silicon);
-                return n == 0 ? 0 : n == 1 ? flags & ~OF : flags; // nothing changes with a count of zero
+                return n == 0
+                        ? 0
+                        : n == 1 ? flags & ~OF : flags; // nothing changes with a count of zero
             }
             default -> {
                 return flags;
@@ -76,7 +83,8 @@ final class Comparison {
 
     /** A 16-bit SHLD or SHRD by more than 16 leaves its result undefined. */
     private static boolean undefinedDoubleShift(Insn insn, SiliconCase silicon) {
-        boolean shift = insn.row.operation == Operation.SHLD || insn.row.operation == Operation.SHRD;
+        boolean shift =
+                insn.row.operation == Operation.SHLD || insn.row.operation == Operation.SHRD;
         return shift && insn.operandSize == 2 && count(insn, silicon) > 16;
     }
 
@@ -85,7 +93,10 @@ final class Comparison {
         return word >= SiliconState.SEGMENT && word < SiliconState.MXCSR && (expected | found) <= 3;
     }
 
-    /** Transcendental results may differ in the last place; with them C1, which says whether it was rounded up. */
+    /**
+     * Transcendental results may differ in the last place; with them C1, which says whether it was
+     * rounded up.
+     */
     private static boolean approximatelyEqual(Insn insn, int word, long expected, long found) {
         switch (insn.row.operation) {
             case FSIN, FCOS, FSINCOS, FPTAN, FPATAN, F2XM1, FYL2X, FYL2XP1 -> {
@@ -95,8 +106,12 @@ final class Comparison {
                 if (word < SiliconState.ST || word >= SiliconState.XMM) {
                     return false;
                 }
-                boolean power = expected + found == Long.MAX_VALUE; // 1.0 and the number below, whose exponents differ by one
-                return Math.abs(expected - found) <= 1 || (word - SiliconState.ST) % 2 == 0 && power;
+                boolean power =
+                        expected + found
+                                == Long.MAX_VALUE; // 1.0 and the number below, whose exponents
+                // differ by one
+                return Math.abs(expected - found) <= 1
+                        || (word - SiliconState.ST) % 2 == 0 && power;
             }
             default -> {
                 return false;

@@ -15,8 +15,9 @@ import dev.pacifica.emulator.memory.PortBus;
 import java.util.Arrays;
 
 /**
- * The emulated processor in the situation of the native harness: user mode with the code page and the memory window mapped and nothing else, the
- * segments of a 64-bit Linux, and an IDT that leads each exception to supervisor mode, where the run ends.
+ * The emulated processor in the situation of the native harness: user mode with the code page and
+ * the memory window mapped and nothing else, the segments of a 64-bit Linux, and an IDT that leads
+ * each exception to supervisor mode, where the run ends.
  */
 final class EmulatedUserMode implements AutoCloseable {
     private static final long KERNEL = 0xFFFF_8000_0000_0000L;
@@ -43,8 +44,16 @@ final class EmulatedUserMode implements AutoCloseable {
         interpreter.setCached(cached);
         pageTables();
         descriptors();
-        cpu.cr0 = Cpu.CR0_PE | Cpu.CR0_MP | Cpu.CR0_ET | Cpu.CR0_NE | Cpu.CR0_WP | Cpu.CR0_AM | Cpu.CR0_PG;
-        cpu.cr4 = Cpu.CR4_PAE | Cpu.CR4_OSFXSR | Cpu.CR4_OSXMMEXCPT | Cpu.CR4_FSGSBASE | Cpu.CR4_UMIP;
+        cpu.cr0 =
+                Cpu.CR0_PE
+                        | Cpu.CR0_MP
+                        | Cpu.CR0_ET
+                        | Cpu.CR0_NE
+                        | Cpu.CR0_WP
+                        | Cpu.CR0_AM
+                        | Cpu.CR0_PG;
+        cpu.cr4 =
+                Cpu.CR4_PAE | Cpu.CR4_OSFXSR | Cpu.CR4_OSXMMEXCPT | Cpu.CR4_FSGSBASE | Cpu.CR4_UMIP;
         cpu.efer = Cpu.EFER_SCE | Cpu.EFER_LME | Cpu.EFER_LMA | Cpu.EFER_NXE;
         cpu.cr3 = TABLES;
     }
@@ -89,7 +98,12 @@ final class EmulatedUserMode implements AutoCloseable {
             long handler = KERNEL + HANDLERS + 16 * vector;
             long gate = KERNEL_FRAME + IDT + 16 * vector;
             int dpl = vector == 3 || vector == 4 ? 3 : 0;
-            memory.write64(gate, handler & 0xFFFF | 0x10_0000 | (0x8E00L | dpl << 13) << 32 | (handler & 0xFFFF_0000L) << 32);
+            memory.write64(
+                    gate,
+                    handler & 0xFFFF
+                            | 0x10_0000
+                            | (0x8E00L | dpl << 13) << 32
+                            | (handler & 0xFFFF_0000L) << 32);
             memory.write64(gate + 8, handler >>> 32);
         }
         cpu.gdtrBase = KERNEL + GDT;
@@ -103,17 +117,25 @@ final class EmulatedUserMode implements AutoCloseable {
         if (selector == SiliconState.LDT_CODE || selector == SiliconState.LDT_DATA) {
             cpu.segBase[number] = CODE_PAGE;
             cpu.segLimit[number] = 0xFFFF;
-            cpu.segAttr[number] = (selector == SiliconState.LDT_CODE ? 0xB : 3) | Cpu.ATTR_S | 3 << 5 | Cpu.ATTR_P;
+            cpu.segAttr[number] =
+                    (selector == SiliconState.LDT_CODE ? 0xB : 3)
+                            | Cpu.ATTR_S
+                            | 3 << 5
+                            | Cpu.ATTR_P;
             return;
         }
         cpu.segBase[number] = 0;
         cpu.segLimit[number] = selector == 0 ? 0 : 0xFFFF_FFFFL;
         int type = number == Cpu.CS ? 0xB : 3;
         int width = number == Cpu.CS && selector == 0x33 ? Cpu.ATTR_L : Cpu.ATTR_DB;
-        cpu.segAttr[number] = selector == 0 ? 0 : type | Cpu.ATTR_S | 3 << 5 | Cpu.ATTR_P | width | Cpu.ATTR_G;
+        cpu.segAttr[number] =
+                selector == 0 ? 0 : type | Cpu.ATTR_S | 3 << 5 | Cpu.ATTR_P | width | Cpu.ATTR_G;
     }
 
-    /** Runs a case; what comes back has the emulated processor's outcome in place of the recorded one. */
+    /**
+     * Runs a case; what comes back has the emulated processor's outcome in place of the recorded
+     * one.
+     */
     SiliconCase run(SiliconCase c) {
         load(c);
         for (int i = 0; i < STEPS && cpu.cpl == 3 && cpu.activity == Cpu.RUNNING; i++) {
@@ -207,7 +229,14 @@ final class EmulatedUserMode implements AutoCloseable {
         for (int i = 0; i < SiliconState.WINDOW_BYTES / 8; i++) {
             s[SiliconState.WINDOW + i] = memory.read64(WINDOW_FRAME + 8 * i);
         }
-        return new SiliconCase(c.mode(), c.code(), c.before(), vector, vector == 3 ? 0 : error, vector == 14 ? cpu.cr2 : 0, s);
+        return new SiliconCase(
+                c.mode(),
+                c.code(),
+                c.before(),
+                vector,
+                vector == 3 ? 0 : error,
+                vector == 14 ? cpu.cr2 : 0,
+                s);
     }
 
     @Override

@@ -16,7 +16,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Every instruction form that user mode can execute does what an AMD processor did: {@code src/test/native/README.md}. */
+/**
+ * Every instruction form that user mode can execute does what an AMD processor did: {@code
+ * src/test/native/README.md}.
+ */
 class InstructionVectorsTest {
     static final String VECTORS = "vectors.zst";
     private static final int CASES_A_ROW = 50;
@@ -25,7 +28,10 @@ class InstructionVectorsTest {
     private final Decoder decoder = new Decoder();
     private final Insn insn = new Insn();
 
-    /** With decoded code kept, which runs the specialised operations, and without, which runs the general ones. */
+    /**
+     * With decoded code kept, which runs the specialised operations, and without, which runs the
+     * general ones.
+     */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void executesAsSilicon(boolean cached) {
@@ -35,14 +41,22 @@ class InstructionVectorsTest {
                 decode(silicon);
                 String difference = Comparison.difference(insn, silicon, machine.run(silicon));
                 if (difference != null) {
-                    differences.add(silicon + "  " + Disassembler.text(insn, silicon.mode(), 0) + ": " + difference);
+                    differences.add(
+                            silicon
+                                    + "  "
+                                    + Disassembler.text(insn, silicon.mode(), 0)
+                                    + ": "
+                                    + difference);
                 }
             }
         }
         assertThat(differences).isEmpty();
     }
 
-    /** Each row has its vectors, or a reason why it cannot have any. The report goes to target/silicon-coverage.txt. */
+    /**
+     * Each row has its vectors, or a reason why it cannot have any. The report goes to
+     * target/silicon-coverage.txt.
+     */
     @Test
     void everyRowThatUserModeCanExecuteHasVectors() throws IOException {
         List<InstructionRow> rows = InstructionTable.rows();
@@ -67,13 +81,16 @@ class InstructionVectorsTest {
                 continue;
             }
             covered++;
-            report.add("%-80s %3d in 64-bit mode, %3d in compatibility mode (32 and 16 bits), %3d without exception"
-                    .formatted(row, cases64[row.id], cases32[row.id], executed[row.id]));
+            report.add(
+                    "%-80s %3d in 64-bit mode, %3d in compatibility mode (32 and 16 bits), %3d without exception"
+                            .formatted(row, cases64[row.id], cases32[row.id], executed[row.id]));
             if (cases < CASES_A_ROW) {
                 tooFew.add(row);
             }
         }
-        report.addFirst("%d of %d rows have vectors, %d cases".formatted(covered, rows.size(), CASES.size()));
+        report.addFirst(
+                "%d of %d rows have vectors, %d cases"
+                        .formatted(covered, rows.size(), CASES.size()));
         Path target = Files.createDirectories(Path.of("target"));
         Files.write(target.resolve("silicon-coverage.txt"), report);
         assertThat(tooFew).isEmpty();
@@ -81,7 +98,8 @@ class InstructionVectorsTest {
 
     private void decode(SiliconCase silicon) {
         byte[] code = silicon.code();
-        assertThat(decoder.decode(code, 0, code.length, silicon.mode(), insn)).isEqualTo(Decoder.Status.OK);
+        assertThat(decoder.decode(code, 0, code.length, silicon.mode(), insn))
+                .isEqualTo(Decoder.Status.OK);
         assertThat(insn.length).isEqualTo(code.length);
     }
 }

@@ -12,8 +12,9 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * What the processor makes of random bytes: undefined or not, and the length of what it executed. Each record of the file: mode (32, 64), verdict
- * ({@link #UNDEFINED}, {@link #DEFINED}, or the length), number of bytes, bytes.
+ * What the processor makes of random bytes: undefined or not, and the length of what it executed.
+ * Each record of the file: mode (32, 64), verdict ({@link #UNDEFINED}, {@link #DEFINED}, or the
+ * length), number of bytes, bytes.
  */
 final class OpcodeVectors {
     static final int UNDEFINED = 255;
@@ -31,10 +32,16 @@ final class OpcodeVectors {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         for (SiliconCase c : harness.run(cases())) {
             boolean undefined = c.vector() == 6 && c.after()[SiliconState.RIP] == 0;
-            boolean fellThrough = c.vector() == SiliconCase.EXECUTED && c.code().length < Decoder.MAX_LENGTH;
+            boolean fellThrough =
+                    c.vector() == SiliconCase.EXECUTED && c.code().length < Decoder.MAX_LENGTH;
             long length = c.after()[SiliconState.RIP];
             out.write(c.mode());
-            out.write(undefined ? UNDEFINED : fellThrough && length > 0 && length <= Decoder.MAX_LENGTH ? (int) length : DEFINED);
+            out.write(
+                    undefined
+                            ? UNDEFINED
+                            : fellThrough && length > 0 && length <= Decoder.MAX_LENGTH
+                                    ? (int) length
+                                    : DEFINED);
             out.write(c.code().length);
             out.writeBytes(c.code());
         }
@@ -44,19 +51,25 @@ final class OpcodeVectors {
     }
 
     static List<Verdict> unpack(byte[] file) {
-        byte[] plain = Zstd.decompress(Arrays.copyOfRange(file, 4, file.length), ByteBuffer.wrap(file).getInt());
+        byte[] plain =
+                Zstd.decompress(
+                        Arrays.copyOfRange(file, 4, file.length), ByteBuffer.wrap(file).getInt());
         List<Verdict> verdicts = new ArrayList<>();
         for (int p = 0; p < plain.length; ) {
             int length = plain[p + 2];
-            verdicts.add(new Verdict(plain[p], Arrays.copyOfRange(plain, p + 3, p + 3 + length), plain[p + 1] & 0xFF));
+            verdicts.add(
+                    new Verdict(
+                            plain[p],
+                            Arrays.copyOfRange(plain, p + 3, p + 3 + length),
+                            plain[p + 1] & 0xFF));
             p += 3 + length;
         }
         return verdicts;
     }
 
     /**
-     * Random bytes behind likely prefixes, cut where our decoder ends the instruction if it knows one: the INT3 that follows tells whether the
-     * processor ends it there too.
+     * Random bytes behind likely prefixes, cut where our decoder ends the instruction if it knows
+     * one: the INT3 that follows tells whether the processor ends it there too.
      */
     private static List<SiliconCase> cases() {
         int[] prefixes = {0x66, 0x66, 0x67, 0xF2, 0xF3, 0xF0, 0x2E, 0x3E, 0x64, 0x65, 0x26, 0x36};
@@ -90,7 +103,15 @@ final class OpcodeVectors {
             Arrays.fill(state, 0, 16, SiliconState.WINDOW_ADDRESS + 1024);
             state[SiliconState.SEGMENT + 1] = mode == 64 ? 0x33 : 0x23;
             state[1] = 1; // a short LOOP or REP
-            cases.add(new SiliconCase(mode, insn.row == null ? code : Arrays.copyOf(code, insn.length), state, 0, 0, 0, null));
+            cases.add(
+                    new SiliconCase(
+                            mode,
+                            insn.row == null ? code : Arrays.copyOf(code, insn.length),
+                            state,
+                            0,
+                            0,
+                            0,
+                            null));
         }
         return cases;
     }

@@ -11,7 +11,8 @@ import java.util.HexFormat;
  * @param address CR2 of a page fault
  * @param after null before the case was run
  */
-record SiliconCase(int mode, byte[] code, long[] before, int vector, int error, long address, long[] after) {
+record SiliconCase(
+        int mode, byte[] code, long[] before, int vector, int error, long address, long[] after) {
     /** INT3 behind the instruction was reached. */
     static final int EXECUTED = 3;
 

@@ -23,22 +23,32 @@ final class SiliconHarness {
     }
 
     List<SiliconCase> run(List<SiliconCase> cases) throws IOException, InterruptedException {
-        Process process = new ProcessBuilder(executable.toString())
-                .redirectError(ProcessBuilder.Redirect.INHERIT)
-                .start();
+        Process process =
+                new ProcessBuilder(executable.toString())
+                        .redirectError(ProcessBuilder.Redirect.INHERIT)
+                        .start();
         Thread writer = Thread.ofPlatform().start(() -> write(process, cases));
         List<SiliconCase> done = new ArrayList<>(cases.size());
         try (InputStream in = new BufferedInputStream(process.getInputStream(), 1 << 20)) {
             byte[] bytes = new byte[OUTPUT_BYTES];
             for (SiliconCase c : cases) {
                 if (in.readNBytes(bytes, 0, OUTPUT_BYTES) != OUTPUT_BYTES) {
-                    throw new IOException("the harness ended at or before case " + done.size() + ": " + c);
+                    throw new IOException(
+                            "the harness ended at or before case " + done.size() + ": " + c);
                 }
                 ByteBuffer buffer = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
                 int vector = buffer.getInt();
                 int error = buffer.getInt();
                 long address = buffer.getLong();
-                done.add(new SiliconCase(c.mode(), c.code(), c.before(), vector, error, address, SiliconState.get(buffer)));
+                done.add(
+                        new SiliconCase(
+                                c.mode(),
+                                c.code(),
+                                c.before(),
+                                vector,
+                                error,
+                                address,
+                                SiliconState.get(buffer)));
             }
         }
         writer.join();

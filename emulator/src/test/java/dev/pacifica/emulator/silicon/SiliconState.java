@@ -3,8 +3,8 @@ package dev.pacifica.emulator.silicon;
 import java.nio.ByteBuffer;
 
 /**
- * A user-mode processor state as an array of 64-bit words, in the layout of {@code struct state} of {@code src/test/native/silicon.c}; these are
- * the indices.
+ * A user-mode processor state as an array of 64-bit words, in the layout of {@code struct state} of
+ * {@code src/test/native/silicon.c}; these are the indices.
  */
 final class SiliconState {
     /** RAX RCX RDX RBX RSP RBP RSI RDI R8..R15. */
@@ -42,7 +42,10 @@ final class SiliconState {
     static final int CODE_OFFSET = 0x400;
     static final long CODE = CODE_PAGE + CODE_OFFSET;
 
-    /** Start of the memory that is compared; the rest of its page is there too, the pages around are not. */
+    /**
+     * Start of the memory that is compared; the rest of its page is there too, the pages around are
+     * not.
+     */
     static final long WINDOW_ADDRESS = 0x1000_2000L;
 
     static final int WINDOW_BYTES = 2048;
@@ -54,7 +57,10 @@ final class SiliconState {
 
     static final int LDT_DATA = 0x0F;
 
-    /** What all cases start from: each register has a value of its own, so that a wrong register number shows. */
+    /**
+     * What all cases start from: each register has a value of its own, so that a wrong register
+     * number shows.
+     */
     static long[] base() {
         long[] s = new long[WORDS];
         for (int i = 0; i < 16; i++) {

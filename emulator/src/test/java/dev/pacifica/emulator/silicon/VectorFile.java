@@ -10,9 +10,10 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Recorded cases in a zstd-compressed file. Each case: mode, code length, code, vector; the words of the state before that differ from
- * {@link SiliconState#base()}; error code and address; the words of the state after that differ from the state before. Words are written as the number
- * of equal words skipped (varint) and eight bytes; the list ends with a skip of 7FFFh.
+ * Recorded cases in a zstd-compressed file. Each case: mode, code length, code, vector; the words
+ * of the state before that differ from {@link SiliconState#base()}; error code and address; the
+ * words of the state after that differ from the state before. Words are written as the number of
+ * equal words skipped (varint) and eight bytes; the list ends with a skip of 7FFFh.
  */
 final class VectorFile {
     private static final int END = 0x7FFF;
@@ -66,7 +67,9 @@ final class VectorFile {
             int vector = in.next();
             int error = in.varint();
             long address = in.word();
-            cases.add(new SiliconCase(mode, code, before, vector, error, address, in.difference(before)));
+            cases.add(
+                    new SiliconCase(
+                            mode, code, before, vector, error, address, in.difference(before)));
         }
         return cases;
     }

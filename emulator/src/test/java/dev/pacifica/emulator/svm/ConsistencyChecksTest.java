@@ -11,7 +11,10 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** §15.5.1 "Canonicalization and Consistency Checks", §15.20, §15.25.3, §15.25.4: each illegal state exits with VMEXIT_INVALID. */
+/**
+ * §15.5.1 "Canonicalization and Consistency Checks", §15.20, §15.25.3, §15.25.4: each illegal state
+ * exits with VMEXIT_INVALID.
+ */
 class ConsistencyChecksTest {
     private static Arguments rule(String text, Consumer<SvmMachine> fault) {
         return arguments(text, fault);
@@ -47,9 +50,13 @@ class ConsistencyChecksTest {
                 rule("CR0.PE is zero", m -> clear(m, VmcbLayout.CR0, Cpu.CR0_PE)),
                 rule("CS.L and CS.D", m -> m.put16(VmcbLayout.CS + VmcbLayout.ATTRIBUTES, 0xe9b)),
                 rule("VMRUN intercept is clear", m -> m.put32(VmcbLayout.INTERCEPT_MISC2, 0)),
-                rule("MSR permission map", m -> m.put64(VmcbLayout.MSRPM_BASE_PA, (1L << 48) - 0x1000)),
+                rule(
+                        "MSR permission map",
+                        m -> m.put64(VmcbLayout.MSRPM_BASE_PA, (1L << 48) - 0x1000)),
                 rule("MSR permission map", m -> m.put64(VmcbLayout.MSRPM_BASE_PA, -1L)),
-                rule("I/O permission map", m -> m.put64(VmcbLayout.IOPM_BASE_PA, (1L << 48) - 0x2000)),
+                rule(
+                        "I/O permission map",
+                        m -> m.put64(VmcbLayout.IOPM_BASE_PA, (1L << 48) - 0x2000)),
                 rule("I/O permission map", m -> m.put64(VmcbLayout.IOPM_BASE_PA, 1L << 48)),
                 rule("illegal event injection", m -> injectException(m, 2)),
                 rule("illegal event injection", m -> injectException(m, 9)),
@@ -58,42 +65,60 @@ class ConsistencyChecksTest {
                 rule("illegal event injection", m -> injectException(m, 32)),
                 rule("illegal event injection", m -> injectException(m, 4)),
                 rule("illegal event injection", m -> injectException(m, 5)),
-                rule("illegal event injection", m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 1 << 8 | 14)),
-                rule("illegal event injection", m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 5 << 8 | 14)),
-                rule("illegal event injection", m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 7 << 8 | 14)),
+                rule(
+                        "illegal event injection",
+                        m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 1 << 8 | 14)),
+                rule(
+                        "illegal event injection",
+                        m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 5 << 8 | 14)),
+                rule(
+                        "illegal event injection",
+                        m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 7 << 8 | 14)),
                 rule("ASID is zero", m -> m.put32(VmcbLayout.ASID, 0)),
                 rule("ASID is not below", m -> m.put32(VmcbLayout.ASID, 0x8000)),
                 rule("ASID is not below", m -> m.put32(VmcbLayout.ASID, 0xffff_ffffL)),
-                rule("MBZ bit of nCR3", m -> {
-                    m.nestedPaging();
-                    set(m, VmcbLayout.N_CR3, 1L << 52);
-                }),
-                rule("G_PAT", m -> {
-                    m.nestedPaging();
-                    m.put64(VmcbLayout.G_PAT, 2);
-                }),
-                rule("G_PAT", m -> {
-                    m.nestedPaging();
-                    m.put64(VmcbLayout.G_PAT, 3L << 56);
-                }),
-                rule("G_PAT", m -> {
-                    m.nestedPaging();
-                    m.put64(VmcbLayout.G_PAT, 8L << 24);
-                }),
-                rule("host's CR0.PG is zero", m -> {
-                    m.nestedPaging();
-                    m.cpu.cr0 = Cpu.CR0_PE | Cpu.CR0_ET;
-                    m.cpu.efer = Cpu.EFER_SVME;
-                    m.cpu.segAttr[Cpu.CS] = SvmMachine.CODE32;
-                    m.cpu.updateMode();
-                }),
-                rule("page-directory-pointer", m -> {
-                    m.protected32();
-                    set(m, VmcbLayout.CR0, Cpu.CR0_PG);
-                    set(m, VmcbLayout.CR4, Cpu.CR4_PAE);
-                    m.put64(VmcbLayout.CR3, 0x70000);
-                    m.memory.write64(0x70000 + 24, 0x71000 | SvmMachine.P | SvmMachine.W);
-                }));
+                rule(
+                        "MBZ bit of nCR3",
+                        m -> {
+                            m.nestedPaging();
+                            set(m, VmcbLayout.N_CR3, 1L << 52);
+                        }),
+                rule(
+                        "G_PAT",
+                        m -> {
+                            m.nestedPaging();
+                            m.put64(VmcbLayout.G_PAT, 2);
+                        }),
+                rule(
+                        "G_PAT",
+                        m -> {
+                            m.nestedPaging();
+                            m.put64(VmcbLayout.G_PAT, 3L << 56);
+                        }),
+                rule(
+                        "G_PAT",
+                        m -> {
+                            m.nestedPaging();
+                            m.put64(VmcbLayout.G_PAT, 8L << 24);
+                        }),
+                rule(
+                        "host's CR0.PG is zero",
+                        m -> {
+                            m.nestedPaging();
+                            m.cpu.cr0 = Cpu.CR0_PE | Cpu.CR0_ET;
+                            m.cpu.efer = Cpu.EFER_SVME;
+                            m.cpu.segAttr[Cpu.CS] = SvmMachine.CODE32;
+                            m.cpu.updateMode();
+                        }),
+                rule(
+                        "page-directory-pointer",
+                        m -> {
+                            m.protected32();
+                            set(m, VmcbLayout.CR0, Cpu.CR0_PG);
+                            set(m, VmcbLayout.CR4, Cpu.CR4_PAE);
+                            m.put64(VmcbLayout.CR3, 0x70000);
+                            m.memory.write64(0x70000 + 24, 0x71000 | SvmMachine.P | SvmMachine.W);
+                        }));
     }
 
     @ParameterizedTest

@@ -8,7 +8,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** §15.7.2, §15.7.3, §15.12: exceptions that the guest's own instructions raise, through the interpreter. */
+/**
+ * §15.7.2, §15.7.3, §15.12: exceptions that the guest's own instructions raise, through the
+ * interpreter.
+ */
 class ExceptionInterceptsTest {
     private static final long VALID = 1L << 31;
     private static final int EXCEPTION = 3 << 8;
@@ -61,7 +64,8 @@ class ExceptionInterceptsTest {
         assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + vector);
         assertThat(machine.info1()).isEqualTo(Long.decode(error));
         assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
-        assertThat(machine.get64(VmcbLayout.NRIP)).isEqualTo(next == 0 ? 0 : SvmMachine.GUEST_CODE + next);
+        assertThat(machine.get64(VmcbLayout.NRIP))
+                .isEqualTo(next == 0 ? 0 : SvmMachine.GUEST_CODE + next);
         assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isZero();
         assertThat(machine.get64(VmcbLayout.RSP)).isEqualTo(SvmMachine.GUEST_STACK);
     }
@@ -144,7 +148,9 @@ class ExceptionInterceptsTest {
         machine.intercept(ExitCode.EXCEPTION + 1);
         machine.vmrunAndRun(2);
         assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + 1);
-        assertThat(machine.get64(VmcbLayout.RIP)).as("no trap between VMRUN and the first instruction").isEqualTo(SvmMachine.GUEST_CODE + 1);
+        assertThat(machine.get64(VmcbLayout.RIP))
+                .as("no trap between VMRUN and the first instruction")
+                .isEqualTo(SvmMachine.GUEST_CODE + 1);
         assertThat(machine.get64(VmcbLayout.DR6) & 1 << 14).isNotZero();
     }
 
@@ -225,12 +231,14 @@ class ExceptionInterceptsTest {
     @Test
     void anInterceptedSecondExceptionComesBeforeTheDoubleFault() {
         guest("488b01"); // #GP
-        machine.put32(VmcbLayout.IDTR + VmcbLayout.LIMIT, 16 * 13 - 1); // delivering it raises #GP again
+        machine.put32(
+                VmcbLayout.IDTR + VmcbLayout.LIMIT, 16 * 13 - 1); // delivering it raises #GP again
         machine.intercept(ExitCode.EXCEPTION + 8);
         machine.intercept(ExitCode.EXCEPTION + 10);
         machine.vmrunAndRun(1);
         assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + 8);
-        assertThat(machine.get64(VmcbLayout.EXITINTINFO) & 0x8000_07ffL).isEqualTo(VALID | EXCEPTION | 13);
+        assertThat(machine.get64(VmcbLayout.EXITINTINFO) & 0x8000_07ffL)
+                .isEqualTo(VALID | EXCEPTION | 13);
     }
 
     @Test
@@ -251,7 +259,8 @@ class ExceptionInterceptsTest {
         machine.nestedPage(SvmMachine.GUEST_STACK - 0x1000, 0);
         machine.vmrunAndRun(1);
         assertThat(machine.exitCode()).isEqualTo(ExitCode.NPF);
-        assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isEqualTo(VALID | 1 << 11 | EXCEPTION | 8);
+        assertThat(machine.get64(VmcbLayout.EXITINTINFO))
+                .isEqualTo(VALID | 1 << 11 | EXCEPTION | 8);
     }
 
     @Test

@@ -12,14 +12,18 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * Every instruction intercept of Appendix C that this processor's instructions can meet, through the interpreter (§15.9 to §15.11): it fires
- * once it is set, with the exit information of §15.8, and does not when it is clear.
+ * Every instruction intercept of Appendix C that this processor's instructions can meet, through
+ * the interpreter (§15.9 to §15.11): it fires once it is set, with the exit information of §15.8,
+ * and does not when it is clear.
  */
 class InstructionInterceptsTest {
     private static final long MOV_CR = 1L << 63;
     private static final int NEVER = 0x7777;
 
-    /** One instruction of a 64-bit guest at CPL 0 with RBX = 80000h, RCX = 0, RDX = 70h: the exit code and EXITINFO1 it must cause. */
+    /**
+     * One instruction of a 64-bit guest at CPL 0 with RBX = 80000h, RCX = 0, RDX = 70h: the exit
+     * code and EXITINFO1 it must cause.
+     */
     private static Arguments instruction(int code, String hex, long info1) {
         return arguments(code, hex, info1);
     }
@@ -108,7 +112,8 @@ class InstructionInterceptsTest {
             assertThat(machine.exitCode()).isEqualTo(code);
             assertThat(machine.info1()).isEqualTo(info1);
             assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
-            assertThat(machine.get64(VmcbLayout.NRIP)).isEqualTo(SvmMachine.GUEST_CODE + hex.length() / 2);
+            assertThat(machine.get64(VmcbLayout.NRIP))
+                    .isEqualTo(SvmMachine.GUEST_CODE + hex.length() / 2);
             assertThat(machine.get64(VmcbLayout.RSP)).isEqualTo(SvmMachine.GUEST_STACK);
             assertThat(machine.get64(VmcbLayout.RFLAGS)).isEqualTo(rflags);
             assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isZero();
@@ -252,9 +257,11 @@ class InstructionInterceptsTest {
             machine.cpu.r[Cpu.RSI] = 0x80000;
             assertThat(machine.vmrunAndRun(1)).isTrue();
             assertThat(machine.exitCode()).isEqualTo(ExitCode.IOIO);
-            assertThat(Long.toHexString(machine.info1())).isEqualTo(Long.toHexString(Long.decode(info1)));
+            assertThat(Long.toHexString(machine.info1()))
+                    .isEqualTo(Long.toHexString(Long.decode(info1)));
             assertThat(machine.info2()).isEqualTo(SvmMachine.GUEST_CODE + hex.length() / 2);
-            assertThat(machine.get64(VmcbLayout.NRIP)).isEqualTo(SvmMachine.GUEST_CODE + hex.length() / 2);
+            assertThat(machine.get64(VmcbLayout.NRIP))
+                    .isEqualTo(SvmMachine.GUEST_CODE + hex.length() / 2);
             assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
             assertThat(machine.cpu.r[Cpu.RCX]).isEqualTo(5);
         }
@@ -287,7 +294,8 @@ class InstructionInterceptsTest {
             try (SvmMachine machine = machine(hex)) {
                 machine.intercept(ExitCode.MSR);
                 machine.cpu.r[Cpu.RCX] = 0xc000_0081L; // STAR
-                machine.memory.write(SvmMachine.MSRPM + 0x800 + 0x81 / 4, 1, set ? bit << 2 : (bit ^ 3) << 2);
+                machine.memory.write(
+                        SvmMachine.MSRPM + 0x800 + 0x81 / 4, 1, set ? bit << 2 : (bit ^ 3) << 2);
                 machine.vmrunAndRun(1);
                 assertThat(machine.exitCode()).isEqualTo(set ? ExitCode.MSR : NEVER);
                 if (set) {

@@ -35,7 +35,8 @@ class InterruptInterceptsTest {
 
     private void virtualInterrupt(int priority, int tpr, long more) {
         machine.put64(
-                VmcbLayout.V_INTR, V_IRQ | tpr | (long) priority << 16 | (long) VIRTUAL_VECTOR << 32 | more);
+                VmcbLayout.V_INTR,
+                V_IRQ | tpr | (long) priority << 16 | (long) VIRTUAL_VECTOR << 32 | more);
     }
 
     private static long handler(int vector) {

@@ -11,7 +11,10 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Nested page faults and what they report: §15.25.5 to §15.25.7; hosts with 4-level, PAE and 32-bit tables (§15.25.3). */
+/**
+ * Nested page faults and what they report: §15.25.5 to §15.25.7; hosts with 4-level, PAE and 32-bit
+ * tables (§15.25.3).
+ */
 class NestedPagingTest {
     private static final long PAGE = 0x80000;
     private static final long PRESENT = 1;
@@ -83,7 +86,8 @@ class NestedPagingTest {
         machine.nestedPage(PAGE, ALL | PAGE | SvmMachine.NX);
         machine.vmrun();
         assertThat(cpu.mmu.read8(PAGE)).isZero();
-        assertNestedFault(() -> cpu.mmu.translateFetch(PAGE + 4), FINAL | USER | FETCH | PRESENT, PAGE + 4);
+        assertNestedFault(
+                () -> cpu.mmu.translateFetch(PAGE + 4), FINAL | USER | FETCH | PRESENT, PAGE + 4);
         assertThat(machine.get8(VmcbLayout.FETCHED_BYTES)).isZero();
     }
 
@@ -99,21 +103,29 @@ class NestedPagingTest {
     void reservedAddressBits() {
         machine.nestedPage(PAGE, ALL | PAGE | 1L << 48);
         machine.vmrun();
-        assertNestedFault(() -> cpu.mmu.write8(PAGE, 0), FINAL | USER | WRITE | RESERVED | PRESENT, PAGE);
+        assertNestedFault(
+                () -> cpu.mmu.write8(PAGE, 0), FINAL | USER | WRITE | RESERVED | PRESENT, PAGE);
     }
 
     @Test
     void aGuestTableThatIsNotPresentIsAWriteDuringTheTableWalk() {
         machine.nestedPage(SvmMachine.GUEST_PT, 0);
         machine.vmrun();
-        assertNestedFault(() -> cpu.mmu.read8(PAGE), TABLE | USER | WRITE, SvmMachine.GUEST_PT + (PAGE >> 12) * 8);
+        assertNestedFault(
+                () -> cpu.mmu.read8(PAGE),
+                TABLE | USER | WRITE,
+                SvmMachine.GUEST_PT + (PAGE >> 12) * 8);
     }
 
     @Test
     void aReadOnlyGuestTableFaultsEvenForReads() {
-        machine.nestedPage(SvmMachine.GUEST_PML4, SvmMachine.P | SvmMachine.U | SvmMachine.GUEST_PML4);
+        machine.nestedPage(
+                SvmMachine.GUEST_PML4, SvmMachine.P | SvmMachine.U | SvmMachine.GUEST_PML4);
         machine.vmrun();
-        assertNestedFault(() -> cpu.mmu.translateFetch(PAGE), TABLE | USER | WRITE | PRESENT, SvmMachine.GUEST_PML4);
+        assertNestedFault(
+                () -> cpu.mmu.translateFetch(PAGE),
+                TABLE | USER | WRITE | PRESENT,
+                SvmMachine.GUEST_PML4);
     }
 
     @Test
@@ -129,7 +141,8 @@ class NestedPagingTest {
         machine.guestPage(PAGE, SvmMachine.P | SvmMachine.U | PAGE);
         machine.nestedPage(PAGE, 0);
         machine.vmrun();
-        GuestException fault = catchThrowableOfType(GuestException.class, () -> cpu.mmu.write8(PAGE, 1));
+        GuestException fault =
+                catchThrowableOfType(GuestException.class, () -> cpu.mmu.write8(PAGE, 1));
         assertThat(fault.vector).isEqualTo(GuestException.PF);
         assertThat(fault.address).isEqualTo(PAGE);
         assertThat(cpu.guestMode).isTrue();
@@ -141,7 +154,9 @@ class NestedPagingTest {
         cpu.mmu.read8(PAGE);
         long table = machine.memory.read64(SvmMachine.NESTED_PT + (SvmMachine.GUEST_PT >>> 12) * 8);
         long page = machine.memory.read64(SvmMachine.NESTED_PT + (PAGE >>> 12) * 8);
-        assertThat(table & 0x60).as("the guest's table was written as far as the nested tables know").isEqualTo(0x60);
+        assertThat(table & 0x60)
+                .as("the guest's table was written as far as the nested tables know")
+                .isEqualTo(0x60);
         assertThat(page & 0x60).as("the page was only read").isEqualTo(0x20);
     }
 
@@ -166,7 +181,9 @@ class NestedPagingTest {
         assertThatThrownBy(() -> cpu.mmu.read8(PAGE + 5)).isInstanceOf(WorldSwitched.class);
         assertThat(machine.get8(VmcbLayout.FETCHED_BYTES)).isEqualTo(5);
         assertThat(machine.exitCode()).isEqualTo(ExitCode.NPF);
-        assertThat(machine.info2()).as("the first fault counts, not the fetch's").isEqualTo(PAGE + 5);
+        assertThat(machine.info2())
+                .as("the first fault counts, not the fetch's")
+                .isEqualTo(PAGE + 5);
     }
 
     @Test
@@ -187,13 +204,18 @@ class NestedPagingTest {
         assertThat(machine.get8(VmcbLayout.FETCHED_BYTES)).isZero();
     }
 
-    /** A host with PAE tables: four pointers, page directories with 2-MiB pages, a page table for the first 2 MiB. */
+    /**
+     * A host with PAE tables: four pointers, page directories with 2-MiB pages, a page table for
+     * the first 2 MiB.
+     */
     private void paeHost() {
         for (int i = 0; i < 4; i++) {
-            machine.memory.write64(PAE_TABLES + 8 * i, PAE_TABLES + 0x1000 * (i + 1) | SvmMachine.P);
+            machine.memory.write64(
+                    PAE_TABLES + 8 * i, PAE_TABLES + 0x1000 * (i + 1) | SvmMachine.P);
         }
         for (int i = 0; i < 8; i++) {
-            machine.memory.write64(PAE_TABLES + 0x1000 + 8 * i, (long) i << 21 | ALL | SvmMachine.PS);
+            machine.memory.write64(
+                    PAE_TABLES + 0x1000 + 8 * i, (long) i << 21 | ALL | SvmMachine.PS);
         }
         machine.memory.write64(PAE_TABLES + 0x1000, PAE_TABLES + 0x5000 | ALL);
         for (int i = 0; i < 512; i++) {
@@ -228,7 +250,8 @@ class NestedPagingTest {
     @Test
     void aPaeHostReportsFaults() {
         paeHost();
-        machine.memory.write64(PAE_TABLES + 0x5000 + (PAGE >> 12) * 8, SvmMachine.P | SvmMachine.U | PAGE);
+        machine.memory.write64(
+                PAE_TABLES + 0x5000 + (PAGE >> 12) * 8, SvmMachine.P | SvmMachine.U | PAGE);
         machine.vmrun();
         assertNestedFault(() -> cpu.mmu.write8(PAGE, 1), FINAL | USER | WRITE | PRESENT, PAGE);
     }

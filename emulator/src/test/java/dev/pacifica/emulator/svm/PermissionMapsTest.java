@@ -105,7 +105,17 @@ class PermissionMapsTest {
     void msrsOutsideTheMapAreAlwaysIntercepted() {
         machine.intercept(ExitCode.MSR);
         machine.vmrun();
-        for (int msr : new int[] {0x2000, 0x3fff, 0x4000_0000, 0xbfff_ffff, 0xc000_2000, 0xc001_2000, 0xc002_0000, -1}) {
+        for (int msr :
+                new int[] {
+                    0x2000,
+                    0x3fff,
+                    0x4000_0000,
+                    0xbfff_ffff,
+                    0xc000_2000,
+                    0xc001_2000,
+                    0xc002_0000,
+                    -1
+                }) {
             assertThat(machine.svm.msrIntercepted(msr, false)).as("%x", msr).isTrue();
             assertThat(machine.svm.msrIntercepted(msr, true)).as("%x", msr).isTrue();
         }
@@ -133,7 +143,8 @@ class PermissionMapsTest {
 
     @Test
     void ioioInformationHasTheBitsOfFigure15p2() {
-        assertThat(ExitInformation.ioio(0x3f8, false, 1, false, false, 8, 0)).isEqualTo(0x03f8_0210);
+        assertThat(ExitInformation.ioio(0x3f8, false, 1, false, false, 8, 0))
+                .isEqualTo(0x03f8_0210);
         assertThat(ExitInformation.ioio(0x60, true, 1, false, false, 4, 0)).isEqualTo(0x0060_0111);
         assertThat(ExitInformation.ioio(0xffff, true, 4, true, true, 2, 0)).isEqualTo(0xffff_00cdL);
         assertThat(ExitInformation.ioio(0x80, false, 2, true, false, 8, 4)).isEqualTo(0x0080_1224);

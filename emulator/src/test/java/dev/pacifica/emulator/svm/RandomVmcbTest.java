@@ -10,16 +10,29 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * VMRUN of random VMCBs made from the legal one: the outcome is the one that an oracle written from §15.5.1, §15.20 and §15.25.4 by itself
- * foretells, and whatever the guest then does, no Java exception escapes and the machine goes on.
+ * VMRUN of random VMCBs made from the legal one: the outcome is the one that an oracle written from
+ * §15.5.1, §15.20 and §15.25.4 by itself foretells, and whatever the guest then does, no Java
+ * exception escapes and the machine goes on.
  */
 class RandomVmcbTest {
     private static final int RUNS = 15_000;
     private static final long[] BITS = {0, 1, 31, 32, 48, 52, 63};
     private static final int[] CHECKED = {
-        VmcbLayout.CR0, VmcbLayout.CR3, VmcbLayout.CR4, VmcbLayout.EFER, VmcbLayout.DR6, VmcbLayout.DR7, VmcbLayout.EVENTINJ,
-        VmcbLayout.ASID, VmcbLayout.N_CR3, VmcbLayout.G_PAT, VmcbLayout.NP_ENABLE, VmcbLayout.IOPM_BASE_PA,
-        VmcbLayout.MSRPM_BASE_PA, VmcbLayout.INTERCEPT_MISC2, VmcbLayout.CS,
+        VmcbLayout.CR0,
+        VmcbLayout.CR3,
+        VmcbLayout.CR4,
+        VmcbLayout.EFER,
+        VmcbLayout.DR6,
+        VmcbLayout.DR7,
+        VmcbLayout.EVENTINJ,
+        VmcbLayout.ASID,
+        VmcbLayout.N_CR3,
+        VmcbLayout.G_PAT,
+        VmcbLayout.NP_ENABLE,
+        VmcbLayout.IOPM_BASE_PA,
+        VmcbLayout.MSRPM_BASE_PA,
+        VmcbLayout.INTERCEPT_MISC2,
+        VmcbLayout.CS,
     };
 
     private static long random64(RandomGenerator random) {
@@ -35,13 +48,15 @@ class RandomVmcbTest {
         int changes = 1 + random.nextInt(3);
         for (int i = 0; i < changes; i++) {
             boolean checked = random.nextBoolean();
-            VmcbLayout.Field field = VmcbLayout.FIELDS.get(random.nextInt(VmcbLayout.FIELDS.size()));
+            VmcbLayout.Field field =
+                    VmcbLayout.FIELDS.get(random.nextInt(VmcbLayout.FIELDS.size()));
             int offset = (checked ? CHECKED[random.nextInt(CHECKED.length)] : field.offset()) & ~7;
             long value = random64(random);
             machine.put64(offset, random.nextBoolean() ? machine.get64(offset) ^ value : value);
         }
         if (random.nextInt(8) == 0) {
-            machine.put64(VmcbLayout.EVENTINJ, 1L << 31 | random.nextLong() & 0xffff_ffff_0000_0fffL);
+            machine.put64(
+                    VmcbLayout.EVENTINJ, 1L << 31 | random.nextLong() & 0xffff_ffff_0000_0fffL);
         }
     }
 
@@ -87,7 +102,8 @@ class RandomVmcbTest {
     }
 
     private static boolean mapEnd(long base, int bytes) {
-        return Long.compareUnsigned((base & -4096L) + bytes - 1, 1L << 48) >= 0 || Long.compareUnsigned(base, 1L << 48) >= 0;
+        return Long.compareUnsigned((base & -4096L) + bytes - 1, 1L << 48) >= 0
+                || Long.compareUnsigned(base, 1L << 48) >= 0;
     }
 
     private static boolean badEvent(long event, boolean mode64) {
@@ -97,10 +113,11 @@ class RandomVmcbTest {
         int type = (int) (event >> 8) & 7;
         int vector = (int) event & 255;
         if (type == 3) {
-            boolean exception = vector <= 8 && vector != 2
-                    || vector >= 10 && vector <= 14
-                    || vector >= 16 && vector <= 19
-                    || vector == 30;
+            boolean exception =
+                    vector <= 8 && vector != 2
+                            || vector >= 10 && vector <= 14
+                            || vector >= 16 && vector <= 19
+                            || vector == 30;
             return !exception || mode64 && (vector == 4 || vector == 5);
         }
         return type == 1 || type > 4;

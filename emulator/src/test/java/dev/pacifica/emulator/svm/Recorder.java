@@ -15,7 +15,9 @@ final class Recorder implements MachineObserver {
 
     @Override
     public void vmexit(int vcpu, long vmcb, VmcbView state, long guestInstructions) {
-        lines.add("vmexit %x code %x after %d".formatted(vmcb, state.get(VmcbLayout.EXITCODE, 8), guestInstructions));
+        lines.add(
+                "vmexit %x code %x after %d"
+                        .formatted(vmcb, state.get(VmcbLayout.EXITCODE, 8), guestInstructions));
     }
 
     @Override
@@ -24,7 +26,8 @@ final class Recorder implements MachineObserver {
     }
 
     @Override
-    public void vmcbChange(int vcpu, long vmcb, int offset, int size, long oldValue, long newValue) {
+    public void vmcbChange(
+            int vcpu, long vmcb, int offset, int size, long oldValue, long newValue) {
         lines.add("change %x:%d %x -> %x".formatted(offset, size, oldValue, newValue));
     }
 

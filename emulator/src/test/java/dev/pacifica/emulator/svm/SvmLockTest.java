@@ -37,7 +37,8 @@ class SvmLockTest {
         cpu.efer &= ~Cpu.EFER_SVME;
         assertThat(lock.writeVmCr(SvmLock.VM_CR_LOCK | SvmLock.VM_CR_SVMDIS)).isTrue();
         assertThat(lock.writeVmCr(SvmLock.VM_CR_R_INIT)).isTrue();
-        assertThat(cpu.msrs.vmCr).isEqualTo(SvmLock.VM_CR_LOCK | SvmLock.VM_CR_SVMDIS | SvmLock.VM_CR_R_INIT);
+        assertThat(cpu.msrs.vmCr)
+                .isEqualTo(SvmLock.VM_CR_LOCK | SvmLock.VM_CR_SVMDIS | SvmLock.VM_CR_R_INIT);
     }
 
     @Test

@@ -11,8 +11,8 @@ import dev.pacifica.emulator.memory.PortBus;
 import java.util.HexFormat;
 
 /**
- * A processor with a 64-bit host and a 64-bit guest, both identity-mapped, for SVM tests: the VMCB is legal and ready, the host stands
- * at a VMRUN instruction. Physical memory:
+ * A processor with a 64-bit host and a 64-bit guest, both identity-mapped, for SVM tests: the VMCB
+ * is legal and ready, the host stands at a VMRUN instruction. Physical memory:
  *
  * <pre>
  *   01000 host PML4, PDPT, PD          10000 VMCB      11000 host save area   12000 IOPM (12 KiB)   15000 MSRPM (8 KiB)
@@ -73,7 +73,10 @@ final class SvmMachine implements AutoCloseable {
         code(HOST_CODE, "0f01d8 ebfe"); // vmrun; stay here
     }
 
-    /** Four-level tables that map the first 16 MiB to themselves: PML4, PDPT, PD in a row, and a PT for the first 2 MiB if asked. */
+    /**
+     * Four-level tables that map the first 16 MiB to themselves: PML4, PDPT, PD in a row, and a PT
+     * for the first 2 MiB if asked.
+     */
     private void identity(long pml4, boolean smallPages) {
         memory.write64(pml4, pml4 + 0x1000 | P | W | U);
         memory.write64(pml4 + 0x1000, pml4 + 0x2000 | P | W | U);
@@ -139,7 +142,10 @@ final class SvmMachine implements AutoCloseable {
         put64(VmcbLayout.RSP, GUEST_STACK);
     }
 
-    /** A GDT with 64-bit code (10h), data (18h), user code (28h|3) and data (30h|3); an IDT of interrupt gates, DPL 3, to HLT handlers. */
+    /**
+     * A GDT with 64-bit code (10h), data (18h), user code (28h|3) and data (30h|3); an IDT of
+     * interrupt gates, DPL 3, to HLT handlers.
+     */
     private void guestTables() {
         memory.write64(GDT + 0x10, 0x00af_9b00_0000_ffffL);
         memory.write64(GDT + 0x18, 0x00cf_9300_0000_ffffL);
@@ -148,7 +154,9 @@ final class SvmMachine implements AutoCloseable {
         memory.write64(TSS + 4, GUEST_STACK + 0x1000);
         for (int vector = 0; vector < 256; vector++) {
             long handler = HANDLERS + 16L * vector;
-            memory.write64(IDT + 16 * vector, handler & 0xffff | 0x10 << 16 | 0xee00L << 32 | (handler >>> 16) << 48);
+            memory.write64(
+                    IDT + 16 * vector,
+                    handler & 0xffff | 0x10 << 16 | 0xee00L << 32 | (handler >>> 16) << 48);
             memory.write64(IDT + 16 * vector + 8, 0);
             memory.write(handler, 1, 0xf4);
         }
@@ -258,7 +266,10 @@ final class SvmMachine implements AutoCloseable {
         memory.write(address, bytes, 0, bytes.length);
     }
 
-    /** Executes one SVM instruction, given in hexadecimal, at the current RIP; the fault's vector and error code go to the caller. */
+    /**
+     * Executes one SVM instruction, given in hexadecimal, at the current RIP; the fault's vector
+     * and error code go to the caller.
+     */
     GuestException execute(String hex) {
         byte[] bytes = HexFormat.of().parseHex(hex.replace(" ", ""));
         Insn insn = new Insn();
@@ -283,7 +294,10 @@ final class SvmMachine implements AutoCloseable {
         clock.retired++;
     }
 
-    /** Runs the interpreter until the guest was left or the count of instructions is used up; true if the processor is in the host. */
+    /**
+     * Runs the interpreter until the guest was left or the count of instructions is used up; true
+     * if the processor is in the host.
+     */
     boolean run(int instructions) {
         for (int i = 0; i < instructions && cpu.guestMode; i++) {
             interpreter.run(clock.retired + 1);

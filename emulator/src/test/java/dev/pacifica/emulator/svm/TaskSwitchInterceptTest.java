@@ -7,7 +7,10 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** §15.14.1, in a 32-bit guest: TSS selectors 38h (running) and 40h, a task gate 48h to it, IDT vector 30h a task gate too. */
+/**
+ * §15.14.1, in a 32-bit guest: TSS selectors 38h (running) and 40h, a task gate 48h to it, IDT
+ * vector 30h a task gate too.
+ */
 class TaskSwitchInterceptTest {
     private static final int OTHER = 0x40;
     private static final long OTHER_TSS = 0x72000;
@@ -42,7 +45,9 @@ class TaskSwitchInterceptTest {
         assertThat(machine.exitCode()).isEqualTo(ExitCode.TASK_SWITCH);
         assertThat(machine.info1() & 0xffff).isEqualTo(OTHER);
         assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
-        assertThat(machine.memory.read64(SvmMachine.GDT + OTHER)).as("not marked busy").isEqualTo(0x0000_8907_2000_0067L);
+        assertThat(machine.memory.read64(SvmMachine.GDT + OTHER))
+                .as("not marked busy")
+                .isEqualTo(0x0000_8907_2000_0067L);
     }
 
     @Test
@@ -68,8 +73,11 @@ class TaskSwitchInterceptTest {
     void anExceptionWithErrorCode() {
         machine.put64(VmcbLayout.RAX, 0xfff8);
         run("8ed8"); // mov ds, ax beyond the GDT
-        assertThat(machine.info2()).as("RF of a fault, error code, and that there is one").isEqualTo(1L << 48 | 1L << 44 | 0xfff8);
-        assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isEqualTo(0xfff8L << 32 | 1L << 31 | 1 << 11 | 3 << 8 | 13);
+        assertThat(machine.info2())
+                .as("RF of a fault, error code, and that there is one")
+                .isEqualTo(1L << 48 | 1L << 44 | 0xfff8);
+        assertThat(machine.get64(VmcbLayout.EXITINTINFO))
+                .isEqualTo(0xfff8L << 32 | 1L << 31 | 1 << 11 | 3 << 8 | 13);
     }
 
     @Test

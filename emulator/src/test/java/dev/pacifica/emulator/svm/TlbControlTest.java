@@ -7,7 +7,9 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** ASIDs and TLB control: §15.16. A translation is seen to be stale or fresh by the value behind it. */
+/**
+ * ASIDs and TLB control: §15.16. A translation is seen to be stale or fresh by the value behind it.
+ */
 class TlbControlTest {
     private static final long PAGE = 0x80000;
     private static final long GLOBAL_PAGE = 0x81000;
@@ -52,7 +54,9 @@ class TlbControlTest {
     void vmrunAndVmexitDoNotFlush() {
         assertThat(guestSees(1, 0)).containsExactly(1, 1);
         map(NEW);
-        assertThat(guestSees(1, 0)).as("stale, as the manual allows and silicon does").containsExactly(1, 1);
+        assertThat(guestSees(1, 0))
+                .as("stale, as the manual allows and silicon does")
+                .containsExactly(1, 1);
     }
 
     @Test
@@ -98,7 +102,8 @@ class TlbControlTest {
     void moreAsidsThanTheTlbKeepsAreStillCorrect() {
         for (int asid = 1; asid <= 100; asid++) {
             map(asid % 2 == 0 ? OLD : NEW);
-            assertThat(guestSees(asid, 0)).containsExactly(asid % 2 == 0 ? 1 : 2, asid % 2 == 0 ? 1 : 2);
+            assertThat(guestSees(asid, 0))
+                    .containsExactly(asid % 2 == 0 ? 1 : 2, asid % 2 == 0 ? 1 : 2);
         }
     }
 

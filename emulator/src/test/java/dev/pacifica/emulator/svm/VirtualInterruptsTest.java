@@ -28,8 +28,10 @@ class VirtualInterruptsTest {
         "0, 15, 0, 0, false",
         "0, 15, 0, 1, false",
     })
-    void priorityIsComparedWithTheVirtualTpr(int irq, int priority, int tpr, int ignore, boolean passes) {
-        machine.put64(VmcbLayout.V_INTR, tpr | irq << 8 | priority << 16 | ignore << 20 | 0x41L << 32);
+    void priorityIsComparedWithTheVirtualTpr(
+            int irq, int priority, int tpr, int ignore, boolean passes) {
+        machine.put64(
+                VmcbLayout.V_INTR, tpr | irq << 8 | priority << 16 | ignore << 20 | 0x41L << 32);
         machine.vmrun();
         assertThat(machine.svm.pendingVirtualInterrupt()).isEqualTo(passes ? 0x41 : -1);
     }

@@ -9,7 +9,10 @@ import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
-/** What an observer is told of the hypervisor's hand in the VMCB, and that SVM state survives save and load. */
+/**
+ * What an observer is told of the hypervisor's hand in the VMCB, and that SVM state survives save
+ * and load.
+ */
 class VmcbChangesTest {
     private final SvmMachine machine = new SvmMachine();
     private final Cpu cpu = machine.cpu;
@@ -59,7 +62,9 @@ class VmcbChangesTest {
             machine.put8(field.offset(), (int) first);
             machine.vmrun();
             assertThat(changes())
-                    .containsExactly("change %x:%d %x -> %x".formatted(field.offset(), field.size(), old, old ^ 0x10));
+                    .containsExactly(
+                            "change %x:%d %x -> %x"
+                                    .formatted(field.offset(), field.size(), old, old ^ 0x10));
             if (cpu.guestMode) {
                 machine.svm.exit(ExitCode.HLT, 0, 0);
             }

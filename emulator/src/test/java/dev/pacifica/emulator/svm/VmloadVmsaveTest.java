@@ -6,7 +6,10 @@ import dev.pacifica.emulator.cpu.Cpu;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
-/** §15.5.2: FS, GS, TR, LDTR with their hidden parts, KernelGsBase, the SYSCALL and SYSENTER registers. */
+/**
+ * §15.5.2: FS, GS, TR, LDTR with their hidden parts, KernelGsBase, the SYSCALL and SYSENTER
+ * registers.
+ */
 class VmloadVmsaveTest {
     private static final String VMLOAD = "0f01da";
     private static final String VMSAVE = "0f01db";
@@ -92,12 +95,15 @@ class VmloadVmsaveTest {
             assertThat(machine.get64(VmcbLayout.STAR + 8 * i)).isEqualTo(i + 1);
         }
         for (int offset = 0; offset < VmcbLayout.SIZE; offset += 8) {
-            boolean saved = offset >= VmcbLayout.FS && offset < VmcbLayout.GDTR
-                    || offset >= VmcbLayout.LDTR && offset < VmcbLayout.IDTR
-                    || offset >= VmcbLayout.TR && offset < VmcbLayout.TR + 16
-                    || offset >= VmcbLayout.STAR && offset < VmcbLayout.CR2;
+            boolean saved =
+                    offset >= VmcbLayout.FS && offset < VmcbLayout.GDTR
+                            || offset >= VmcbLayout.LDTR && offset < VmcbLayout.IDTR
+                            || offset >= VmcbLayout.TR && offset < VmcbLayout.TR + 16
+                            || offset >= VmcbLayout.STAR && offset < VmcbLayout.CR2;
             if (!saved) {
-                assertThat(machine.get64(offset)).as("offset %x", offset).isEqualTo(0x5a5a_5a5a_5a5a_5a5aL);
+                assertThat(machine.get64(offset))
+                        .as("offset %x", offset)
+                        .isEqualTo(0x5a5a_5a5a_5a5a_5a5aL);
             }
         }
     }

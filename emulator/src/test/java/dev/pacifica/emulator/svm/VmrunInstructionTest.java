@@ -151,7 +151,9 @@ class VmrunInstructionTest {
     @Test
     void vmrunOfTheGuestExitsWithTheGuestStillAtIt() {
         machine.vmrun();
-        assertThat(machine.execute(VMRUN)).as("RAX of the guest is 0, a legal VMCB address").isNull();
+        assertThat(machine.execute(VMRUN))
+                .as("RAX of the guest is 0, a legal VMCB address")
+                .isNull();
         assertThat(machine.exitCode()).isEqualTo(ExitCode.VMRUN);
         assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
         assertThat(machine.get64(VmcbLayout.NRIP)).isEqualTo(SvmMachine.GUEST_CODE + 3);

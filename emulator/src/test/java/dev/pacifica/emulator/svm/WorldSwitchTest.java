@@ -213,7 +213,8 @@ class WorldSwitchTest {
         cpu.events.delivering = true;
         cpu.events.deliveringInfo = 1L << 31 | 1 << 11 | 3 << 8 | 13 | 0x28L << 32;
         exit();
-        assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isEqualTo(1L << 31 | 1 << 11 | 3 << 8 | 13 | 0x28L << 32);
+        assertThat(machine.get64(VmcbLayout.EXITINTINFO))
+                .isEqualTo(1L << 31 | 1 << 11 | 3 << 8 | 13 | 0x28L << 32);
         assertThat(cpu.events.delivering).isFalse();
     }
 
@@ -232,9 +233,16 @@ class WorldSwitchTest {
             cpu.insnLength = 3;
             machine.svm.exit(code, 0, 0);
             boolean exception = code >= 0x40 && code < 0x60;
-            boolean event = code >= 0x60 && code <= 0x64 || code == 0x7d || code == 0x7e || code == 0x7f || code == 0xa5;
+            boolean event =
+                    code >= 0x60 && code <= 0x64
+                            || code == 0x7d
+                            || code == 0x7e
+                            || code == 0x7f
+                            || code == 0xa5;
             boolean expected = exception ? code >= 0x43 && code <= 0x45 : !event;
-            assertThat(machine.get64(VmcbLayout.NRIP)).as("code %x", code).isEqualTo(expected ? SvmMachine.GUEST_CODE + 3 : 0);
+            assertThat(machine.get64(VmcbLayout.NRIP))
+                    .as("code %x", code)
+                    .isEqualTo(expected ? SvmMachine.GUEST_CODE + 3 : 0);
             cpu.rip = SvmMachine.HOST_CODE;
         }
     }
@@ -326,9 +334,12 @@ class WorldSwitchTest {
     @Test
     void vmrunWritesTheHostSaveArea() {
         machine.vmrun();
-        assertThat(machine.memory.read64(SvmMachine.HOST_SAVE + VmcbLayout.RIP)).isEqualTo(SvmMachine.HOST_CODE + 3);
-        assertThat(machine.memory.read64(SvmMachine.HOST_SAVE + VmcbLayout.CR3)).isEqualTo(SvmMachine.HOST_PML4);
-        assertThat(machine.memory.read64(SvmMachine.HOST_SAVE + VmcbLayout.RSP)).isEqualTo(SvmMachine.HOST_STACK);
+        assertThat(machine.memory.read64(SvmMachine.HOST_SAVE + VmcbLayout.RIP))
+                .isEqualTo(SvmMachine.HOST_CODE + 3);
+        assertThat(machine.memory.read64(SvmMachine.HOST_SAVE + VmcbLayout.CR3))
+                .isEqualTo(SvmMachine.HOST_PML4);
+        assertThat(machine.memory.read64(SvmMachine.HOST_SAVE + VmcbLayout.RSP))
+                .isEqualTo(SvmMachine.HOST_STACK);
         assertThat(machine.memory.read(SvmMachine.HOST_SAVE + VmcbLayout.CS, 2)).isEqualTo(0x10);
     }
 
@@ -351,7 +362,8 @@ class WorldSwitchTest {
                 pae.vmrun();
                 pae.memory.write64(0x70018, entry);
                 pae.svm.exit(ExitCode.HLT, 0, 0);
-                assertThat(pae.cpu.activity).isEqualTo(entry == 0x71001 ? Cpu.RUNNING : Cpu.SHUTDOWN);
+                assertThat(pae.cpu.activity)
+                        .isEqualTo(entry == 0x71001 ? Cpu.RUNNING : Cpu.SHUTDOWN);
             }
         }
     }
