@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicReference;
 
 /**
  * The stock workloads of guests/linux-kvm, and their recordings by {@code pacifica record}: each is
@@ -46,8 +47,9 @@ enum Ladder {
      * @param console what COM1 printed
      * @param kernelLog what COM2 printed: the tracepoint log of the kernel inside
      * @param wall how long recording took
+     * @param cpu how much processor time it took
      */
-    record Recorded(Path trace, Path console, Path kernelLog, Duration wall) {
+    record Recorded(Path trace, Path console, Path kernelLog, Duration wall, Duration cpu) {
         List<String> consoleLines() {
             return lines(console);
         }
@@ -81,29 +83,50 @@ enum Ladder {
         }
         say("recording %s into %s", this, folder);
         Instant start = Instant.now();
-        Recorded recorded = at(folder, Duration.ZERO);
-        PacificaProcess.Result result =
-                PacificaProcess.run(PATIENCE, folder, "", recordArguments(folder));
-        Recorded timed = at(folder, Duration.between(start, Instant.now()));
+        String[] args = recordArguments(folder);
+        Process process = PacificaProcess.start(folder, args);
+        AtomicReference<Duration> cpu = new AtomicReference<>(Duration.ZERO);
+        Thread.ofPlatform().daemon().start(() -> sampleCpu(process, cpu));
+        PacificaProcess.Result result = PacificaProcess.await(process, PATIENCE, "", args);
+        Recorded recorded = at(folder, Duration.between(start, Instant.now()), cpu.get());
         assertThat(result.err()).as("standard error of the recording of %s", this).isEmpty();
         assertThat(result.status())
                 .as("status of the recording of %s; console: %s", this, recorded.console)
                 .isZero();
-        say("recorded %s in %.1f s", this, timed.wall.toMillis() / 1e3);
-        return timed;
+        say(
+                "recorded %s in %.1f s (%.1f s of processor time)",
+                this, recorded.wall.toMillis() / 1e3, recorded.cpu.toMillis() / 1e3);
+        return recorded;
     }
 
-    private static Recorded at(Path folder, Duration wall) {
+    /** The processor time of a process so far. */
+    static Duration cpu(Process process) {
+        return process.info().totalCpuDuration().orElse(Duration.ZERO);
+    }
+
+    private static void sampleCpu(Process process, AtomicReference<Duration> cpu) {
+        try {
+            while (!process.waitFor(Duration.ofMillis(100))) {
+                Duration now = cpu(process);
+                cpu.updateAndGet(last -> now.compareTo(last) > 0 ? now : last);
+            }
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    private static Recorded at(Path folder, Duration wall, Duration cpu) {
         return new Recorded(
                 folder.resolve("run.pacifica"),
                 folder.resolve("console"),
                 folder.resolve("kernel-log"),
-                wall);
+                wall,
+                cpu);
     }
 
     /** The arguments of {@code pacifica} that record this workload in {@code folder}. */
     String[] recordArguments(Path folder) {
-        Recorded into = at(folder, Duration.ZERO);
+        Recorded into = at(folder, Duration.ZERO, Duration.ZERO);
         return new String[] {
             "record",
             "-o",

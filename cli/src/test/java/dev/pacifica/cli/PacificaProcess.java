@@ -54,7 +54,11 @@ final class PacificaProcess {
     }
 
     static Result run(Duration patience, Path folder, String input, String... args) {
-        Process process = start(folder, args);
+        return await(start(folder, args), patience, input, args);
+    }
+
+    /** Feeds a process and waits for its end. */
+    static Result await(Process process, Duration patience, String input, String... args) {
         try {
             process.getOutputStream().write(input.getBytes(StandardCharsets.UTF_8));
             process.getOutputStream().close();

@@ -3,15 +3,17 @@ package dev.pacifica.emulator.svm;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
+
+import org.junit.jupiter.api.Assertions;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Assertions;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.Arguments;
-import org.junit.jupiter.params.provider.MethodSource;
 
 /**
  * Whatever bytes a guest executes, in each mode: no Java exception escapes, each exit restores the
@@ -90,9 +92,7 @@ class RandomGuestCodeTest {
             machine.memory.write(at, code, 0, code.length);
         }
         for (int i = 0; i < 6; i++) {
-            machine.put32(
-                    4 * i,
-                    nested || random.nextBoolean() ? random.nextInt() & random.nextInt() : -1);
+            machine.put32(4 * i, nested || random.nextBoolean() ? sparse(random) : -1);
         }
         // What a hypervisor must intercept or lose the machine; SHUTDOWN, so that a triple fault
         // ends the guest only.
@@ -126,6 +126,12 @@ class RandomGuestCodeTest {
         }
         machine.put64(
                 VmcbLayout.RFLAGS, random.nextInt() & 0x3f_7fd5 & (nested ? -1 : ~Cpu.VM) | 2);
+    }
+
+    /** Each bit with a chance of one in four. */
+    private static int sparse(SplittableRandom random) {
+        int some = random.nextInt();
+        return some & random.nextInt();
     }
 
     private static byte[] ones(int length) {
