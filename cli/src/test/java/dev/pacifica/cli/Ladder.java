@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.management.ManagementFactory;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -28,7 +30,6 @@ enum Ladder {
     KVM_SHADOW_PAGING("kvm.cpio", "console=ttyS0 quiet hvnpt=0");
 
     private static final Duration PATIENCE = Duration.ofMinutes(10);
-    private static final Instant START = Instant.now();
     private static final Map<Ladder, Recorded> RECORDINGS = new ConcurrentHashMap<>();
     private static final Map<String, Path> IMAGES = new ConcurrentHashMap<>();
 
@@ -170,7 +171,7 @@ enum Ladder {
                             .redirectErrorStream(true)
                             .start();
             make.getOutputStream().close();
-            String said = new String(make.getInputStream().readAllBytes());
+            String said = new String(make.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
             assertThat(make.waitFor())
                     .as(
                             "The tests need the images that guests/linux-kvm/make.sh builds out of"
@@ -200,7 +201,7 @@ enum Ladder {
 
     /** Tells a person who waits what goes on. */
     static void say(String format, Object... args) {
-        Duration since = Duration.between(START, Instant.now());
+        Duration since = Duration.ofMillis(ManagementFactory.getRuntimeMXBean().getUptime());
         System.out.printf(
                 Locale.ROOT, "[integration %d:%02d] ", since.toMinutes(), since.toSecondsPart());
         System.out.printf(Locale.ROOT, format + "%n", args);
