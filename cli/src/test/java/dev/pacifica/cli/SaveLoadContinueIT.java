@@ -14,7 +14,11 @@ import dev.pacifica.recorder.EventLog;
 import dev.pacifica.recorder.TraceReader;
 import dev.pacifica.schemas.EventReader;
 import dev.pacifica.schemas.Events;
+
+import org.junit.jupiter.api.Test;
+
 import java.io.ByteArrayOutputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -23,7 +27,6 @@ import java.util.OptionalLong;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
 import java.util.function.Supplier;
-import org.junit.jupiter.api.Test;
 
 /**
  * A machine that is saved at a random moment and loaded into another one saves itself to the same
@@ -105,9 +108,9 @@ class SaveLoadContinueIT {
                 }
             }
         }
-        assertThat(other.console.toString())
+        assertThat(other.console.toString(StandardCharsets.ISO_8859_1))
                 .as("%s: output", what)
-                .isEqualTo(one.console.toString());
+                .isEqualTo(one.console.toString(StandardCharsets.ISO_8859_1));
     }
 
     /** Moments in guests, one in each of {@code count} exits picked at random. */
