@@ -142,6 +142,9 @@ public final class TraceDatabase implements AutoCloseable {
                         "tables " + TABLES_VERSION + " format " + TraceFormat.VERSION + '\n');
         text.append(String.join("\n", TraceLoader.statements()).hashCode()).append('\n');
         for (String part : List.of("manifest.json", "events", "inputs")) {
+            if (!Files.exists(trace.resolve(part))) {
+                continue; // an empty folder, which does not survive every copy
+            }
             try (Stream<Path> files = Files.walk(trace.resolve(part))) {
                 for (Path file : files.filter(Files::isRegularFile).sorted().toList()) {
                     text.append(trace.relativize(file))

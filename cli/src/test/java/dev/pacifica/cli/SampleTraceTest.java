@@ -33,6 +33,18 @@ class SampleTraceTest {
                 .isZero();
     }
 
+    /**
+     * As the README promises; a clone of the repository has no folder for the inputs there were
+     * not.
+     */
+    @Test
+    void itAnswersQueries() {
+        assertThat(
+                        Pacifica.commandLine()
+                                .execute("query", trace.toString(), "SELECT * FROM exit_stats"))
+                .isZero();
+    }
+
     @Test
     void itIsSmall() throws IOException {
         assertThat(trace).isDirectory();
