@@ -40,7 +40,6 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     private Tlb tlb;
     private boolean slowOnly;
     private AccessWatch watch;
-    private long generation;
 
     /**
      * The hit path's array of the current address space and privilege, four longs an entry: read
@@ -55,11 +54,6 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
      * #contextChanged}.
      */
     public FetchTlb fetch;
-
-    /** While false, an access to a device throws {@link DeviceAccess} before anything happens. */
-    public boolean deviceAccessAllowed = true;
-
-    private final DeviceAccess deviceAccess = new DeviceAccess();
 
     public Mmu(Cpu cpu, PhysicalMemory memory) {
         this.cpu = cpu;
@@ -231,9 +225,6 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
                             PageWalk.FETCH,
                             kind == TlbContext.USER,
                             kind == TlbContext.SUPERVISOR_AC);
-            if (fetch.page[i] != Tlb.NO_PAGE) {
-                generation++;
-            }
             fetch.fill(i, page, entry);
         }
         return fetch.info[i] & Tlb.PAGE_MASK | va & 0xfff;
@@ -288,14 +279,6 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /**
-     * Changes whenever a fetch translation that was valid before may be no more; equal values mean
-     * all still hold.
-     */
-    public long generation() {
-        return generation;
-    }
-
-    /**
      * CPL, RFLAGS.AC, paging mode or address space changed: chooses the translations that hold now.
      */
     public void contextChanged() {
@@ -313,7 +296,6 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         if (chosen != tlb) {
             tlb = chosen;
             fetch = context.fetch(kind);
-            generation++;
         }
         cpu.attention |= Cpu.ATTENTION_CONTEXT;
     }
@@ -368,7 +350,6 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     private void flushed() {
-        generation++;
         cpu.attention |= Cpu.ATTENTION_CONTEXT;
     }
 
@@ -516,9 +497,6 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
             long second = next(va, first);
             long pa = translate(va, PageWalk.WRITE, in, as);
             long secondPa = translate(second, PageWalk.WRITE, in, as);
-            if (!deviceAccessAllowed && (!memory.isRam(pa) || !memory.isRam(secondPa))) {
-                throw deviceAccess;
-            }
             for (int i = 0; i < size; i++) {
                 long at = i < first ? pa + i : secondPa + i - first;
                 writePhysical(at, 1, value >>> 8 * i & 0xff);
@@ -576,9 +554,6 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
 
     private long readPhysical(long pa, int size) {
         if (!memory.isRam(pa)) {
-            if (!deviceAccessAllowed) {
-                throw deviceAccess;
-            }
             if (isLocalApic(pa)) {
                 return cpu.apic.read(pa & 0xfff, size);
             }
@@ -588,9 +563,6 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
 
     private void writePhysical(long pa, int size, long value) {
         if (!memory.isRam(pa)) {
-            if (!deviceAccessAllowed) {
-                throw deviceAccess;
-            }
             if (isLocalApic(pa)) {
                 cpu.apic.write(pa & 0xfff, size, value);
                 return;
@@ -635,7 +607,6 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         tlb = context.data(TlbContext.SUPERVISOR);
         fetch = context.fetch(TlbContext.SUPERVISOR);
         kind = TlbContext.SUPERVISOR;
-        generation++;
         contextChanged();
     }
 }
