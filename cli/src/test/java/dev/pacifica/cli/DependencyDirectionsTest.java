@@ -9,7 +9,12 @@ import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * The directions of docs/design.md: which module may use which, and what the emulator may know of
@@ -75,6 +80,42 @@ class DependencyDirectionsTest {
                                 "jdk.internal..",
                                 "sun.misc.."))
                 .allowEmptyShould(true)
+                .check(PACIFICA);
+    }
+
+    /** The emulator's rooms: what each may use of the others; {@code machine} puts all together. */
+    @ParameterizedTest
+    @CsvSource({
+        "decode,",
+        "memory,",
+        "observe,",
+        "paging, cpu machine memory",
+        "fp, cpu decode machine",
+        "svm, cpu decode machine memory observe paging",
+        "cpu, decode fp machine memory observe paging svm",
+        "execute, cpu decode fp machine memory paging",
+        "device, cpu machine memory",
+        "boot, cpu device memory",
+    })
+    void roomsUseOnly(String room, String others) {
+        Set<String> allowed = new HashSet<>(Set.of(room));
+        if (others != null) {
+            allowed.addAll(List.of(others.split(" ")));
+        }
+        noClasses()
+                .that()
+                .resideInAPackage("dev.pacifica.emulator." + room)
+                .should()
+                .dependOnClassesThat(
+                        resideInAPackage("dev.pacifica.emulator..")
+                                .and(
+                                        not(
+                                                resideInAnyPackage(
+                                                        allowed.stream()
+                                                                .map(name ->
+                                                                        "dev.pacifica.emulator."
+                                                                                + name)
+                                                                .toArray(String[]::new)))))
                 .check(PACIFICA);
     }
 

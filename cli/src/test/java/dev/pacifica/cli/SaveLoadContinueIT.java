@@ -14,9 +14,6 @@ import dev.pacifica.recorder.EventLog;
 import dev.pacifica.recorder.TraceReader;
 import dev.pacifica.schemas.EventReader;
 import dev.pacifica.schemas.Events;
-
-import org.junit.jupiter.api.Test;
-
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -27,6 +24,7 @@ import java.util.OptionalLong;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
 import java.util.function.Supplier;
+import org.junit.jupiter.api.Test;
 
 /**
  * A machine that is saved at a random moment and loaded into another one saves itself to the same
