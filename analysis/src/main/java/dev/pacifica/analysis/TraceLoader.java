@@ -228,12 +228,12 @@ final class TraceLoader {
         try (PreparedStatement insert =
                 database.prepareStatement("INSERT INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?, ?)")) {
             for (InputLog.Entry entry : trace.inputs()) {
-                byte[] data = entry.input().data();
+                byte[] data = entry.data();
                 insert.setLong(1, entry.sequence());
                 insert.setLong(2, entry.insnCount());
                 insert.setLong(3, entry.timeNs());
-                insert.setInt(4, entry.input().kind());
-                insert.setInt(5, entry.input().device());
+                insert.setInt(4, entry.kind());
+                insert.setInt(5, entry.device());
                 insert.setLong(6, data.length);
                 insert.setBytes(7, data);
                 insert.setString(8, ConsoleLines.text(data, data.length));

@@ -30,7 +30,21 @@ public final class InputLog {
     private InputLog() {}
 
     /** An input as it was logged. */
-    public record Entry(long sequence, long timeNs, long insnCount, Input input) {}
+    public record Entry(long sequence, long timeNs, long insnCount, Input input) {
+        /** What arrived: {@link InputSource#SERIAL_RECEIVE}. */
+        public int kind() {
+            return input.kind();
+        }
+
+        /** The device it arrived at, e.g. 0 for COM1. */
+        public int device() {
+            return input.device();
+        }
+
+        public byte[] data() {
+            return input.data();
+        }
+    }
 
     /** Passes inputs of a live source through and logs each. */
     static final class Tap implements InputSource, AutoCloseable {
