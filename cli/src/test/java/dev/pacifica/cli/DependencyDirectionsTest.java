@@ -90,7 +90,7 @@ class DependencyDirectionsTest {
         "memory,",
         "observe,",
         "paging, cpu machine memory",
-        "fp, cpu decode machine",
+        "fp, cpu decode machine paging",
         "svm, cpu decode machine memory observe paging",
         "cpu, decode fp machine memory observe paging svm",
         "execute, cpu decode fp machine memory paging",
