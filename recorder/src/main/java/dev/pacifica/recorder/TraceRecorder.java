@@ -158,6 +158,11 @@ public final class TraceRecorder implements AutoCloseable {
         }
     }
 
+    /** Waits until every checkpoint taken so far is on the disk and in the manifest. */
+    public void settle() {
+        await();
+    }
+
     /**
      * Takes a checkpoint. Compression and writing go on in the background while the machine runs.
      */

@@ -181,6 +181,8 @@ class ReplayTest {
         machine.run(EVERY + 12_345);
         recorder.flush();
         machine.run(EVERY + 13_000);
+        // A kill stops all files at one moment; a copy does so only when nothing is being written.
+        recorder.settle();
         Path copy = folder.resolve("copy.pacifica");
         copyTree(trace(), copy);
         recorder.close();
