@@ -124,7 +124,8 @@ final class Cpuid {
             }
             case 0x8000_000a -> {
                 if (cpu.model.has(CpuFeature.SVM)) {
-                    set(cpu, SvmFeatures.REVISION, SvmFeatures.ASIDS, 0, SvmFeatures.OFFERED);
+                    int edx = bits(cpu, 0x8000_000a, CpuFeature.Register.EDX);
+                    set(cpu, SvmFeatures.REVISION, SvmFeatures.ASIDS, 0, edx);
                 } else {
                     set(cpu, 0, 0, 0, 0);
                 }

@@ -62,6 +62,18 @@ class CpuModelTest {
     }
 
     @Test
+    void svmFeaturesAreSwitchedOffOneByOne() {
+        try (TestProcessor p = TestProcessor.longMode()) {
+            long all = cpuid(p, 0x8000_000a, 0)[3];
+            assertThat(all & 0xed)
+                    .as("NP SVML NRIPS VmcbClean FlushByAsid DecodeAssists")
+                    .isEqualTo(0xed);
+            p.cpu.model = CpuModel.parse("epyc-milan,-nrip-save");
+            assertThat(cpuid(p, 0x8000_000a, 0)[3]).isEqualTo(all & ~(1L << 3));
+        }
+    }
+
+    @Test
     void hypervisorBitIsAbsentUnlessAskedFor() {
         try (TestProcessor p = TestProcessor.longMode()) {
             assertThat(cpuid(p, 1, 0)[2] >>> 31).isZero();
