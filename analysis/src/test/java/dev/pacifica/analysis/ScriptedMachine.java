@@ -1,11 +1,11 @@
 package dev.pacifica.analysis;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.Stop;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.time.VirtualClock;
 import dev.pacifica.recorder.RecordedMachine;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;

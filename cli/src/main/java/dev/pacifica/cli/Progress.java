@@ -1,6 +1,6 @@
 package dev.pacifica.cli;
 
-import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.time.VirtualClock;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.Locale;

@@ -86,15 +86,17 @@ class DependencyDirectionsTest {
     /** The emulator's rooms: what each may use of the others; {@code machine} puts all together. */
     @ParameterizedTest
     @CsvSource({
+        "state,",
+        "time, state",
         "decode,",
         "memory,",
         "observe,",
-        "paging, cpu machine memory",
-        "fp, cpu decode machine paging",
-        "svm, cpu decode machine memory observe paging",
-        "cpu, decode fp machine memory observe paging svm",
-        "execute, cpu decode fp machine memory paging",
-        "device, cpu machine memory",
+        "paging, cpu memory state",
+        "fp, cpu decode state",
+        "svm, cpu decode memory observe paging state",
+        "cpu, decode fp memory observe paging state svm time",
+        "execute, cpu decode fp memory paging time",
+        "device, cpu memory state time",
         "boot, cpu device memory",
     })
     void roomsUseOnly(String room, String others) {

@@ -4,12 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.boot.BootFile;
 import dev.pacifica.emulator.boot.BootRequest;
-import dev.pacifica.emulator.machine.BinaryStateReader;
-import dev.pacifica.emulator.machine.BinaryStateWriter;
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.Machine;
-import dev.pacifica.emulator.machine.StateDump;
 import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.state.BinaryStateReader;
+import dev.pacifica.emulator.state.BinaryStateWriter;
+import dev.pacifica.emulator.state.StateDump;
 import dev.pacifica.recorder.EventLog;
 import dev.pacifica.recorder.TraceReader;
 import dev.pacifica.schemas.EventReader;

@@ -1,9 +1,9 @@
 package dev.pacifica.recorder;
 
-import dev.pacifica.emulator.machine.BinaryStateReader;
-import dev.pacifica.emulator.machine.StateFormatException;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.RawMemory;
+import dev.pacifica.emulator.state.BinaryStateReader;
+import dev.pacifica.emulator.state.StateFormatException;
 import dev.pacifica.recorder.CheckpointFile.Page;
 import dev.pacifica.recorder.CheckpointFile.PageHash;
 import java.nio.file.Path;

@@ -1,12 +1,12 @@
 package dev.pacifica.recorder;
 
 import dev.pacifica.emulator.machine.Machine;
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.machine.Stop;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /** The emulator's machine as recorder and replayer see it. */
 public record EmulatedMachine(Machine machine) implements RecordedMachine {

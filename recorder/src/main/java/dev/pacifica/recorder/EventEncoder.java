@@ -1,11 +1,11 @@
 package dev.pacifica.recorder;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 import dev.pacifica.emulator.svm.VmcbLayout;
+import dev.pacifica.emulator.time.VirtualClock;
 import dev.pacifica.schemas.EventKind;
 import dev.pacifica.schemas.EventWriter;
 import dev.pacifica.schemas.Events;

@@ -2,7 +2,7 @@ package dev.pacifica.recorder;
 
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.InputSource.Input;
-import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.time.VirtualClock;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;

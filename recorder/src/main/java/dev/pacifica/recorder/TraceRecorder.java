@@ -1,9 +1,9 @@
 package dev.pacifica.recorder;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.pacifica.emulator.machine.BinaryStateWriter;
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.Stop;
+import dev.pacifica.emulator.state.BinaryStateWriter;
 import dev.pacifica.schemas.TraceFormat;
 import java.io.IOException;
 import java.nio.ByteBuffer;

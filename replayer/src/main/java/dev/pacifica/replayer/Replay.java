@@ -1,7 +1,7 @@
 package dev.pacifica.replayer;
 
-import dev.pacifica.emulator.machine.BinaryStateWriter;
 import dev.pacifica.emulator.machine.Stop;
+import dev.pacifica.emulator.state.BinaryStateWriter;
 import dev.pacifica.recorder.CheckpointStore;
 import dev.pacifica.recorder.EventEncoder;
 import dev.pacifica.recorder.EventLog;

@@ -1,8 +1,8 @@
 package dev.pacifica.replayer;
 
-import dev.pacifica.emulator.machine.BinaryStateReader;
-import dev.pacifica.emulator.machine.StateFormatException;
-import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.state.BinaryStateReader;
+import dev.pacifica.emulator.state.StateFormatException;
+import dev.pacifica.emulator.state.StateWriter;
 
 /**
  * Compares a machine with a recorded state while the machine saves itself: the first field that

@@ -1,15 +1,15 @@
 package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.fp.FpuState;
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
 import dev.pacifica.emulator.observe.MachineObserver;
 import dev.pacifica.emulator.paging.Mmu;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 import dev.pacifica.emulator.svm.Svm;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /**
  * The architectural state of one processor and its way to memory. Fields are public because the

@@ -1,7 +1,7 @@
 package dev.pacifica.emulator.cpu;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
 
 /**
  * The saved form of a processor: all architectural and pending state; what derives from it is

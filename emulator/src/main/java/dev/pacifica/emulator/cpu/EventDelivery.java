@@ -1,8 +1,8 @@
 package dev.pacifica.emulator.cpu;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 
 /**
  * Raises exceptions and interrupts: SVM exception intercepts, double and triple faults (APM Vol 2

@@ -1,7 +1,7 @@
 package dev.pacifica.emulator.cpu;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
 
 /**
  * MTRRs and PAT (APM Vol 2 §7.7, §7.8): stored and checked; memory types have no effect on this

@@ -1,8 +1,8 @@
 package dev.pacifica.emulator.cpu;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 
 /**
  * The model-specific registers of one processor (APM Vol 2 appendix A). What has no effect on this

@@ -1,9 +1,9 @@
 package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.decode.Insn;
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 
 /**
  * RDRAND and RDSEED: numbers that look random to the guest, and that follow from the machine's

@@ -1,10 +1,10 @@
 package dev.pacifica.emulator.device;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PortDevice;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /**
  * ACPI's fixed hardware: PM1a event block (600h), PM1a control (604h), the 32-bit PM timer (608h)

@@ -1,10 +1,10 @@
 package dev.pacifica.emulator.device;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortDevice;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,9 +1,9 @@
 package dev.pacifica.emulator.device;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
 import dev.pacifica.emulator.memory.MmioDevice;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 
 /**
  * The I/O APIC at FEC00000h: 24 inputs, version 20h (with an EOI register). Inputs are told whether

@@ -2,10 +2,10 @@ package dev.pacifica.emulator.device;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.LocalInterruptController;
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
-import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /**
  * The local APIC of one processor (APM Vol 2 chapter 16), in xAPIC or x2APIC mode: version 10h with

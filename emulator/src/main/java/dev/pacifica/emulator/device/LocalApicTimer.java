@@ -1,8 +1,8 @@
 package dev.pacifica.emulator.device;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /**
  * The timer of a local APIC (APM Vol 2 §16.4.1): counts down from an initial count at the bus clock

@@ -1,6 +1,6 @@
 package dev.pacifica.emulator.device;
 
-import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /**
  * A crystal that has run since power-on: converts ticks to its own clocks and back without drift.

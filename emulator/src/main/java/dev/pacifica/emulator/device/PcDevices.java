@@ -1,13 +1,13 @@
 package dev.pacifica.emulator.device;
 
 import dev.pacifica.emulator.cpu.Cpu;
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
 import dev.pacifica.emulator.memory.PortDevice;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
+import dev.pacifica.emulator.time.VirtualClock;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;

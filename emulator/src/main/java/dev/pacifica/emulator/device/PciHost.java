@@ -1,9 +1,9 @@
 package dev.pacifica.emulator.device;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
 import dev.pacifica.emulator.memory.PortDevice;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 
 /**
  * PCI configuration mechanism #1 (ports CF8h–CFFh) over a bus 0 that holds a host bridge and an ISA

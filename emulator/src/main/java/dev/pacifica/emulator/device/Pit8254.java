@@ -1,9 +1,9 @@
 package dev.pacifica.emulator.device;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
-import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /**
  * The 8254 interval timer at ports 40h–43h and system control port B (61h), which gates channel 2

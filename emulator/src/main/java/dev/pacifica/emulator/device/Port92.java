@@ -1,8 +1,8 @@
 package dev.pacifica.emulator.device;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 
 /**
  * System control port A: bit 0 resets, bit 1 is the fast A20 gate, which is stored and has no

@@ -4,10 +4,10 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.decode.Insn;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.RawMemory;
 import dev.pacifica.emulator.paging.FetchTlb;
 import dev.pacifica.emulator.paging.Tlb;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /**
  * Executes pre-decoded code. A specialised operation either completes, touching nothing but

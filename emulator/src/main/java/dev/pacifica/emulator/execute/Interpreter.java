@@ -4,7 +4,7 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.WorldSwitched;
 import dev.pacifica.emulator.decode.Decoder;
-import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /**
  * Runs a processor: executes instructions, delivers what they raise, keeps the count of retired

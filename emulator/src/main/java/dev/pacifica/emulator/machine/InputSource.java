@@ -1,5 +1,7 @@
 package dev.pacifica.emulator.machine;
 
+import dev.pacifica.emulator.time.VirtualClock;
+
 /**
  * The one door through which anything from outside reaches a running machine. A live source reads
  * consoles; a replayed one reads the trace's input log.

@@ -13,6 +13,10 @@ import dev.pacifica.emulator.execute.Interpreter;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
 import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
+import dev.pacifica.emulator.time.VirtualClock;
 import java.util.ArrayList;
 import java.util.List;
 

@@ -1,8 +1,8 @@
 package dev.pacifica.emulator.paging;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.memory.DecodedPage;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
 import java.util.Arrays;
 
 /**

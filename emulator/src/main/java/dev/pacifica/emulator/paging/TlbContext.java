@@ -1,7 +1,7 @@
 package dev.pacifica.emulator.paging;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
 import java.util.Arrays;
 
 /** All translations that carry one ASID (§15.16): the host's is 0. */

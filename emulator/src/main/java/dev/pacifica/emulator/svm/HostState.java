@@ -1,8 +1,8 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
 
 /**
  * The host's state while a guest runs (§15.5.1 "Saving Host State"). What counts is kept on the

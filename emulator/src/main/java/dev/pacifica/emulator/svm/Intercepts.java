@@ -1,8 +1,8 @@
 package dev.pacifica.emulator.svm;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
 
 /** The intercepts in force (§15.9 to §15.14): none in the host, those of the VMCB in a guest. */
 final class Intercepts {

@@ -2,9 +2,9 @@ package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Insn;
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
-import dev.pacifica.emulator.machine.Stateful;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 
 /**
  * One processor's SVM state: what VMRUN loaded, the intercepts in force, and the way out (APM Vol 2

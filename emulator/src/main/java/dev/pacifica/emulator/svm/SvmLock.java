@@ -2,8 +2,8 @@ package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
 
 /** Rules for writing the SVM MSRs VM_CR, VM_HSAVE_PA and SVM_KEY (§15.30, §15.31). */
 public final class SvmLock {

@@ -1,7 +1,7 @@
 package dev.pacifica.emulator.svm;
 
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
 
 /**
  * The guest's virtual interrupt and task priority (§15.21): the processor's copies of VMCB field

@@ -2,9 +2,9 @@ package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.WorldSwitched;
-import dev.pacifica.emulator.machine.StateReader;
-import dev.pacifica.emulator.machine.StateWriter;
 import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
 
 /** VMRUN into the guest (§15.5.1) and #VMEXIT back to the host (§15.6). */
 final class WorldSwitch {

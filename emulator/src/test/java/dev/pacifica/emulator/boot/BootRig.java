@@ -2,9 +2,9 @@ package dev.pacifica.emulator.boot;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.device.PcDevices;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.time.VirtualClock;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.ArrayList;

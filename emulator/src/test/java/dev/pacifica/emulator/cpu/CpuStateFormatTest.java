@@ -2,8 +2,8 @@ package dev.pacifica.emulator.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.pacifica.emulator.machine.BinaryStateReader;
-import dev.pacifica.emulator.machine.BinaryStateWriter;
+import dev.pacifica.emulator.state.BinaryStateReader;
+import dev.pacifica.emulator.state.BinaryStateWriter;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 

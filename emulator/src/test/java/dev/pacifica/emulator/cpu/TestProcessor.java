@@ -2,9 +2,9 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.execute.Interpreter;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.time.VirtualClock;
 import java.util.HexFormat;
 
 /**

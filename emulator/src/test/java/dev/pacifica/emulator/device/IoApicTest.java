@@ -3,9 +3,9 @@ package dev.pacifica.emulator.device;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.time.VirtualClock;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 

@@ -3,10 +3,10 @@ package dev.pacifica.emulator.device;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
-import dev.pacifica.emulator.machine.BinaryStateReader;
-import dev.pacifica.emulator.machine.BinaryStateWriter;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.state.BinaryStateReader;
+import dev.pacifica.emulator.state.BinaryStateWriter;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,6 +1,6 @@
 package dev.pacifica.emulator.device;
 
-import dev.pacifica.emulator.machine.VirtualClock;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /** Lets virtual time pass in tests, firing timers at their exact ticks. */
 final class Time {

@@ -2,9 +2,9 @@ package dev.pacifica.emulator.execute;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Decoder;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.time.VirtualClock;
 
 /**
  * A processor in 64-bit mode with 16 MiB of RAM, linear = physical, and no IDT: whatever is raised

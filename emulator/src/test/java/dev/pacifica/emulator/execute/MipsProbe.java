@@ -2,10 +2,10 @@ package dev.pacifica.emulator.execute;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Decoder;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
 import dev.pacifica.emulator.memory.PortDevice;
+import dev.pacifica.emulator.time.VirtualClock;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;

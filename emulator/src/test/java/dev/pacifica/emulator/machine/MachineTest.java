@@ -3,6 +3,8 @@ package dev.pacifica.emulator.machine;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.state.BinaryStateReader;
+import dev.pacifica.emulator.state.BinaryStateWriter;
 import java.time.Instant;
 import java.util.HexFormat;
 import org.junit.jupiter.api.Test;

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.pacifica.emulator.boot.BootFile;
 import dev.pacifica.emulator.boot.BootRequest;
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.state.BinaryStateWriter;
 import java.time.Instant;
 import java.util.Arrays;
 import java.util.HexFormat;

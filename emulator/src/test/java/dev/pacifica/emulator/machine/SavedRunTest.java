@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.pacifica.emulator.boot.BootFile;
 import dev.pacifica.emulator.boot.BootRequest;
 import dev.pacifica.emulator.memory.RawMemory;
+import dev.pacifica.emulator.state.BinaryStateReader;
+import dev.pacifica.emulator.state.BinaryStateWriter;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.SplittableRandom;

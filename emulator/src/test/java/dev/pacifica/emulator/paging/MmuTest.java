@@ -6,12 +6,12 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
-import dev.pacifica.emulator.machine.BinaryStateReader;
-import dev.pacifica.emulator.machine.BinaryStateWriter;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.MmioDevice;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.state.BinaryStateReader;
+import dev.pacifica.emulator.state.BinaryStateWriter;
+import dev.pacifica.emulator.time.VirtualClock;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;

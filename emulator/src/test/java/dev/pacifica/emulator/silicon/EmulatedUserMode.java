@@ -9,9 +9,9 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.execute.Interpreter;
 import dev.pacifica.emulator.fp.FpuState;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.time.VirtualClock;
 import java.util.Arrays;
 
 /**

@@ -5,9 +5,9 @@ import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.execute.Interpreter;
-import dev.pacifica.emulator.machine.VirtualClock;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.time.VirtualClock;
 import java.util.HexFormat;
 
 /**

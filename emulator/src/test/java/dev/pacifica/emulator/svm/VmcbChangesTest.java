@@ -3,8 +3,8 @@ package dev.pacifica.emulator.svm;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
-import dev.pacifica.emulator.machine.BinaryStateReader;
-import dev.pacifica.emulator.machine.BinaryStateWriter;
+import dev.pacifica.emulator.state.BinaryStateReader;
+import dev.pacifica.emulator.state.BinaryStateWriter;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;

@@ -1,4 +1,4 @@
-package dev.pacifica.emulator.machine;
+package dev.pacifica.emulator.state;
 
 /**
  * A saved state that does not fit this machine: damaged, of another version, or of another

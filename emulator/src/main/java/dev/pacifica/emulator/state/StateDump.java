@@ -1,4 +1,4 @@
-package dev.pacifica.emulator.machine;
+package dev.pacifica.emulator.state;
 
 import java.util.Arrays;
 import java.util.LinkedHashMap;

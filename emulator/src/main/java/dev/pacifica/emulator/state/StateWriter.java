@@ -1,4 +1,4 @@
-package dev.pacifica.emulator.machine;
+package dev.pacifica.emulator.state;
 
 /**
  * Where a component writes its whole state, field by field. A binary store keeps only the values; a

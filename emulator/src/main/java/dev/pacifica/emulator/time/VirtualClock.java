@@ -1,5 +1,9 @@
-package dev.pacifica.emulator.machine;
+package dev.pacifica.emulator.time;
 
+import dev.pacifica.emulator.state.StateFormatException;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import dev.pacifica.emulator.state.Stateful;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -97,7 +101,7 @@ public final class VirtualClock implements Stateful {
     }
 
     /** As {@link #nextDeadline}, exactly. */
-    long earliestDeadline() {
+    public long earliestDeadline() {
         recomputeNextDeadline();
         return nextDeadline;
     }

@@ -1,4 +1,4 @@
-package dev.pacifica.emulator.machine;
+package dev.pacifica.emulator.state;
 
 /**
  * The counterpart of {@link StateWriter}: fields are read in the order in which they were written.

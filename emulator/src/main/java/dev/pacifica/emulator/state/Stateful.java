@@ -1,4 +1,4 @@
-package dev.pacifica.emulator.machine;
+package dev.pacifica.emulator.state;
 
 /**
  * A component whose whole state can be saved and loaded; save, load, save yields the same bytes.

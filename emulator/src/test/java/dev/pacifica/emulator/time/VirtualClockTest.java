@@ -1,4 +1,4 @@
-package dev.pacifica.emulator.machine;
+package dev.pacifica.emulator.time;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

@@ -1,4 +1,4 @@
-package dev.pacifica.emulator.machine;
+package dev.pacifica.emulator.state;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
