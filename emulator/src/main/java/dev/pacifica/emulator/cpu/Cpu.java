@@ -117,8 +117,8 @@ public final class Cpu implements Stateful {
     public static final int ATTENTION_CONTEXT = 2;
 
     /**
-     * The machine is to stop, whatever its processors do. A processor that halts only leaves {@link
-     * #RUNNING}.
+     * The run loop is to return, so that the machine looks around: it ends, or a long instruction
+     * is suspended. A processor that halts only leaves {@link #RUNNING}.
      */
     public static final int ATTENTION_STOP = 4;
 

@@ -51,11 +51,8 @@ public final class EventDelivery implements Stateful {
     /** The event being delivered, as EXITINTINFO has it (§15.7.2), 0 if none. */
     public long deliveringInfo;
 
-    /**
-     * Set by whoever suspends a repeated string instruction between iterations (RIP still at it):
-     * an interrupt taken now pushes RF = 1.
-     */
-    public boolean repInterrupted;
+    /** A repeated string instruction is suspended: an interrupt taken now pushes RF = 1. */
+    private boolean repInterrupted;
 
     /** Error codes carry EXT: the event is none that an INT instruction asked for. */
     private boolean external;
@@ -544,6 +541,21 @@ public final class EventDelivery implements Stateful {
     /** The instruction accesses debug registers while DR7.GD is set: the #DB to throw. */
     GuestException generalDetect() {
         return breakpoints.generalDetect();
+    }
+
+    /**
+     * A repeated string instruction gives up between two iterations, RIP still at it. Over device
+     * space that many iterations are slow, so this also ends the slice: the machine hears requests
+     * from outside.
+     */
+    public void repSuspended() {
+        repInterrupted = true;
+        cpu.attention |= Cpu.ATTENTION_STOP;
+    }
+
+    /** A repeated string instruction did its last iteration. */
+    public void repEnded() {
+        repInterrupted = false;
     }
 
     /** DR7, CR4.DE or the world changed: arms what is enabled. */

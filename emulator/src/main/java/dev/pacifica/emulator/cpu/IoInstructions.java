@@ -14,6 +14,10 @@ final class IoInstructions {
     /** Iterations of a repeated form between two points where it can be interrupted. */
     private static final int CHUNK = 1024;
 
+    /** What a device may ask for that is heard before the next iteration. */
+    private static final int DUE =
+            Cpu.ATTENTION_INTERRUPT | Cpu.ATTENTION_DEBUG | Cpu.ATTENTION_STOP;
+
     private IoInstructions() {}
 
     /** #GP(0) unless the port may be accessed. */
@@ -104,15 +108,14 @@ final class IoInstructions {
             long left = Operands.truncate(cpu.r[Cpu.RCX] - 1, width);
             Operands.writeRegister(cpu, Cpu.RCX, width, left);
             if (left == 0) {
-                cpu.events.repInterrupted = false;
+                cpu.events.repEnded();
                 return SystemInstructions.NEXT;
             }
-            boolean due = (cpu.attention & (Cpu.ATTENTION_INTERRUPT | Cpu.ATTENTION_DEBUG)) != 0;
-            if (due || (cpu.systemFlags() & Cpu.TF) != 0) {
+            if ((cpu.attention & DUE) != 0 || (cpu.systemFlags() & Cpu.TF) != 0) {
                 break;
             }
         }
-        cpu.events.repInterrupted = true;
+        cpu.events.repSuspended();
         return SystemInstructions.JUMPED;
     }
 }

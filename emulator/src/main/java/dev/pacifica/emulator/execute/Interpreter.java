@@ -37,11 +37,13 @@ public final class Interpreter {
 
     /**
      * Executes until the clock's retired count reaches {@code untilRetired}, a timer is due, the
-     * processor no longer is {@link Cpu#RUNNING}, or {@link Cpu#ATTENTION_STOP} is set. An
-     * exception or interrupt that is delivered counts as one tick, so that a guest that does
-     * nothing but fault makes progress in time.
+     * processor no longer is {@link Cpu#RUNNING}, or {@link Cpu#ATTENTION_STOP} is set meanwhile,
+     * as a repeated string instruction does where it is suspended; whoever wants to go on calls
+     * again. An exception or interrupt that is delivered counts as one tick, so that a guest that
+     * does nothing but fault makes progress in time.
      */
     public void run(long untilRetired) {
+        cpu.attention &= ~Cpu.ATTENTION_STOP; // whoever asked last has been heard
         while (clock.retired < untilRetired && (cpu.attention & Cpu.ATTENTION_STOP) == 0) {
             long deadline = clock.nextDeadline();
             long limit = Math.min(untilRetired, deadline - clock.idleTicks());

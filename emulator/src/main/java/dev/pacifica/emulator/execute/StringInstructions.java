@@ -42,12 +42,12 @@ final class StringInstructions {
             count = Operands.truncateAddress(insn, cpu.r[Cpu.RCX] - done);
             Operands.setRegister(cpu, Cpu.RCX, insn.addressSize, count);
             if (count == 0 || compares && cpu.zf() != (insn.rep == 3)) {
-                cpu.events.repInterrupted = false;
+                cpu.events.repEnded();
                 return 0;
             }
             quota -= done;
         }
-        cpu.events.repInterrupted = true;
+        cpu.events.repSuspended();
         return 1;
     }
 

@@ -167,7 +167,6 @@ public final class Machine implements Stateful, AutoCloseable {
             for (int i = 0; i < cpus.size(); i++) {
                 Cpu cpu = cpus.get(i);
                 long before = clock.retired;
-                cpu.attention &= ~Cpu.ATTENTION_STOP; // whoever stopped it last has been heard
                 interpreters.get(i).run(end);
                 idle &= clock.retired == before && cpu.activity != Cpu.RUNNING;
                 if (cpu.activity == Cpu.SHUTDOWN) {

@@ -99,9 +99,12 @@ final class FlatMachine implements AutoCloseable {
         memory.write(address, all, 0, all.length);
     }
 
-    /** Runs {@code n} instructions. */
+    /** Runs {@code n} instructions, or until the processor no longer runs. */
     void run(long n) {
-        interpreter.run(clock.retired + n);
+        long end = clock.retired + n;
+        do {
+            interpreter.run(end);
+        } while (clock.retired < end && cpu.activity == Cpu.RUNNING);
     }
 
     @Override

@@ -77,7 +77,6 @@ final class MipsProbe {
         long start = cpuTime();
         while (!ended && cpu.activity == Cpu.RUNNING) {
             interpreter.run(clock.retired + (1 << 20));
-            cpu.attention &= ~Cpu.ATTENTION_STOP;
         }
         double seconds = (cpuTime() - start) / 1e9;
         System.out.printf(

@@ -8,6 +8,8 @@ import dev.pacifica.emulator.state.BinaryStateWriter;
 import java.time.Instant;
 import java.util.HexFormat;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Moments of a run: where it may be paused, saved and gone on with (invariants I1, I2 and I4). */
 class MachineTest {
@@ -16,7 +18,8 @@ class MachineTest {
      * the interrupts.
      */
     private static final String IDLER =
-            "fa b0 11 e6 20 b0 08 e6 21 b0 04 e6 21 b0 01 e6 21 b0 fe e6 21 b0 34 e6 43 b0 00 e6 40 e6 40 bc 00 70 fb f4 43 eb fc";
+            "fa b0 11 e6 20 b0 08 e6 21 b0 04 e6 21 b0 01 e6 21 b0 fe e6 21 b0 34 e6 43 b0 00 e6 40"
+                + " e6 40 bc 00 70 fb f4 43 eb fc";
 
     private static Machine machine() {
         Machine machine =
@@ -29,6 +32,26 @@ class MachineTest {
         cpu.segBase[Cpu.CS] = 0;
         cpu.rip = 0x8000;
         cpu.updateMode();
+        return machine;
+    }
+
+    /** The 32-bit code given, run with flat segments and 4 Gi - 1 in ECX. */
+    private static Machine flat(String code) {
+        Machine machine = machine();
+        byte[] bytes = HexFormat.of().parseHex(code.replace(" ", ""));
+        machine.memory().write(0x8000, bytes, 0, bytes.length);
+        Cpu cpu = machine.cpu(0);
+        cpu.cr0 |= Cpu.CR0_PE;
+        for (int i = 0; i < 6; i++) {
+            cpu.segSelector[i] = i == Cpu.CS ? 8 : 16;
+            cpu.segBase[i] = 0;
+            cpu.segLimit[i] = 0xffff_ffffL;
+            cpu.segAttr[i] =
+                    Cpu.ATTR_P | Cpu.ATTR_S | Cpu.ATTR_G | Cpu.ATTR_DB | (i == Cpu.CS ? 0xb : 3);
+        }
+        cpu.updateMode();
+        cpu.r[Cpu.RCX] = 0xffff_ffffL;
+        cpu.r[Cpu.RDX] = 0x1234; // no device has this port
         return machine;
     }
 
@@ -92,6 +115,50 @@ class MachineTest {
             assertThat(machine.clock().retired).isEqualTo(5);
             machine.run(6);
             assertThat(machine.clock().retired).isEqualTo(6);
+        }
+    }
+
+    /** One tick of these takes milliseconds, a slice of them minutes. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "be 00 00 00 d0  bf 00 00 00 d8  f3 a4", // rep movsb in space without device
+                "be 00 00 00 d0  bf 00 00 00 d8  f3 6c", // rep insb there from a port without
+                                                         // device
+                "be 00 00 00 d0  bf 00 00 e0 fe  f3 a5", // rep movsd to the local APIC and beyond
+            })
+    void aPauseIsHeardInTheMiddleOfALongRepeatedInstruction(String code) {
+        try (Machine machine = flat(code)) {
+            machine.run(3);
+            assertThat(machine.cpu(0).rip).isEqualTo(0x800a);
+            machine.setInputs(new Pauser(machine, 1));
+            assertThat(machine.run(Long.MAX_VALUE)).isNull();
+            assertThat(machine.clock().retired).isEqualTo(4);
+            assertThat(machine.cpu(0).r[Cpu.RCX]).isBetween(0xfff0_0000L, 0xffff_fffeL);
+        }
+    }
+
+    @Test
+    void aSuspendedRepeatedInstructionGoesOnTheSameWhereverRunsEnd() {
+        // twice: 200,000 bytes of stosb in RAM, 3,000 of insb
+        String code =
+                "bb 02 00 00 00  b9 40 0d 03 00  bf 00 00 01 00  f3 aa  b9 b8 0b 00 00  f3 6c"
+                        + "4b  75 ea  eb fe";
+        try (Machine whole = flat(code);
+                Machine parts = flat(code);
+                Machine paused = flat(code)) {
+            whole.run(40);
+            for (int n = 1; n <= 40; n++) {
+                parts.run(n);
+            }
+            while (paused.clock().retired < 40) {
+                paused.setInputs(new Pauser(paused, 1));
+                paused.run(40);
+            }
+            assertThat(whole.cpu(0).r[Cpu.RBX]).isZero();
+            assertThat(whole.cpu(0).r[Cpu.RDI]).isEqualTo(0x1_0000 + 203_000);
+            assertThat(state(parts)).isEqualTo(state(whole));
+            assertThat(state(paused)).isEqualTo(state(whole));
         }
     }
 

@@ -149,7 +149,6 @@ class RandomVmcbTest {
                 machine.run(4);
                 if (cpu.guestMode) {
                     cpu.activity = Cpu.RUNNING;
-                    cpu.attention &= ~Cpu.ATTENTION_STOP;
                     machine.svm.exit(ExitCode.INTR, 0, 0);
                 }
                 assertThat(cpu.rip).isEqualTo(SvmMachine.HOST_CODE + 3);
