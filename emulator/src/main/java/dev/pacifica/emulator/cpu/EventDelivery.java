@@ -133,6 +133,9 @@ public final class EventDelivery implements Stateful {
         boolean fault = type == EXCEPTION && !software && vector != GuestException.DB;
         long image = cpu.rflags() | (fault ? Cpu.RF : 0);
         wake();
+        if (type == NMI) {
+            cpu.svm.maskVirtualNmi();
+        }
         try {
             deliver(
                     type,
@@ -335,6 +338,9 @@ public final class EventDelivery implements Stateful {
         if (cpu.nmiPending && cpu.gif && takeNmi()) {
             return true;
         }
+        if (cpu.guestMode && cpu.gif && takeVirtualNmi()) {
+            return true;
+        }
         if (cpu.gif && takeInterrupt()) {
             return true;
         }
@@ -385,6 +391,17 @@ public final class EventDelivery implements Stateful {
         boolean guest = cpu.guestMode;
         deliver(NMI, GuestException.NMI, false, 0, cpu.rip, interruptedFlags(), false);
         cpu.nmiBlocked = guest == cpu.guestMode; // not if its delivery was intercepted
+        return true;
+    }
+
+    /** §15.21.10: after the physical NMI, before all interrupts. */
+    private boolean takeVirtualNmi() {
+        if (!cpu.svm.virtualNmiDue() || cpu.interruptShadow || cpu.stackShadow) {
+            return false;
+        }
+        wake();
+        cpu.svm.acknowledgeVirtualNmi();
+        deliver(NMI, GuestException.NMI, false, 0, cpu.rip, interruptedFlags(), false);
         return true;
     }
 

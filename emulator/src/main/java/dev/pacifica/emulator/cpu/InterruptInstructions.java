@@ -111,7 +111,9 @@ final class InterruptInstructions {
             protectedReturn(cpu, size);
         }
         cpu.events.resumeFlagLoaded();
-        if (cpu.nmiBlocked) {
+        if (cpu.guestMode && cpu.svm.virtualNmi()) {
+            cpu.svm.unmaskVirtualNmi();
+        } else if (cpu.nmiBlocked) {
             cpu.nmiBlocked = false;
             cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         }

@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 
@@ -11,6 +12,7 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
 final class ConsistencyChecks {
     private static final long HIGH_HALF = 0xffff_ffff_0000_0000L;
     private static final long BEYOND_PHYSICAL = -1L << CpuModel.PHYSICAL_BITS;
+    private static final int INTERCEPT_NMI = 1 << 1;
     private static final int IOPM_BYTES = 0x3000;
     private static final int MSRPM_BYTES = 0x2000;
 
@@ -75,6 +77,12 @@ final class ConsistencyChecks {
         if (EventInjection.illegal(
                 vmcb.get64(VmcbLayout.EVENTINJ), longMode && (cs & Cpu.ATTR_L) != 0)) {
             return "§15.20: illegal event injection";
+        }
+        boolean virtualNmi =
+                (vmcb.get64(VmcbLayout.V_INTR) & VirtualInterrupts.NMI_ENABLE) != 0
+                        && cpu.model.has(CpuFeature.VNMI);
+        if (virtualNmi && (vmcb.get32(VmcbLayout.INTERCEPT_MISC1) & INTERCEPT_NMI) == 0) {
+            return "§15.21.10: V_NMI_ENABLE is set and the NMI intercept is clear";
         }
         int asid = vmcb.get32(VmcbLayout.ASID);
         if (asid == 0) {

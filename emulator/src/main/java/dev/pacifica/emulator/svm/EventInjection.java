@@ -28,6 +28,11 @@ public final class EventInjection {
         return (int) (event >>> 8) & 7;
     }
 
+    /** Whether the event is an NMI. */
+    static boolean isNmi(long event) {
+        return (event & VALID) != 0 && type(event) == TYPE_NMI;
+    }
+
     /** Whether VMRUN refuses the event for a guest that starts in 64-bit mode or not. */
     static boolean illegal(long event, boolean mode64) {
         if ((event & VALID) == 0) {

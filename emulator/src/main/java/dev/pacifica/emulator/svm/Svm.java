@@ -91,8 +91,8 @@ public final class Svm implements Stateful {
     }
 
     /**
-     * The vector of the virtual interrupt that V_IRQ, its priority and V_TPR let through, IF and
-     * shadow not considered; -1 if none.
+     * The vector of the virtual interrupt that V_IRQ, its priority, V_TPR and the virtual GIF let
+     * through, IF and shadow not considered; -1 if none.
      */
     public int pendingVirtualInterrupt() {
         return interrupts.deliverable();
@@ -101,6 +101,43 @@ public final class Svm implements Stateful {
     /** Clears V_IRQ: the virtual interrupt is about to be delivered. */
     public void acknowledgeVirtualInterrupt() {
         interrupts.pending = false;
+    }
+
+    /** V_GIF_ENABLE of the running guest: its STGI and CLGI act on V_GIF (§15.33.2). */
+    boolean virtualGif() {
+        return interrupts.gifVirtual;
+    }
+
+    void setVirtualGif(boolean set) {
+        interrupts.gif = set;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+    }
+
+    /** V_NMI_ENABLE of the running guest: its NMIs and their masking are virtual (§15.21.10). */
+    public boolean virtualNmi() {
+        return interrupts.nmiVirtual;
+    }
+
+    /** Whether V_NMI is set, not masked, and let through by the virtual GIF. */
+    public boolean virtualNmiDue() {
+        return interrupts.nmiDeliverable();
+    }
+
+    /** Clears V_NMI and masks further ones: the virtual NMI is about to be delivered. */
+    public void acknowledgeVirtualNmi() {
+        interrupts.nmiPending = false;
+        interrupts.nmiMasked = true;
+    }
+
+    /** An NMI is injected: while NMIs are virtual it masks further ones (§15.21.10). */
+    public void maskVirtualNmi() {
+        interrupts.nmiMasked = interrupts.nmiVirtual;
+    }
+
+    /** IRET completed while NMIs are virtual. */
+    public void unmaskVirtualNmi() {
+        interrupts.nmiMasked = false;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
     }
 
     /** VMCB TSC_OFFSET of the running guest; 0 in the host. */

@@ -102,6 +102,10 @@ final class SvmInstructions {
         if (svm.intercepted(ExitCode.STGI)) {
             return exit(ExitCode.STGI);
         }
+        if (svm.virtualGif()) {
+            svm.setVirtualGif(true);
+            return SystemInstructions.NEXT;
+        }
         cpu.gif = true;
         cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         if (cpu.observer != null) {
@@ -114,6 +118,10 @@ final class SvmInstructions {
         checkEnabledAndPrivileged();
         if (svm.intercepted(ExitCode.CLGI)) {
             return exit(ExitCode.CLGI);
+        }
+        if (svm.virtualGif()) {
+            svm.setVirtualGif(false);
+            return SystemInstructions.NEXT;
         }
         cpu.gif = false;
         if (cpu.observer != null) {

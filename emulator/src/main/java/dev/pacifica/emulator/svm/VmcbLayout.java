@@ -19,8 +19,9 @@ import java.util.List;
  *   048 |                            MSRPM_BASE_PA                          |
  *   050 |                            TSC_OFFSET                             |
  *   058 |     reserved    | TLB_CTL 39:32 |              ASID               |
- *   060 | V_INTR_VECTOR 39:32 ; 24 V_INTR_MASKING, 20 V_IGN_TPR,            |
- *       |                       19:16 V_INTR_PRIO, 8 V_IRQ, 7:0 V_TPR       |
+ *   060 | V_INTR_VECTOR 39:32 ; 26 V_NMI_ENABLE, 25 V_GIF_ENABLE,           |
+ *       | 24 V_INTR_MASKING, 20 V_IGN_TPR, 19:16 V_INTR_PRIO,               |
+ *       | 12 V_NMI_MASK, 11 V_NMI, 9 V_GIF, 8 V_IRQ, 7:0 V_TPR              |
  *   068 |                                           INTERRUPT_SHADOW 0      |
  *   070 |                            EXITCODE                               |
  *   078 |                            EXITINFO1                              |
@@ -69,7 +70,7 @@ public final class VmcbLayout {
     public static final int TLB_CONTROL = 0x05c;
     public static final int V_TPR = 0x060;
 
-    /** V_IRQ is bit 0 of this byte. */
+    /** In this byte V_IRQ is bit 0, V_GIF bit 1, V_NMI bit 3 and V_NMI_MASK bit 4. */
     public static final int V_IRQ = 0x061;
 
     /** The 64 bits of virtual interrupt control from V_TPR to V_INTR_VECTOR. */

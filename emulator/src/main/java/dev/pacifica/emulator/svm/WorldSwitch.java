@@ -63,7 +63,7 @@ final class WorldSwitch {
 
     private void loadGuest() {
         intercepts.load(vmcb);
-        interrupts.load(vmcb, host.interruptFlag());
+        interrupts.load(vmcb, host.interruptFlag(), cpu.model);
         tscOffset = vmcb.get64(VmcbLayout.TSC_OFFSET);
         injectedNextRip = vmcb.get64(VmcbLayout.NRIP);
         nestedPaging = (vmcb.get64(VmcbLayout.NP_ENABLE) & 1) != 0;
@@ -129,7 +129,7 @@ final class WorldSwitch {
         vmcb.put64(
                 VmcbLayout.INTERRUPT_SHADOW,
                 shadowBits | (cpu.interruptShadow || cpu.stackShadow ? 1 : 0));
-        interrupts.store(vmcb);
+        interrupts.store(vmcb, EventInjection.isNmi(eventInfo));
         if (nestedPaging) {
             vmcb.put64(VmcbLayout.G_PAT, cpu.msrs.pat);
             cpu.msrs.pat = host.pat();

@@ -11,8 +11,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * VMRUN of random VMCBs made from the legal one: the outcome is the one that an oracle written from
- * §15.5.1, §15.20 and §15.25.4 by itself foretells, and whatever the guest then does, no Java
- * exception escapes and the machine goes on.
+ * §15.5.1, §15.20, §15.21.10 and §15.25.4 by itself foretells, and whatever the guest then does, no
+ * Java exception escapes and the machine goes on.
  */
 class RandomVmcbTest {
     private static final int RUNS = 15_000;
@@ -33,6 +33,8 @@ class RandomVmcbTest {
         VmcbLayout.MSRPM_BASE_PA,
         VmcbLayout.INTERCEPT_MISC2,
         VmcbLayout.CS,
+        VmcbLayout.V_INTR,
+        VmcbLayout.INTERCEPT_MISC1,
     };
 
     private static long random64(RandomGenerator random) {
@@ -84,6 +86,7 @@ class RandomVmcbTest {
         bad |= (m.get64(0x10) & 1) == 0;
         bad |= mapEnd(m.get64(0x48), 8192) || mapEnd(m.get64(0x40), 12288);
         bad |= badEvent(m.get64(0xa8), lme && pg && l);
+        bad |= (m.get64(0x60) >> 26 & 1) == 1 && (m.get32(0xc) >> 1 & 1) == 0; // §15.21.10
         long asid = m.get32(0x58);
         bad |= asid == 0 || asid >= 0x8000;
         if ((m.get64(0x90) & 1) == 1) {
