@@ -194,6 +194,13 @@ public final class Cpu implements Stateful {
      */
     public int insnLength;
 
+    /**
+     * Set by each control transfer that the instruction executing now completes (a taken branch, a
+     * far transfer, a system call; interrupts and exceptions are no instruction's). Looked at only
+     * where instructions are executed singly.
+     */
+    public boolean branchTaken;
+
     public final int[] segSelector = new int[8];
     public final long[] segBase = new long[8];
 

@@ -84,7 +84,7 @@ public enum CpuFeature {
     BTC_NO(0x8000_0008, Register.EBX, 29, Use.STANDARD),
     /** From here the SVM features (Fn8000_000A EDX), by the names that other tools use for them. */
     NPT(0x8000_000a, Register.EDX, 0, Use.STANDARD),
-    LBRV(0x8000_000a, Register.EDX, 1, Use.ABSENT),
+    LBRV(0x8000_000a, Register.EDX, 1, Use.STANDARD),
     SVM_LOCK(0x8000_000a, Register.EDX, 2, Use.STANDARD),
     NRIP_SAVE(0x8000_000a, Register.EDX, 3, Use.STANDARD),
     TSC_SCALE(0x8000_000a, Register.EDX, 4, Use.ABSENT),

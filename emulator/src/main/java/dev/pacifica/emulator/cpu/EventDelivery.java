@@ -130,13 +130,17 @@ public final class EventDelivery implements Stateful {
                 type == SOFTWARE
                         || type == EXCEPTION
                                 && (vector == GuestException.BP || vector == GuestException.OF);
-        boolean fault = type == EXCEPTION && !software && vector != GuestException.DB;
+        boolean debug = type == EXCEPTION && vector == GuestException.DB;
+        boolean fault = type == EXCEPTION && !software && !debug;
         long image = cpu.rflags() | (fault ? Cpu.RF : 0);
         wake();
         if (type == NMI) {
             cpu.svm.maskVirtualNmi();
         }
         try {
+            if (debug) {
+                disarmForDebugHandler();
+            }
             deliver(
                     type,
                     vector,
@@ -158,7 +162,7 @@ public final class EventDelivery implements Stateful {
         external = false;
     }
 
-    /** #DB clears DR7.GD and DebugCtl's LBR and BTF (§13.1). */
+    /** #DB clears DR7.GD and DebugCtl's LBR and BTF (§13.1.3.5, §13.1.6). */
     private void disarmForDebugHandler() {
         cpu.dr[7] &= ~Breakpoints.GENERAL_DETECT;
         cpu.msrs.debugCtl &= ~(Msrs.LAST_BRANCH_RECORD | Msrs.BRANCH_SINGLE_STEP);
@@ -467,6 +471,7 @@ public final class EventDelivery implements Stateful {
         int flags = cpu.systemFlags();
         trapFlagAtStart = (flags & Cpu.TF) != 0;
         ripAtStart = cpu.rip;
+        cpu.branchTaken = false;
         shadowAtStart = cpu.interruptShadow || cpu.stackShadow;
         guestAtStart = cpu.guestMode;
         shadowSet = false;
@@ -491,11 +496,10 @@ public final class EventDelivery implements Stateful {
                 cpu.stackShadow = false;
                 cpu.attention |= Cpu.ATTENTION_INTERRUPT;
             }
-            boolean branched = cpu.rip != ripAtStart && cpu.rip != nextRip(ripAtStart);
-            if (branched && !stepSuppressed) {
+            if (cpu.branchTaken) {
                 cpu.msrs.recordBranch(ripAtStart, cpu.rip);
             }
-            boolean stepped = branched || (cpu.msrs.debugCtl & Msrs.BRANCH_SINGLE_STEP) == 0;
+            boolean stepped = cpu.branchTaken || (cpu.msrs.debugCtl & Msrs.BRANCH_SINGLE_STEP) == 0;
             if (trapFlagAtStart && stepped && !stepSuppressed && !(shadowSet && cpu.stackShadow)) {
                 breakpoints.singleStepped();
             }

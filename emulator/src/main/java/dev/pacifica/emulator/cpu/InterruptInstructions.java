@@ -64,6 +64,7 @@ final class InterruptInstructions {
         stack.commit();
         cpu.events.suppressStep();
         SegmentLoader.fillVm86(cpu, Cpu.CS, selector);
+        cpu.msrs.recordException(cpu.rip, offset);
         cpu.rip = offset;
         int cleared = Cpu.TF | Cpu.NT | Cpu.RF | (iopl3 ? Cpu.IF : Cpu.VIF);
         cpu.setRflags(cpu.rflags() & ~(long) cleared);

@@ -82,6 +82,9 @@ public final class Msrs implements Stateful {
     /** DebugCtl.BTF: TF steps over to the next branch. */
     static final long BRANCH_SINGLE_STEP = 2;
 
+    /** DebugCtl bits that must be zero: 6:3, and 2 because there is no bus lock trap. */
+    private static final long DEBUG_CTL_MBZ = 0x7c;
+
     public long star;
     public long lstar;
     public long cstar;
@@ -171,6 +174,12 @@ public final class Msrs implements Stateful {
         nbCfg = 1L << 46;
     }
 
+    /** DebugCtl from a register or a VMCB; what does not exist reads as zero (§13.1.1.6). */
+    public void setDebugControl(long value) {
+        debugCtl = value & (LAST_BRANCH_RECORD | BRANCH_SINGLE_STEP);
+        cpu.attention |= Cpu.ATTENTION_DEBUG;
+    }
+
     /** A branch was taken, while DebugCtl.LBR or TF makes instructions execute singly. */
     void recordBranch(long from, long to) {
         if ((debugCtl & LAST_BRANCH_RECORD) != 0) {
@@ -179,6 +188,10 @@ public final class Msrs implements Stateful {
         }
     }
 
+    /**
+     * An interrupt or exception was taken (§13.1.6.1). #DB and ICEBP have cleared DebugCtl.LBR by
+     * then, and so change nothing here.
+     */
     void recordException(long from, long to) {
         if ((debugCtl & LAST_BRANCH_RECORD) != 0) {
             lastExceptionFrom = lastBranchFrom;
@@ -328,14 +341,9 @@ public final class Msrs implements Stateful {
             case MCG_STATUS -> mcgStatus = value & 7;
             case MCG_CTL -> mcgCtl = value;
             case DEBUG_CTL -> {
-                require((value & ~0x3fL) == 0);
-                debugCtl = value;
-                cpu.attention |= Cpu.ATTENTION_DEBUG;
+                require((value & DEBUG_CTL_MBZ) == 0);
+                setDebugControl(value);
             }
-            case LAST_BRANCH_FROM -> lastBranchFrom = value;
-            case LAST_BRANCH_FROM + 1 -> lastBranchTo = value;
-            case LAST_BRANCH_FROM + 2 -> lastExceptionFrom = value;
-            case LAST_EXCEPTION_TO -> lastExceptionTo = value;
             case PAT -> {
                 require(MemoryTypeRegisters.validPat(value));
                 pat = value;

@@ -79,18 +79,18 @@ public final class SystemInstructions {
             case RDGSBASE -> SegmentInstructions.base(cpu, insn, Cpu.GS, false);
             case WRFSBASE -> SegmentInstructions.base(cpu, insn, Cpu.FS, true);
             case WRGSBASE -> SegmentInstructions.base(cpu, insn, Cpu.GS, true);
-            case JMP_FAR -> FarTransfer.jump(cpu, insn);
-            case CALL_FAR -> FarTransfer.call(cpu, insn);
-            case RET_FAR -> FarTransfer.ret(cpu, insn);
+            case JMP_FAR -> branch(cpu, FarTransfer.jump(cpu, insn));
+            case CALL_FAR -> branch(cpu, FarTransfer.call(cpu, insn));
+            case RET_FAR -> branch(cpu, FarTransfer.ret(cpu, insn));
             case INT -> InterruptInstructions.interrupt(cpu, insn);
             case INT3 -> InterruptInstructions.breakpoint(cpu);
             case INTO -> InterruptInstructions.overflow(cpu);
             case INT1 -> InterruptInstructions.icebp(cpu);
-            case IRET -> InterruptInstructions.iret(cpu, insn);
-            case SYSCALL -> FastSystemCalls.syscall(cpu, insn);
-            case SYSRET -> FastSystemCalls.sysret(cpu, insn);
-            case SYSENTER -> FastSystemCalls.sysenter(cpu);
-            case SYSEXIT -> FastSystemCalls.sysexit(cpu);
+            case IRET -> branch(cpu, InterruptInstructions.iret(cpu, insn));
+            case SYSCALL -> branch(cpu, FastSystemCalls.syscall(cpu, insn));
+            case SYSRET -> branch(cpu, FastSystemCalls.sysret(cpu, insn));
+            case SYSENTER -> branch(cpu, FastSystemCalls.sysenter(cpu));
+            case SYSEXIT -> branch(cpu, FastSystemCalls.sysexit(cpu));
             case PUSHF -> FlagInstructions.pushFlags(cpu, insn);
             case POPF -> FlagInstructions.popFlags(cpu, insn);
             case CLI -> FlagInstructions.clearInterrupts(cpu);
@@ -112,6 +112,12 @@ public final class SystemInstructions {
             case RSM -> resume(cpu);
             default -> throw cpu.fault(GuestException.UD);
         };
+    }
+
+    /** The instruction was a control transfer, which the debug facilities look for (§13.1.6). */
+    private static int branch(Cpu cpu, int how) {
+        cpu.branchTaken = true;
+        return how;
     }
 
     private static int pause(Cpu cpu) {

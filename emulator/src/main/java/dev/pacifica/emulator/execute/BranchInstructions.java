@@ -35,13 +35,19 @@ final class BranchInstructions {
         return at;
     }
 
+    private static int transfer(Cpu cpu, long target) {
+        cpu.rip = target;
+        cpu.branchTaken = true;
+        return 1;
+    }
+
     static int jump(Cpu cpu, Insn insn) {
         boolean relative = Operands.form(insn, 0) == Operands.NONE;
-        cpu.rip =
+        return transfer(
+                cpu,
                 relative
                         ? checked(cpu, insn, next(cpu, insn) + insn.imm)
-                        : checked(cpu, insn, Operands.read(cpu, insn, 0, insn.operandSize));
-        return 1;
+                        : checked(cpu, insn, Operands.read(cpu, insn, 0, insn.operandSize)));
     }
 
     static int conditionalJump(Cpu cpu, Insn insn) {
@@ -52,8 +58,7 @@ final class BranchInstructions {
         if (!taken) {
             return 0;
         }
-        cpu.rip = checked(cpu, insn, next(cpu, insn) + insn.imm);
-        return 1;
+        return transfer(cpu, checked(cpu, insn, next(cpu, insn) + insn.imm));
     }
 
     /** LOOP LOOPE LOOPNE: the counter changes unless the branch faults. */
@@ -78,16 +83,14 @@ final class BranchInstructions {
                         insn,
                         relative ? next + insn.imm : Operands.read(cpu, insn, 0, insn.operandSize));
         StackInstructions.push(cpu, insn.operandSize, next);
-        cpu.rip = target;
-        return 1;
+        return transfer(cpu, target);
     }
 
     static int ret(Cpu cpu, Insn insn) {
         int size = insn.operandSize;
         long target = checked(cpu, insn, StackInstructions.peek(cpu, size, 0));
         StackInstructions.drop(cpu, size + (insn.imm & 0xffff));
-        cpu.rip = target;
-        return 1;
+        return transfer(cpu, target);
     }
 
     static void bound(Cpu cpu, Insn insn) {

@@ -93,6 +93,24 @@ final class GuestState {
         vmcb.put64(VmcbLayout.RAX, cpu.r[Cpu.RAX]);
     }
 
+    /** VMRUN with LBR virtualization: DebugCtl and the branch records (§15.23.1). */
+    static void loadBranchRecords(Vmcb vmcb, Cpu cpu) {
+        cpu.msrs.setDebugControl(vmcb.get64(VmcbLayout.DBGCTL));
+        cpu.msrs.lastBranchFrom = vmcb.get64(VmcbLayout.BR_FROM);
+        cpu.msrs.lastBranchTo = vmcb.get64(VmcbLayout.BR_TO);
+        cpu.msrs.lastExceptionFrom = vmcb.get64(VmcbLayout.LASTEXCPFROM);
+        cpu.msrs.lastExceptionTo = vmcb.get64(VmcbLayout.LASTEXCPTO);
+    }
+
+    /** #VMEXIT with LBR virtualization. */
+    static void storeBranchRecords(Vmcb vmcb, Cpu cpu) {
+        vmcb.put64(VmcbLayout.DBGCTL, cpu.msrs.debugCtl);
+        vmcb.put64(VmcbLayout.BR_FROM, cpu.msrs.lastBranchFrom);
+        vmcb.put64(VmcbLayout.BR_TO, cpu.msrs.lastBranchTo);
+        vmcb.put64(VmcbLayout.LASTEXCPFROM, cpu.msrs.lastExceptionFrom);
+        vmcb.put64(VmcbLayout.LASTEXCPTO, cpu.msrs.lastExceptionTo);
+    }
+
     /** #VMEXIT disables the host's breakpoints (§15.6). */
     static void disableBreakpoints(Cpu cpu) {
         cpu.dr[7] = DR7_DISABLED;

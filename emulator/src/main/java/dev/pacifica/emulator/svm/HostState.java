@@ -34,6 +34,15 @@ final class HostState {
     private long pat;
     private boolean valid;
 
+    /** LBR virtualization: the host's DebugCtl and branch records wait here too (§15.23.1). */
+    private boolean branchRecords;
+
+    private long debugCtl;
+    private long branchFrom;
+    private long branchTo;
+    private long exceptionFrom;
+    private long exceptionTo;
+
     HostState(Cpu cpu, Vmcb area) {
         this.cpu = cpu;
         this.area = area;
@@ -61,15 +70,32 @@ final class HostState {
         rax = cpu.r[Cpu.RAX];
         pat = cpu.msrs.pat;
         valid = true;
+        branchRecords = false;
         copyToArea();
     }
 
+    /** VMRUN with LBR virtualization: remembers DebugCtl and the branch records too. */
+    void takeBranchRecords() {
+        branchRecords = true;
+        debugCtl = cpu.msrs.debugCtl;
+        branchFrom = cpu.msrs.lastBranchFrom;
+        branchTo = cpu.msrs.lastBranchTo;
+        exceptionFrom = cpu.msrs.lastExceptionFrom;
+        exceptionTo = cpu.msrs.lastExceptionTo;
+        if (areaInMemory()) {
+            GuestState.storeBranchRecords(area, cpu);
+        }
+    }
+
+    private boolean areaInMemory() {
+        return cpu.memory.isRam(cpu.msrs.vmHsavePa);
+    }
+
     private void copyToArea() {
-        long address = cpu.msrs.vmHsavePa;
-        if (!cpu.memory.isRam(address)) {
+        if (!areaInMemory()) {
             return;
         }
-        area.at(address);
+        area.at(cpu.msrs.vmHsavePa);
         area.aboutToWrite();
         for (int i = 0; i < SAVED_SEGMENTS; i++) {
             int at = VmcbLayout.STATE + 16 * i;
@@ -116,12 +142,24 @@ final class HostState {
         cpu.r[Cpu.RAX] = rax;
         cpu.cpl = 0;
         cpu.setRflags(rflags & ~(Cpu.VM | Cpu.RF));
+        if (branchRecords) {
+            cpu.msrs.setDebugControl(debugCtl);
+            cpu.msrs.lastBranchFrom = branchFrom;
+            cpu.msrs.lastBranchTo = branchTo;
+            cpu.msrs.lastExceptionFrom = exceptionFrom;
+            cpu.msrs.lastExceptionTo = exceptionTo;
+        }
         valid = false;
     }
 
     /** Nobody waits for a #VMEXIT. */
     void forget() {
         valid = false;
+    }
+
+    /** Whether LBR virtualization is in force. */
+    boolean hasBranchRecords() {
+        return branchRecords;
     }
 
     long cr4() {
@@ -174,6 +212,14 @@ final class HostState {
         out.u64("hostRsp", rsp);
         out.u64("hostRax", rax);
         out.u64("hostPat", pat);
+        out.flag("hostBranchRecords", branchRecords);
+        if (branchRecords) {
+            out.u64("hostDebugCtl", debugCtl);
+            out.u64("hostBranchFrom", branchFrom);
+            out.u64("hostBranchTo", branchTo);
+            out.u64("hostExceptionFrom", exceptionFrom);
+            out.u64("hostExceptionTo", exceptionTo);
+        }
     }
 
     void load(StateReader in) {
@@ -200,5 +246,13 @@ final class HostState {
         rsp = in.u64("hostRsp");
         rax = in.u64("hostRax");
         pat = in.u64("hostPat");
+        branchRecords = in.flag("hostBranchRecords");
+        if (branchRecords) {
+            debugCtl = in.u64("hostDebugCtl");
+            branchFrom = in.u64("hostBranchFrom");
+            branchTo = in.u64("hostBranchTo");
+            exceptionFrom = in.u64("hostExceptionFrom");
+            exceptionTo = in.u64("hostExceptionTo");
+        }
     }
 }

@@ -45,7 +45,7 @@ import java.util.List;
  *   400 ES  410 CS  420 SS  430 DS  440 FS  450 GS  460 GDTR  470 LDTR  480 IDTR  490 TR
  *   4CB CPL  4D0 EFER  548 CR4  550 CR3  558 CR0  560 DR7  568 DR6  570 RFLAGS  578 RIP  5D8 RSP  5F8 RAX
  *   600 STAR  608 LSTAR  610 CSTAR  618 SFMASK  620 KernelGsBase  628 SYSENTER_CS  630 _ESP  638 _EIP
- *   640 CR2  668 G_PAT
+ *   640 CR2  668 G_PAT  670 DBGCTL  678 BR_FROM  680 BR_TO  688 LASTEXCPFROM  690 LASTEXCPTO
  * </pre>
  */
 public final class VmcbLayout {
@@ -87,6 +87,12 @@ public final class VmcbLayout {
     public static final int EVENTINJ = 0x0a8;
     public static final int N_CR3 = 0x0b0;
     public static final int LBR_VIRTUALIZATION_ENABLE = 0x0b8;
+
+    /**
+     * Bit of {@link #LBR_VIRTUALIZATION_ENABLE}: the branch records are the guest's own (§15.23).
+     */
+    public static final long LBR_VIRTUALIZATION = 1;
+
     public static final int CLEAN_BITS = 0x0c0;
     public static final int NRIP = 0x0c8;
     public static final int FETCHED_BYTES = 0x0d0;

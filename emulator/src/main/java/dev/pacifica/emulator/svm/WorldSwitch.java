@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.cpu.WorldSwitched;
 import dev.pacifica.emulator.observe.MachineObserver;
 import dev.pacifica.emulator.state.StateReader;
@@ -70,6 +71,15 @@ final class WorldSwitch {
         if (nestedPaging) {
             cpu.msrs.pat = vmcb.get64(VmcbLayout.G_PAT);
         }
+        boolean ownBranchRecords =
+                cpu.model.has(CpuFeature.LBRV)
+                        && (vmcb.get64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE)
+                                        & VmcbLayout.LBR_VIRTUALIZATION)
+                                != 0;
+        if (ownBranchRecords) {
+            host.takeBranchRecords();
+            GuestState.loadBranchRecords(vmcb, cpu);
+        }
         cpu.guestMode = true;
         cpu.gif = true;
         cpu.activity = Cpu.RUNNING;
@@ -130,6 +140,9 @@ final class WorldSwitch {
                 VmcbLayout.INTERRUPT_SHADOW,
                 shadowBits | (cpu.interruptShadow || cpu.stackShadow ? 1 : 0));
         interrupts.store(vmcb, EventInjection.isNmi(eventInfo));
+        if (host.hasBranchRecords()) {
+            GuestState.storeBranchRecords(vmcb, cpu);
+        }
         if (nestedPaging) {
             vmcb.put64(VmcbLayout.G_PAT, cpu.msrs.pat);
             cpu.msrs.pat = host.pat();
