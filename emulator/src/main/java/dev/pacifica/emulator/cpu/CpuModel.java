@@ -37,6 +37,7 @@ public final class CpuModel {
     private final EnumSet<CpuFeature> features;
     private final long cr4Mask;
     private final long eferMask;
+    private final boolean hugePages;
 
     private CpuModel(String name, int signature, String brand, EnumSet<CpuFeature> features) {
         this.name = name;
@@ -45,6 +46,7 @@ public final class CpuModel {
         this.features = features;
         cr4Mask = computeCr4Mask();
         eferMask = computeEferMask();
+        hugePages = has(CpuFeature.PDPE1GB);
     }
 
     private static EnumSet<CpuFeature> standard() {
@@ -170,6 +172,11 @@ public final class CpuModel {
             value = value << 8 | (at < bytes.length ? bytes[at] & 0xff : 0);
         }
         return value;
+    }
+
+    /** Whether page tables may map 1-GiB pages. */
+    public boolean hugePages() {
+        return hugePages;
     }
 
     /** The bits of CR4 that may be set. */

@@ -302,6 +302,7 @@ public final class Msrs implements Stateful {
     public void write(int msr, long value) {
         if (MemoryTypeRegisters.owns(msr)) {
             require(memoryTypes.write(msr, value));
+            cpu.mmu.flushAll(); // §15.16.1: so do IORRs and other MSRs of the address map
             return;
         }
         if (msr >= X2APIC && msr < X2APIC + 0x100) {
@@ -364,11 +365,23 @@ public final class Msrs implements Stateful {
                 require(cpu.model.has(CpuFeature.RDTSCP) && value >>> 32 == 0);
                 tscAux = value;
             }
-            case SYSCFG -> syscfg = value;
+            case SYSCFG -> {
+                syscfg = value;
+                cpu.mmu.flushAll();
+            }
             case HWCR -> hwcr = value;
-            case IORR, IORR + 1, IORR + 2, IORR + 3 -> iorr[msr - IORR] = value;
-            case TOP_MEM -> topMem = value & 0xffff_ff80_0000L;
-            case TOP_MEM2 -> topMem2 = value & 0xffff_ff80_0000L;
+            case IORR, IORR + 1, IORR + 2, IORR + 3 -> {
+                iorr[msr - IORR] = value;
+                cpu.mmu.flushAll();
+            }
+            case TOP_MEM -> {
+                topMem = value & 0xffff_ff80_0000L;
+                cpu.mmu.flushAll();
+            }
+            case TOP_MEM2 -> {
+                topMem2 = value & 0xffff_ff80_0000L;
+                cpu.mmu.flushAll();
+            }
             case NB_CFG -> nbCfg = value;
             case MMIO_CONF_BASE -> mmioConfBase = value;
             case SMM_BASE, SMM_BASE + 1, SMM_MASK -> smm[msr - SMM_BASE] = value;

@@ -42,7 +42,7 @@ public final class Reset {
         if (cpu.apic != null) {
             cpu.apic.init();
         }
-        cpu.mmu.flush(true);
+        cpu.mmu.flushAll();
         boolean bootProcessor = cpu.apic == null || (cpu.apic.base() & 1 << 8) != 0;
         if (!bootProcessor) {
             cpu.activity = Cpu.WAIT_FOR_SIPI;

@@ -20,6 +20,15 @@ import java.util.List;
  * supervisor accesses (descriptor tables, TSS).
  */
 public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
+    /** Nested paging is on (VMCB offset 90h, NP_ENABLE). */
+    public static final long NESTED = 1;
+
+    /** Guest mode execute trap (§15.25.13). */
+    public static final long EXECUTE_TRAP = 1 << 3;
+
+    /** Read-only guest page tables (§15.25.5). */
+    public static final long READ_ONLY_TABLES = 1 << 6;
+
     /** Address spaces (ASIDs) whose translations are kept at a time. */
     private static final int CONTEXTS = 16;
 
@@ -69,7 +78,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
 
     /** Who takes nested page faults. */
     public void setNestedFaultHandler(NestedFaultHandler handler) {
-        walk.nestedFaults = handler;
+        walk.nested.faults = handler;
     }
 
     /** Shows each data access to the watch, at the price of speed; null ends it. */
@@ -310,6 +319,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
      */
     public void flush(boolean globals) {
         context.flush(globals);
+        if (globals) {
+            context.rules = rules();
+        }
         flushed();
     }
 
@@ -336,6 +348,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         for (TlbContext each : contexts) {
             each.flush(true);
         }
+        context.rules = rules();
         flushed();
     }
 
@@ -355,19 +368,24 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
 
     /** Enters the host's address space, at #VMEXIT. The caller has loaded the host's registers. */
     public void enterHost() {
-        walk.nested = false;
+        walk.nested.control = 0;
         switchTo(0);
     }
 
     /**
-     * Enters a guest's address space, at VMRUN. With nested paging, {@code nestedCr3} and the
-     * host's CR4 and EFER define the second translation (§15.25.3).
+     * Enters a guest's address space, at VMRUN. The caller has loaded the guest's registers. With
+     * nested paging, {@code nestedCr3} and the host's CR4 and EFER define the second translation
+     * (§15.25.3).
+     *
+     * @param nestedControl 0, or {@link #NESTED} with those of the other bits of the VMCB's field
+     *     90h that are offered: {@link #EXECUTE_TRAP}, {@link #READ_ONLY_TABLES}
      */
-    public void enterGuest(int asid, boolean nested, long nestedCr3, long hostCr4, long hostEfer) {
-        walk.nested = nested;
-        walk.nestedCr3 = nestedCr3;
-        walk.hostCr4 = hostCr4;
-        walk.hostEfer = hostEfer;
+    public void enterGuest(
+            int asid, long nestedControl, long nestedCr3, long hostCr4, long hostEfer) {
+        walk.nested.control = nestedControl;
+        walk.nested.cr3 = nestedCr3;
+        walk.nested.hostCr4 = hostCr4;
+        walk.nested.hostEfer = hostEfer;
         switchTo(asid);
     }
 
@@ -375,8 +393,21 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         if (context.asid != asid) {
             context = find(asid);
         }
+        if (context.rules != rules()) {
+            context.flush(true);
+            context.rules = rules();
+        }
         context.lastUse = ++uses;
         contextChanged();
+    }
+
+    /**
+     * What cached permissions depend on beside the tables: CR4.SMEP and CR4.SMAP. Those that
+     * §15.16's software rule names (CR0.WP, EFER.NXE …) are not among them: a hypervisor that
+     * changes one flushes.
+     */
+    private long rules() {
+        return cpu.cr4 & (Cpu.CR4_SMEP | Cpu.CR4_SMAP);
     }
 
     private TlbContext find(int asid) {
@@ -425,7 +456,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
      * paging.
      */
     public boolean nested() {
-        return walk.nested;
+        return walk.nested.enabled();
     }
 
     /**
@@ -454,6 +485,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         long need = access == PageWalk.WRITE ? Tlb.WRITE : Tlb.READ;
         long entry = in.info[i];
         if (in.page[i] != page || (entry & need) == 0) {
+            if (in.page[i] == page) {
+                in.drop(i); // should the walk fault, nothing of the old translation stays (§5.5.3)
+            }
             entry =
                     walk.translate(
                             va, access, as == TlbContext.USER, as == TlbContext.SUPERVISOR_AC);
@@ -574,10 +608,10 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     @Override
     public void save(StateWriter out) {
         out.section("mmu" + cpu.id);
-        out.flag("nested", walk.nested);
-        out.u64("nestedCr3", walk.nestedCr3);
-        out.u64("hostCr4", walk.hostCr4);
-        out.u64("hostEfer", walk.hostEfer);
+        out.u64("nestedControl", walk.nested.control);
+        out.u64("nestedCr3", walk.nested.cr3);
+        out.u64("hostCr4", walk.nested.hostCr4);
+        out.u64("hostEfer", walk.nested.hostEfer);
         out.u64("uses", uses);
         out.u32("current", contexts.indexOf(context));
         out.u32("contexts", contexts.size());
@@ -590,10 +624,10 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     @Override
     public void load(StateReader in) {
         in.section("mmu" + cpu.id);
-        walk.nested = in.flag("nested");
-        walk.nestedCr3 = in.u64("nestedCr3");
-        walk.hostCr4 = in.u64("hostCr4");
-        walk.hostEfer = in.u64("hostEfer");
+        walk.nested.control = in.u64("nestedControl");
+        walk.nested.cr3 = in.u64("nestedCr3");
+        walk.nested.hostCr4 = in.u64("hostCr4");
+        walk.nested.hostEfer = in.u64("hostEfer");
         uses = in.u64("uses");
         int current = in.u32("current");
         int count = in.u32("contexts");

@@ -130,7 +130,7 @@ public final class Tlb {
         }
     }
 
-    private void drop(int index) {
+    void drop(int index) {
         page[index] = NO_PAGE;
         fast[index * STRIDE] = NO_PAGE;
         fast[index * STRIDE + 1] = NO_PAGE;

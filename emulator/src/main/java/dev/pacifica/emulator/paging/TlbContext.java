@@ -15,6 +15,10 @@ final class TlbContext {
     private static final int KINDS = 3;
 
     int asid;
+
+    /** What else the permissions in here depend on; see {@code Mmu.rules}. */
+    long rules;
+
     long lastUse;
     private final Tlb[] data = new Tlb[KINDS];
     private final FetchTlb[] fetch = new FetchTlb[KINDS];
@@ -98,6 +102,7 @@ final class TlbContext {
     void save(StateWriter out) {
         out.u32("asid", asid);
         out.u64("lastUse", lastUse);
+        out.u64("rules", rules);
         for (int i = 0; i < KINDS; i++) {
             data(i).save(out);
             fetch(i).save(out);
@@ -107,6 +112,7 @@ final class TlbContext {
     void load(StateReader in) {
         asid = in.u32("asid");
         lastUse = in.u64("lastUse");
+        rules = in.u64("rules");
         for (int i = 0; i < KINDS; i++) {
             data(i).load(in);
             fetch(i).load(in);

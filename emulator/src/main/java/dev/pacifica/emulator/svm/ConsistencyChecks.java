@@ -13,6 +13,7 @@ final class ConsistencyChecks {
     private static final long HIGH_HALF = 0xffff_ffff_0000_0000L;
     private static final long BEYOND_PHYSICAL = -1L << CpuModel.PHYSICAL_BITS;
     private static final int INTERCEPT_NMI = 1 << 1;
+    private static final long LONG_MODE = Cpu.EFER_LMA | Cpu.EFER_LME;
     private static final int IOPM_BYTES = 0x3000;
     private static final int MSRPM_BYTES = 0x2000;
 
@@ -53,8 +54,11 @@ final class ConsistencyChecks {
         if ((vmcb.get64(VmcbLayout.DR7) & HIGH_HALF) != 0) {
             return "§15.5.1: DR7[63:32] are not zero";
         }
-        if ((efer & ~(cpu.model.eferMask() | Cpu.EFER_LMA)) != 0) {
+        if ((efer & ~(cpu.model.eferMask() | LONG_MODE)) != 0) {
             return "§15.5.1: an MBZ bit of EFER is set";
+        }
+        if ((efer & LONG_MODE) != 0 && !cpu.model.has(CpuFeature.LM)) {
+            return "§15.5.1: EFER.LMA or EFER.LME is set and the processor has no long mode";
         }
         if (longMode && (cr4 & Cpu.CR4_PAE) == 0) {
             return "§15.5.1: EFER.LME and CR0.PG are set and CR4.PAE is zero";
@@ -91,7 +95,7 @@ final class ConsistencyChecks {
         if (Integer.compareUnsigned(asid, SvmFeatures.ASIDS) >= 0) {
             return "§15.5.1: ASID is not below the number that CPUID Fn8000_000A EBX gives";
         }
-        if ((vmcb.get64(VmcbLayout.NP_ENABLE) & 1) != 0) {
+        if (SvmFeatures.nestedControl(cpu.model, vmcb.get64(VmcbLayout.NP_ENABLE)) != 0) {
             return nestedPaging(vmcb, hostCr0);
         }
         if (paging

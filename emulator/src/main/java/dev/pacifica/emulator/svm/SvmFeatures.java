@@ -1,8 +1,12 @@
 package dev.pacifica.emulator.svm;
 
+import dev.pacifica.emulator.cpu.CpuFeature;
+import dev.pacifica.emulator.cpu.CpuModel;
+import dev.pacifica.emulator.paging.Mmu;
+
 /**
  * What CPUID Fn8000_000A tells in EAX and EBX. The features of its EDX are those of {@link
- * dev.pacifica.emulator.cpu.CpuFeature}.
+ * CpuFeature}.
  */
 public final class SvmFeatures {
     /** EAX: the SVM revision. */
@@ -12,4 +16,17 @@ public final class SvmFeatures {
     public static final int ASIDS = 0x8000;
 
     private SvmFeatures() {}
+
+    /**
+     * What of the VMCB's field 90h is in force: 0 without nested paging, which all other bits need.
+     * Bits of features that are not offered are ignored (§15.25.13).
+     */
+    static long nestedControl(CpuModel model, long field) {
+        if ((field & Mmu.NESTED) == 0 || !model.has(CpuFeature.NPT)) {
+            return 0;
+        }
+        return Mmu.NESTED
+                | (model.has(CpuFeature.GMET) ? field & Mmu.EXECUTE_TRAP : 0)
+                | (model.has(CpuFeature.ROGPT) ? field & Mmu.READ_ONLY_TABLES : 0);
+    }
 }

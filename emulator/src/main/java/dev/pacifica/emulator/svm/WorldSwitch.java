@@ -67,7 +67,8 @@ final class WorldSwitch {
         interrupts.load(vmcb, host.interruptFlag(), cpu.model);
         tscOffset = vmcb.get64(VmcbLayout.TSC_OFFSET);
         injectedNextRip = vmcb.get64(VmcbLayout.NRIP);
-        nestedPaging = (vmcb.get64(VmcbLayout.NP_ENABLE) & 1) != 0;
+        long nested = SvmFeatures.nestedControl(cpu.model, vmcb.get64(VmcbLayout.NP_ENABLE));
+        nestedPaging = nested != 0;
         if (nestedPaging) {
             cpu.msrs.pat = vmcb.get64(VmcbLayout.G_PAT);
         }
@@ -88,8 +89,7 @@ final class WorldSwitch {
         GuestState.load(vmcb, cpu);
         int asid = vmcb.get32(VmcbLayout.ASID);
         TlbControl.apply(cpu.mmu, vmcb.get8(VmcbLayout.TLB_CONTROL), asid);
-        cpu.mmu.enterGuest(
-                asid, nestedPaging, vmcb.get64(VmcbLayout.N_CR3), host.cr4(), host.efer());
+        cpu.mmu.enterGuest(asid, nested, vmcb.get64(VmcbLayout.N_CR3), host.cr4(), host.efer());
         cpu.updateMode();
         cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
     }

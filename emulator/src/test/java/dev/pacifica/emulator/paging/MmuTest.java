@@ -251,7 +251,7 @@ class MmuTest {
         assertThat(mmu.read8(VA)).isZero();
         memory.write64(0x90000, 9);
         memory.write64(PT + 5 * 8, 0x90000 | P | W | U);
-        mmu.enterGuest(3, false, 0, 0, 0);
+        mmu.enterGuest(3, 0, 0, 0, 0);
         assertThat(mmu.read8(VA)).isEqualTo(9);
         mmu.enterHost();
         assertThat(mmu.read8(VA)).isZero();
@@ -379,7 +379,7 @@ class MmuTest {
         for (int i = 0; i < 512; i++) {
             memory.write64(0x13000 + 8 * i, (long) i << 12 | P | W | U);
         }
-        mmu.enterGuest(1, true, ncr3, cpu.cr4, cpu.efer);
+        mmu.enterGuest(1, Mmu.NESTED, ncr3, cpu.cr4, cpu.efer);
         assertThat(mmu.read8(VA)).isZero();
         assertThat(memory.read64(0x13000 + 8 * (PT >>> 12))).isEqualTo(PT | P | W | U | A | D);
         assertThat(memory.read64(0x13000 + 8 * (FRAME >>> 12))).isEqualTo(FRAME | P | W | U | A);
