@@ -118,6 +118,8 @@ public record ExitReason(long code, String name, String manualName) {
         all.add(new ExitReason(0xa2, "invpcid", "VMEXIT_INVPCID"));
         all.add(new ExitReason(0xa3, "mcommit", "VMEXIT_MCOMMIT"));
         all.add(new ExitReason(0xa4, "tlbsync", "VMEXIT_TLBSYNC"));
+        all.add(new ExitReason(0xa5, "buslock", "VMEXIT_BUSLOCK"));
+        all.add(new ExitReason(0xa6, "idle-halt", "VMEXIT_IDLE_HLT"));
         all.add(new ExitReason(NPF, "npf", "VMEXIT_NPF"));
         all.add(new ExitReason(0x401, "avic_incomplete_ipi", "AVIC_INCOMPLETE_IPI"));
         all.add(new ExitReason(0x402, "avic_unaccelerated_access", "AVIC_NOACCEL"));

@@ -8,6 +8,7 @@ final class SystemIdle {
     private static final int EXIT_MONITOR = 0x8a;
     private static final int EXIT_MWAIT = 0x8b;
     private static final int EXIT_MWAIT_ARMED = 0x8c;
+    private static final int EXIT_IDLE_HLT = 0xa6;
 
     /** Bytes that MONITOR watches, as CPUID leaf 5 says. */
     static final int MONITOR_LINE = 64;
@@ -26,6 +27,10 @@ final class SystemIdle {
     static int halt(Cpu cpu) {
         if (cpu.guestMode && cpu.svm.intercepted(EXIT_HLT)) {
             cpu.svm.exit(EXIT_HLT, 0, 0);
+            return SystemInstructions.JUMPED;
+        }
+        if (cpu.guestMode && cpu.svm.idleHaltIntercepted()) {
+            cpu.svm.exit(EXIT_IDLE_HLT, 0, 0);
             return SystemInstructions.JUMPED;
         }
         return idle(cpu, Cpu.HALTED);

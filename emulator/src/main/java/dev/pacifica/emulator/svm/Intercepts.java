@@ -1,5 +1,7 @@
 package dev.pacifica.emulator.svm;
 
+import dev.pacifica.emulator.cpu.CpuFeature;
+import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
@@ -9,6 +11,9 @@ final class Intercepts {
     private static final int MSRPM_VECTOR_MSRS = 0x2000;
     private static final int MSRPM_VECTOR_BYTES = 0x800;
     private static final int NOT_COVERED = -1;
+
+    /** Exit code of bit 0 of {@link #instructions}. */
+    private static final int FIRST_INSTRUCTION = 0x80;
 
     private final PhysicalMemory memory;
 
@@ -27,12 +32,15 @@ final class Intercepts {
 
     /**
      * VMRUN: takes the intercept vectors and the permission maps' addresses, whose low 12 bits are
-     * ignored.
+     * ignored. Intercept bits of features that the model has not are reserved and ignored.
      */
-    void load(Vmcb vmcb) {
+    void load(Vmcb vmcb, CpuModel model) {
         registers = vmcb.get64(VmcbLayout.INTERCEPT_CR);
         events = vmcb.get64(VmcbLayout.INTERCEPT_EXCEPTIONS);
         instructions = vmcb.get64(VmcbLayout.INTERCEPT_MISC2);
+        if (!model.has(CpuFeature.IDLE_HLT)) {
+            instructions &= ~(1L << ExitCode.IDLE_HLT - FIRST_INSTRUCTION);
+        }
         ioMap = vmcb.get64(VmcbLayout.IOPM_BASE_PA) & ~0xfffL;
         msrMap = vmcb.get64(VmcbLayout.MSRPM_BASE_PA) & ~0xfffL;
     }

@@ -17,6 +17,7 @@ public final class Svm implements Stateful {
     private final Cpu cpu;
     private final Intercepts intercepts;
     private final VirtualInterrupts interrupts = new VirtualInterrupts();
+    private final PauseFilter pauseFilter = new PauseFilter();
     private final VmcbShadow shadow;
     private final WorldSwitch world;
     private final SvmInstructions instructions;
@@ -26,7 +27,7 @@ public final class Svm implements Stateful {
         lock = new SvmLock(cpu);
         intercepts = new Intercepts(cpu.memory);
         shadow = new VmcbShadow(cpu.id);
-        world = new WorldSwitch(cpu, intercepts, interrupts, shadow);
+        world = new WorldSwitch(cpu, intercepts, interrupts, pauseFilter, shadow);
         instructions = new SvmInstructions(cpu, this, world, shadow);
         cpu.mmu.setNestedFaultHandler(world::nestedPageFault);
     }
@@ -145,9 +146,19 @@ public final class Svm implements Stateful {
         return world.tscOffset;
     }
 
-    /** PAUSE executed in a guest: whether it exits now. The filter of §15.14.4 is not offered. */
+    /** PAUSE executed in a guest: counts it, and tells whether it exits now (§15.14.4). */
     public boolean pauseIntercepted() {
-        return intercepts.intercepts(ExitCode.PAUSE);
+        return intercepts.intercepts(ExitCode.PAUSE) && pauseFilter.expires(cpu.clock.now());
+    }
+
+    /**
+     * HLT executed in a guest: whether the idle-HLT intercept exits, which it does while neither
+     * V_IRQ nor V_NMI is set (§15.9).
+     */
+    public boolean idleHaltIntercepted() {
+        return intercepts.intercepts(ExitCode.IDLE_HLT)
+                && !interrupts.pending
+                && !interrupts.nmiPending;
     }
 
     /**
@@ -179,6 +190,7 @@ public final class Svm implements Stateful {
         lock.save(out);
         intercepts.save(out);
         interrupts.save(out);
+        pauseFilter.save(out);
         world.save(out);
         shadow.save(out);
     }
@@ -189,6 +201,7 @@ public final class Svm implements Stateful {
         lock.load(in);
         intercepts.load(in);
         interrupts.load(in);
+        pauseFilter.load(in);
         world.load(in);
         shadow.load(in);
     }

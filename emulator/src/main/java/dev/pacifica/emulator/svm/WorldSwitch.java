@@ -12,6 +12,7 @@ final class WorldSwitch {
     private final Cpu cpu;
     private final Intercepts intercepts;
     private final VirtualInterrupts interrupts;
+    private final PauseFilter pauseFilter;
     private final VmcbShadow shadow;
     private final Vmcb vmcb;
     private final HostState host;
@@ -26,10 +27,16 @@ final class WorldSwitch {
     /** nRIP as VMRUN found it: the return address of an injected software interrupt (§15.20). */
     long injectedNextRip;
 
-    WorldSwitch(Cpu cpu, Intercepts intercepts, VirtualInterrupts interrupts, VmcbShadow shadow) {
+    WorldSwitch(
+            Cpu cpu,
+            Intercepts intercepts,
+            VirtualInterrupts interrupts,
+            PauseFilter pauseFilter,
+            VmcbShadow shadow) {
         this.cpu = cpu;
         this.intercepts = intercepts;
         this.interrupts = interrupts;
+        this.pauseFilter = pauseFilter;
         this.shadow = shadow;
         vmcb = new Vmcb(cpu.memory);
         host = new HostState(cpu, new Vmcb(cpu.memory));
@@ -63,7 +70,8 @@ final class WorldSwitch {
     }
 
     private void loadGuest() {
-        intercepts.load(vmcb);
+        intercepts.load(vmcb, cpu.model);
+        pauseFilter.load(vmcb, cpu.model);
         interrupts.load(vmcb, host.interruptFlag(), cpu.model);
         tscOffset = vmcb.get64(VmcbLayout.TSC_OFFSET);
         injectedNextRip = vmcb.get64(VmcbLayout.NRIP);
