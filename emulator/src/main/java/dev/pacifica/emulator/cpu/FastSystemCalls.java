@@ -53,12 +53,15 @@ final class FastSystemCalls {
         return SystemInstructions.JUMPED;
     }
 
-    /** SS keeps its base, limit and attributes, as AMD processors have it. */
+    /**
+     * SS keeps its base, limit and attributes, as AMD processors have it. Only for protected mode,
+     * unlike SYSCALL (APM Vol 3, SYSRET).
+     */
     static int sysret(Cpu cpu, Insn insn) {
         if ((cpu.efer & Cpu.EFER_SCE) == 0) {
             throw cpu.fault(GuestException.UD);
         }
-        if (cpu.cpl != 0) {
+        if (!cpu.protectedMode || cpu.cpl != 0) {
             throw cpu.fault(GuestException.GP, 0);
         }
         int base = (int) (cpu.msrs.star >>> 48);
@@ -80,12 +83,13 @@ final class FastSystemCalls {
         return SystemInstructions.JUMPED;
     }
 
+    /** Not for real mode, but for virtual-8086 mode, which it leaves (APM Vol 3, SYSENTER). */
     static int sysenter(Cpu cpu) {
         if (cpu.longMode) {
             throw cpu.fault(GuestException.UD);
         }
         int selector = (int) cpu.msrs.sysenterCs & 0xfffc;
-        if (selector == 0) {
+        if (!cpu.protectedMode || selector == 0) {
             throw cpu.fault(GuestException.GP, 0);
         }
         cpu.cpl = 0;
@@ -103,7 +107,7 @@ final class FastSystemCalls {
             throw cpu.fault(GuestException.UD);
         }
         int selector = (int) cpu.msrs.sysenterCs & 0xfffc;
-        if (selector == 0) {
+        if (!cpu.protectedMode || selector == 0) {
             throw cpu.fault(GuestException.GP, 0);
         }
         cpu.cpl = 3;

@@ -2,7 +2,11 @@ package dev.pacifica.emulator.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.pacifica.emulator.decode.Decoder;
+import dev.pacifica.emulator.execute.Interpreter;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * Far JMP, CALL and RET, call gates, IRET to other privileges and modes (APM Vol 2 §4.11, §8.7.4).
@@ -242,6 +246,82 @@ class FarTransferTest {
             p.cpu.msrs.sysenterCs = TestProcessor.CODE0;
             p.code("0f 34").step();
             assertThat(p.handler()).isEqualTo(GuestException.UD);
+        }
+    }
+
+    /** The exception tables of APM Vol 3. */
+    @ParameterizedTest
+    @CsvSource({
+        "0f 34, 13", // SYSENTER
+        "0f 35, 13", // SYSEXIT
+        "0f 07, 13", // SYSRET
+        "0f 00 c0, 6", // SLDT
+        "0f 02 c0, 6", // LAR
+        "63 c0, 6", // ARPL
+    })
+    void instructionsOfProtectedModeFaultInRealMode(String code, int vector) {
+        try (TestProcessor p = TestProcessor.realMode()) {
+            p.cpu.efer |= Cpu.EFER_SCE;
+            p.cpu.msrs.sysenterCs = TestProcessor.CODE0;
+            p.cpu.msrs.sysenterEip = 0x6000;
+            p.code(code).step();
+            assertThat(p.handler()).isEqualTo(vector);
+            assertThat(p.stack16(0)).isEqualTo(TestProcessor.CODE);
+        }
+    }
+
+    /** INVPCID is no instruction of protected mode only: type 2 in real mode, and type 4, #GP. */
+    @Test
+    void invpcidWorksInRealMode() {
+        for (int type : new int[] {2, 4}) {
+            try (TestProcessor p = TestProcessor.realMode()) {
+                CpuModel model = CpuModel.parse("epyc-milan,+invpcid");
+                Interpreter interpreter =
+                        new Interpreter(p.cpu, new Decoder(model.decoderFeatures()));
+                p.cpu.r[Cpu.RAX] = type;
+                p.cpu.r[Cpu.RBX] = 0x600;
+                p.code("66 0f 38 82 07"); // invpcid eax, [bx]
+                interpreter.run(p.clock.retired + 1);
+                if (type == 2) {
+                    assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 5);
+                } else {
+                    assertThat(p.handler()).isEqualTo(GuestException.GP);
+                }
+            }
+        }
+    }
+
+    @Test
+    void sysretWithoutSceIsUndefinedInRealModeToo() {
+        try (TestProcessor p = TestProcessor.realMode()) {
+            p.code("0f 07").step();
+            assertThat(p.handler()).isEqualTo(GuestException.UD);
+        }
+    }
+
+    /** The exception table of SYSCALL (APM Vol 3) has no mode in which it is refused. */
+    @Test
+    void syscallInRealModeLoadsFlatSegments() {
+        try (TestProcessor p = TestProcessor.realMode()) {
+            p.cpu.efer |= Cpu.EFER_SCE;
+            p.cpu.msrs.star = (long) TestProcessor.CODE0 << 32 | 0x6000;
+            p.code("0f 05").step();
+            assertThat(p.cpu.rip).isEqualTo(0x6000);
+            assertThat(p.cpu.r[Cpu.RCX]).isEqualTo(TestProcessor.CODE + 2);
+            assertThat(p.cpu.segSelector[Cpu.CS]).isEqualTo(TestProcessor.CODE0);
+            assertThat(p.cpu.segSelector[Cpu.SS]).isEqualTo(TestProcessor.CODE0 + 8);
+            assertThat(p.cpu.segLimit[Cpu.SS]).isEqualTo(0xffff_ffffL);
+        }
+    }
+
+    @Test
+    void sysenterAndSysexitNeedASelector() {
+        for (String code : new String[] {"0f 34", "0f 35"}) {
+            try (TestProcessor p = TestProcessor.protectedMode()) {
+                p.cpu.msrs.sysenterCs = 3;
+                p.code(code).step();
+                assertThat(p.handler()).as(code).isEqualTo(GuestException.GP);
+            }
         }
     }
 

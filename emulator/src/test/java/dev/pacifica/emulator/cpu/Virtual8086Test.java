@@ -56,6 +56,31 @@ class Virtual8086Test {
         }
     }
 
+    /** The exception tables of APM Vol 3: SYSEXIT and SYSRET are refused, SYSENTER is not. */
+    @Test
+    void sysenterLeavesItAndTheWaysBackAreForProtectedMode() {
+        for (String code : new String[] {"0f 35", "0f 07"}) {
+            try (TestProcessor p = vm86(Cpu.IOPL)) {
+                p.cpu.efer |= Cpu.EFER_SCE;
+                p.cpu.msrs.sysenterCs = TestProcessor.CODE0;
+                p.code(code).step();
+                assertThat(p.handler()).as(code).isEqualTo(GuestException.GP);
+            }
+        }
+        try (TestProcessor p = vm86(Cpu.IF)) {
+            p.cpu.msrs.sysenterCs = TestProcessor.CODE0;
+            p.cpu.msrs.sysenterEip = 0x6000;
+            p.cpu.msrs.sysenterEsp = 0x7000;
+            p.code("0f 34").step();
+            assertThat(p.cpu.vm86).isFalse();
+            assertThat(p.cpu.cpl).isZero();
+            assertThat(p.cpu.codeBits).isEqualTo(32);
+            assertThat(p.cpu.rip).isEqualTo(0x6000);
+            assertThat(p.cpu.r[Cpu.RSP]).isEqualTo(0x7000);
+            assertThat(p.cpu.rflags() & (Cpu.VM | Cpu.IF)).isZero();
+        }
+    }
+
     @Test
     void sensitiveInstructionsNeedIopl3() {
         for (String code : new String[] {"fa", "fb", "9c", "9d", "cd 30", "cf"}) {
