@@ -87,7 +87,7 @@ public enum CpuFeature {
     LBRV(0x8000_000a, Register.EDX, 1, Use.STANDARD),
     SVM_LOCK(0x8000_000a, Register.EDX, 2, Use.STANDARD),
     NRIP_SAVE(0x8000_000a, Register.EDX, 3, Use.STANDARD),
-    TSC_SCALE(0x8000_000a, Register.EDX, 4, Use.ABSENT),
+    TSC_SCALE(0x8000_000a, Register.EDX, 4, Use.STANDARD),
     VMCB_CLEAN(0x8000_000a, Register.EDX, 5, Use.STANDARD),
     FLUSHBYASID(0x8000_000a, Register.EDX, 6, Use.STANDARD),
     DECODEASSISTS(0x8000_000a, Register.EDX, 7, Use.STANDARD),

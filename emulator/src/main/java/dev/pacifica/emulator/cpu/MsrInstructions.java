@@ -53,7 +53,7 @@ final class MsrInstructions {
         if (exits(cpu, EXIT_RDTSC)) {
             return SystemInstructions.JUMPED;
         }
-        Operands.writeEdxEax(cpu, cpu.tsc() + cpu.svm.tscOffset());
+        Operands.writeEdxEax(cpu, cpu.svm.timeStamp());
         return SystemInstructions.NEXT;
     }
 
@@ -62,7 +62,7 @@ final class MsrInstructions {
         if (exits(cpu, EXIT_RDTSCP)) {
             return SystemInstructions.JUMPED;
         }
-        Operands.writeEdxEax(cpu, cpu.tsc() + cpu.svm.tscOffset());
+        Operands.writeEdxEax(cpu, cpu.svm.timeStamp());
         cpu.r[Cpu.RCX] = cpu.msrs.tscAux;
         return SystemInstructions.NEXT;
     }

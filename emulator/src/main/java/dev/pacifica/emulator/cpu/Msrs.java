@@ -37,6 +37,7 @@ public final class Msrs implements Stateful {
     private static final int GS_BASE = 0xc000_0101;
     private static final int KERNEL_GS_BASE = 0xc000_0102;
     private static final int TSC_AUX = 0xc000_0103;
+    private static final int TSC_RATIO = 0xc000_0104;
     private static final int PERFORMANCE = 0xc001_0000;
     private static final int SYSCFG = 0xc001_0010;
     private static final int HWCR = 0xc001_0015;
@@ -85,6 +86,11 @@ public final class Msrs implements Stateful {
     /** DebugCtl bits that must be zero: 6:3, and 2 because there is no bus lock trap. */
     private static final long DEBUG_CTL_MBZ = 0x7c;
 
+    private static final int TSC_RATIO_BITS = 40;
+
+    /** The TSC ratio 1.0, its reset value. */
+    private static final long TSC_RATIO_ONE = 1L << 32;
+
     public long star;
     public long lstar;
     public long cstar;
@@ -102,6 +108,10 @@ public final class Msrs implements Stateful {
     public long vmHsavePa;
 
     public long tscAux;
+
+    /** TSC Ratio (C000_0104h): what guests see the TSC scaled by, 8.32 fixed point (§15.30.5). */
+    public long tscRatio = TSC_RATIO_ONE;
+
     public long debugCtl;
     public long lastBranchFrom;
     public long lastBranchTo;
@@ -149,6 +159,7 @@ public final class Msrs implements Stateful {
         sysenterCs = sysenterEsp = sysenterEip = 0;
         pat = PAT_RESET;
         vmCr = vmHsavePa = tscAux = 0;
+        tscRatio = TSC_RATIO_ONE;
         debugCtl = lastBranchFrom = lastBranchTo = lastExceptionFrom = lastExceptionTo = 0;
         memoryTypes.reset();
         mcgStatus = mcgCtl = 0;
@@ -232,7 +243,7 @@ public final class Msrs implements Stateful {
             return core[msr & 15];
         }
         return switch (msr) {
-            case TSC -> cpu.tsc() + cpu.svm.tscOffset();
+            case TSC -> cpu.svm.timeStamp();
             case APIC_BASE -> cpu.apic.base();
             case TSC_ADJUST -> {
                 require(cpu.model.has(CpuFeature.TSC_ADJUST));
@@ -267,6 +278,10 @@ public final class Msrs implements Stateful {
             case TSC_AUX -> {
                 require(cpu.model.has(CpuFeature.RDTSCP));
                 yield tscAux;
+            }
+            case TSC_RATIO -> {
+                require(cpu.model.has(CpuFeature.TSC_SCALE));
+                yield tscRatio;
             }
             case SYSCFG -> syscfg;
             case HWCR -> hwcr;
@@ -365,6 +380,10 @@ public final class Msrs implements Stateful {
                 require(cpu.model.has(CpuFeature.RDTSCP) && value >>> 32 == 0);
                 tscAux = value;
             }
+            case TSC_RATIO -> {
+                require(cpu.model.has(CpuFeature.TSC_SCALE) && value >>> TSC_RATIO_BITS == 0);
+                tscRatio = value;
+            }
             case SYSCFG -> {
                 syscfg = value;
                 cpu.mmu.flushAll();
@@ -445,6 +464,7 @@ public final class Msrs implements Stateful {
         out.u64("vmCr", vmCr);
         out.u64("vmHsavePa", vmHsavePa);
         out.u64("tscAux", tscAux);
+        out.u64("tscRatio", tscRatio);
         out.u64("debugCtl", debugCtl);
         out.u64("lastBranchFrom", lastBranchFrom);
         out.u64("lastBranchTo", lastBranchTo);
@@ -481,6 +501,7 @@ public final class Msrs implements Stateful {
         vmCr = in.u64("vmCr");
         vmHsavePa = in.u64("vmHsavePa");
         tscAux = in.u64("tscAux");
+        tscRatio = in.u64("tscRatio");
         debugCtl = in.u64("debugCtl");
         lastBranchFrom = in.u64("lastBranchFrom");
         lastBranchTo = in.u64("lastBranchTo");

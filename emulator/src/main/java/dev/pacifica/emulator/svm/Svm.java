@@ -141,9 +141,18 @@ public final class Svm implements Stateful {
         cpu.attention |= Cpu.ATTENTION_INTERRUPT;
     }
 
-    /** VMCB TSC_OFFSET of the running guest; 0 in the host. */
-    public long tscOffset() {
-        return world.tscOffset;
+    /**
+     * What RDTSC, RDTSCP and RDMSR of the TSC return now: in a guest the TSC times the TSC ratio,
+     * plus the VMCB's TSC_OFFSET (§15.30.5); the TSC itself in the host.
+     */
+    public long timeStamp() {
+        return cpu.guestMode ? scaled(cpu.tsc()) + world.tscOffset : cpu.tsc();
+    }
+
+    /** A count times the TSC ratio, from the whole product, without its fraction. */
+    private long scaled(long count) {
+        long ratio = cpu.msrs.tscRatio;
+        return Math.unsignedMultiplyHigh(count, ratio) << 32 | count * ratio >>> 32;
     }
 
     /** PAUSE executed in a guest: counts it, and tells whether it exits now (§15.14.4). */
