@@ -460,6 +460,14 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /**
+     * The system-physical address behind a physical address of the current world, which differs in
+     * a guest with nested paging; raises nested page faults.
+     */
+    public long translatePhysical(long gpa, boolean write) {
+        return walk.physical(gpa, write ? PageWalk.WRITE : PageWalk.READ);
+    }
+
+    /**
      * Reads 8 bytes of the current world's physical memory, through nested paging in a guest that
      * has it (PDPTEs).
      */

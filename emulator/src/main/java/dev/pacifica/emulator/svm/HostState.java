@@ -182,6 +182,11 @@ final class HostState {
         return (rflags & Cpu.IF) != 0;
     }
 
+    /** The host runs in 64-bit mode. */
+    boolean mode64() {
+        return (efer & Cpu.EFER_LMA) != 0 && (attributes[Cpu.CS] & Cpu.ATTR_L) != 0;
+    }
+
     /** Legacy PAE paging reloads its page-directory pointers at #VMEXIT. */
     boolean legacyPae() {
         return (cr0 & Cpu.CR0_PG) != 0 && (cr4 & Cpu.CR4_PAE) != 0 && (efer & Cpu.EFER_LMA) == 0;

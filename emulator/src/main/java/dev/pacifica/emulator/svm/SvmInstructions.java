@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.SystemInstructions;
@@ -49,6 +50,7 @@ final class SvmInstructions {
         if (svm.intercepted(ExitCode.VMRUN)) {
             return exit(ExitCode.VMRUN);
         }
+        requireMemory(address);
         long next = cpu.rip + cpu.insnLength;
         world.enter(address, cpu.mode64 ? next : next & 0xffff_ffffL);
         return SystemInstructions.JUMPED;
@@ -65,9 +67,11 @@ final class SvmInstructions {
     private int vmload(int addressSize) {
         checkEnabledAndPrivileged();
         long address = vmcbAddress(addressSize);
-        if (svm.intercepted(ExitCode.VMLOAD)) {
+        if (svm.intercepted(ExitCode.VMLOAD) || world.transferExits()) {
             return exit(ExitCode.VMLOAD);
         }
+        address = world.transferAddress(address, false);
+        requireMemory(address);
         operand.at(address);
         GuestState.loadHidden(operand, cpu);
         cpu.attention |= Cpu.ATTENTION_CONTEXT;
@@ -80,9 +84,11 @@ final class SvmInstructions {
     private int vmsave(int addressSize) {
         checkEnabledAndPrivileged();
         long address = vmcbAddress(addressSize);
-        if (svm.intercepted(ExitCode.VMSAVE)) {
+        if (svm.intercepted(ExitCode.VMSAVE) || world.transferExits()) {
             return exit(ExitCode.VMSAVE);
         }
+        address = world.transferAddress(address, true);
+        requireMemory(address);
         operand.at(address);
         operand.aboutToWrite();
         if (cpu.observer != null) {
@@ -166,17 +172,25 @@ final class SvmInstructions {
     }
 
     /**
-     * rAX as the effective address size takes it: a page of RAM below the physical address limit,
-     * otherwise #GP(0).
+     * rAX as the effective address size takes it: a page below the physical address limit,
+     * otherwise #GP(0). Whether there is memory is looked at after the intercepts (SvmeAddrChk),
+     * because what is none for the processor may well be memory of a guest.
      */
     private long vmcbAddress(int addressSize) {
         long address = truncated(cpu.r[Cpu.RAX], addressSize);
-        if ((address & VmcbLayout.SIZE - 1) != 0
-                || address >>> CpuModel.PHYSICAL_BITS != 0
-                || !cpu.memory.isRam(address)) {
+        if ((address & VmcbLayout.SIZE - 1) != 0 || address >>> CpuModel.PHYSICAL_BITS != 0) {
             throw cpu.fault(GuestException.GP, 0);
         }
+        if (!cpu.model.has(CpuFeature.SVME_ADDR_CHK)) {
+            requireMemory(address);
+        }
         return address;
+    }
+
+    private void requireMemory(long address) {
+        if (!cpu.memory.isRam(address)) {
+            throw cpu.fault(GuestException.GP, 0);
+        }
     }
 
     private static long truncated(long value, int addressSize) {

@@ -31,7 +31,7 @@ import java.util.List;
  *       :                                                                   :
  *   0A8 |                            EVENTINJ                               |
  *   0B0 |                            N_CR3                                  |
- *   0B8 |                                           LBR_VIRTUALIZATION 0    |
+ *   0B8 |                   1 virtual VMLOAD and VMSAVE, 0 LBR virtualization|
  *   0C0 |                                 |            VMCB clean bits      |
  *   0C8 |                            nRIP                                   |
  *   0D0 |  guest instruction bytes 127:8 (up to 15)     | number fetched    |
@@ -92,6 +92,9 @@ public final class VmcbLayout {
      * Bit of {@link #LBR_VIRTUALIZATION_ENABLE}: the branch records are the guest's own (§15.23).
      */
     public static final long LBR_VIRTUALIZATION = 1;
+
+    /** Bit of {@link #LBR_VIRTUALIZATION_ENABLE}: VMLOAD and VMSAVE are virtual (§15.33.1). */
+    public static final long VMLOAD_VIRTUALIZATION = 1 << 1;
 
     public static final int CLEAN_BITS = 0x0c0;
     public static final int NRIP = 0x0c8;

@@ -19,6 +19,13 @@ final class WorldSwitch {
     private final ExitInformation information;
 
     private boolean nestedPaging;
+
+    /** The guest's VMLOAD and VMSAVE are virtual (§15.33.1). */
+    private boolean virtualTransfer;
+
+    /** Virtual VMLOAD and VMSAVE are asked for but cannot be: both exit. */
+    private boolean transferExits;
+
     private long enteredAt;
 
     /** VMCB TSC_OFFSET, 0 in the host. */
@@ -89,6 +96,13 @@ final class WorldSwitch {
             host.takeBranchRecords();
             GuestState.loadBranchRecords(vmcb, cpu);
         }
+        boolean transfer =
+                cpu.model.has(CpuFeature.V_VMSAVE_VMLOAD)
+                        && (vmcb.get64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE)
+                                        & VmcbLayout.VMLOAD_VIRTUALIZATION)
+                                != 0;
+        virtualTransfer = transfer && nestedPaging && host.mode64();
+        transferExits = transfer && !virtualTransfer;
         cpu.guestMode = true;
         cpu.gif = true;
         cpu.activity = Cpu.RUNNING;
@@ -156,6 +170,8 @@ final class WorldSwitch {
             cpu.msrs.pat = host.pat();
         }
         intercepts.clear();
+        virtualTransfer = false;
+        transferExits = false;
         tscOffset = 0;
         cpu.guestMode = false;
         returnToHost();
@@ -210,10 +226,25 @@ final class WorldSwitch {
         return cpu.worldSwitched;
     }
 
+    /** Whether VMLOAD and VMSAVE of the guest exit though they are not intercepted (§15.33.1). */
+    boolean transferExits() {
+        return transferExits;
+    }
+
+    /**
+     * The system-physical address that VMLOAD (a read) or VMSAVE of {@code address} means: in a
+     * guest whose VMLOAD and VMSAVE are virtual it is guest-physical. Raises nested page faults.
+     */
+    long transferAddress(long address, boolean write) {
+        return virtualTransfer ? cpu.mmu.translatePhysical(address, write) : address;
+    }
+
     /** RESET: no guest, and none remembered. */
     void reset() {
         tscOffset = 0;
         nestedPaging = false;
+        virtualTransfer = false;
+        transferExits = false;
         host.forget();
         cpu.mmu.enterHost();
     }
@@ -221,6 +252,8 @@ final class WorldSwitch {
     void save(StateWriter out) {
         out.u64("vmcb", vmcb.address());
         out.flag("nestedPaging", nestedPaging);
+        out.flag("virtualTransfer", virtualTransfer);
+        out.flag("transferExits", transferExits);
         out.u64("enteredAt", enteredAt);
         out.u64("tscOffset", tscOffset);
         out.u64("injectedNextRip", injectedNextRip);
@@ -230,6 +263,8 @@ final class WorldSwitch {
     void load(StateReader in) {
         vmcb.at(in.u64("vmcb"));
         nestedPaging = in.flag("nestedPaging");
+        virtualTransfer = in.flag("virtualTransfer");
+        transferExits = in.flag("transferExits");
         enteredAt = in.u64("enteredAt");
         tscOffset = in.u64("tscOffset");
         injectedNextRip = in.u64("injectedNextRip");
