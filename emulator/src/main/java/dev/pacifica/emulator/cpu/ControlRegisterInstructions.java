@@ -10,6 +10,7 @@ public final class ControlRegisterInstructions {
     private static final int EXIT_CR_READ = 0x00;
     private static final int EXIT_CR_WRITE = 0x10;
     private static final int EXIT_CR0_SELECTIVE = 0x65;
+    private static final int EXIT_CR_WRITE_TRAP = 0x90;
 
     /** EXITINFO1 of a MOV CRx: valid flag beside the register's number (§15.8.1). */
     private static final long ASSIST_VALID = 1L << 63;
@@ -78,6 +79,7 @@ public final class ControlRegisterInstructions {
                     return SystemInstructions.JUMPED;
                 }
                 writeCr0(cpu, value);
+                return written(cpu, 0, cpu.cr0);
             }
             case 2, 3, 4, 8 -> {
                 check(cpu, number, value);
@@ -86,8 +88,21 @@ public final class ControlRegisterInstructions {
                     return SystemInstructions.JUMPED;
                 }
                 write(cpu, number, value);
+                return written(cpu, number, value);
             }
             default -> throw cpu.fault(GuestException.UD);
+        }
+    }
+
+    /**
+     * The CR write traps (Appendix C, 90h to 9Fh): an exit once the instruction has completed, with
+     * what was written in EXITINFO1.
+     */
+    private static int written(Cpu cpu, int number, long value) {
+        if (cpu.guestMode && cpu.svm.intercepted(EXIT_CR_WRITE_TRAP + number)) {
+            cpu.events.completeBeforeExit();
+            cpu.svm.exit(EXIT_CR_WRITE_TRAP + number, value, 0);
+            return SystemInstructions.JUMPED;
         }
         return SystemInstructions.NEXT;
     }
@@ -264,7 +279,7 @@ public final class ControlRegisterInstructions {
         int status = Operands.readRm16(cpu, insn);
         long value = cpu.cr0 & ~0xeL | status & 0xf;
         writeCr0(cpu, value);
-        return SystemInstructions.NEXT;
+        return written(cpu, 0, cpu.cr0);
     }
 
     static int clearTaskSwitched(Cpu cpu) {
@@ -274,6 +289,6 @@ public final class ControlRegisterInstructions {
         }
         cpu.cr0 &= ~Cpu.CR0_TS;
         cpu.updateMode();
-        return SystemInstructions.NEXT;
+        return written(cpu, 0, cpu.cr0);
     }
 }

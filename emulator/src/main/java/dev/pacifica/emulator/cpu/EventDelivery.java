@@ -510,6 +510,19 @@ public final class EventDelivery implements Stateful {
     }
 
     /**
+     * The instruction has done its work and exits as a trap (a CR or EFER write trap): RIP, RF, the
+     * interrupt shadow and the count are those after it. A single-step trap that it earned is lost
+     * with the guest's other pending traps.
+     */
+    void completeBeforeExit() {
+        cpu.rip = nextRip(cpu.rip);
+        cpu.clearResumeFlag();
+        cpu.interruptShadow = false;
+        cpu.stackShadow = false;
+        cpu.clock.retired++;
+    }
+
+    /**
      * RFLAGS.IF was set: has an interrupt waited for that? One that arrives later asks for
      * attention itself.
      */

@@ -9,6 +9,7 @@ final class MsrInstructions {
     private static final int EXIT_CPUID = 0x72;
     private static final int EXIT_MSR = 0x7c;
     private static final int EXIT_RDTSCP = 0x87;
+    private static final int EXIT_EFER_WRITE_TRAP = 0x8f;
     private static final int PERF_CTR0 = 0xc001_0004;
 
     private MsrInstructions() {}
@@ -39,6 +40,11 @@ final class MsrInstructions {
             return SystemInstructions.JUMPED;
         }
         cpu.msrs.write(msr, Operands.readEdxEax(cpu));
+        if (msr == Msrs.EFER && cpu.guestMode && cpu.svm.intercepted(EXIT_EFER_WRITE_TRAP)) {
+            cpu.events.completeBeforeExit();
+            cpu.svm.exit(EXIT_EFER_WRITE_TRAP, cpu.efer, 0);
+            return SystemInstructions.JUMPED;
+        }
         return SystemInstructions.NEXT;
     }
 

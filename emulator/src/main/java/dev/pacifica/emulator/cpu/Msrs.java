@@ -28,7 +28,7 @@ public final class Msrs implements Stateful {
     private static final int MC_BANKS = 0x400;
     private static final int TSC_DEADLINE = 0x6e0;
     private static final int X2APIC = 0x800;
-    private static final int EFER = 0xc000_0080;
+    static final int EFER = 0xc000_0080;
     private static final int STAR = 0xc000_0081;
     private static final int LSTAR = 0xc000_0082;
     private static final int CSTAR = 0xc000_0083;

@@ -63,7 +63,10 @@ public final class ExitCode {
     public static final int XSETBV = 0x8d;
     public static final int RDPRU = 0x8e;
     public static final int EFER_WRITE_TRAP = 0x8f;
+
+    /** CR0 was written; CRn has 90h + n. */
     public static final int CR_WRITE_TRAP = 0x90;
+
     public static final int INVLPGB = 0xa0;
     public static final int INVLPGB_ILLEGAL = 0xa1;
     public static final int INVPCID = 0xa2;
@@ -80,15 +83,21 @@ public final class ExitCode {
 
     private ExitCode() {}
 
+    private static boolean isWriteTrap(int code) {
+        return code >= EFER_WRITE_TRAP && code < CR_WRITE_TRAP + 16;
+    }
+
     /**
      * Whether #VMEXIT saves the next RIP (§15.7.1): instruction intercepts of §15.9, IOIO, MSR, and
-     * the exceptions of INT3, INTO and BOUND.
+     * the exceptions of INT3, INTO and BOUND. After a write trap RIP itself is the next one.
      */
     static boolean savesNextRip(int code) {
         return switch (code) {
             case EXCEPTION + 3, EXCEPTION + 4, EXCEPTION + 5 -> true;
             case INTR, NMI, SMI, INIT, VINTR, TASK_SWITCH, FERR_FREEZE, SHUTDOWN, BUSLOCK -> false;
-            default -> code >= 0 && code < EXCEPTION || code > VINTR && code <= IDLE_HLT;
+            default ->
+                    (code >= 0 && code < EXCEPTION || code > VINTR && code <= IDLE_HLT)
+                            && !isWriteTrap(code);
         };
     }
 }
