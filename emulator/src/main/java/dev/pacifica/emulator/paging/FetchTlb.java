@@ -52,11 +52,7 @@ public final class FetchTlb {
 
     void invalidate(long va) {
         for (int i = 0; i < ENTRIES; i++) {
-            long size =
-                    (info[i] & Tlb.HUGE) != 0
-                            ? 1L << 30
-                            : (info[i] & Tlb.LARGE) != 0 ? 1L << 22 : 1L << 12;
-            if (page[i] != Tlb.NO_PAGE && ((page[i] ^ va) & -size) == 0) {
+            if (page[i] != Tlb.NO_PAGE && ((page[i] ^ va) & -Tlb.pageBytes(info[i])) == 0) {
                 page[i] = Tlb.NO_PAGE;
                 code[i] = null;
             }

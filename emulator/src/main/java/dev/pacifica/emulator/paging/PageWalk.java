@@ -148,7 +148,7 @@ final class PageWalk {
                     entry,
                     entry,
                     PageEntry.base4M(entry) | va & 0x3f_ffff,
-                    Tlb.LARGE);
+                    Tlb.LARGE_4M);
         }
         if ((entry & A) == 0) {
             memory.write(forUpdate(address, where), 4, entry | A);

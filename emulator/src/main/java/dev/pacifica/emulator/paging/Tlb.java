@@ -33,11 +33,14 @@ public final class Tlb {
     /** A global page. */
     static final long GLOBAL = 8;
 
-    /** Part of a 2- or 4-MiB page of the guest's tables. */
+    /** Part of a 2-MiB page of the guest's tables. */
     static final long LARGE = 16;
 
     /** Part of a 1-GiB page of the guest's tables. */
     static final long HUGE = 32;
+
+    /** Part of a 4-MiB page of the guest's tables. */
+    static final long LARGE_4M = LARGE | HUGE;
 
     static final long PAGE_MASK = ~0xfffL;
 
@@ -122,12 +125,18 @@ public final class Tlb {
         }
         for (int i = 0; i < ENTRIES; i++) {
             long difference = page[i] ^ va;
-            long size =
-                    (info[i] & HUGE) != 0 ? 1L << 30 : (info[i] & LARGE) != 0 ? 1L << 22 : 1L << 12;
-            if (page[i] != NO_PAGE && (difference & -size) == 0) {
+            if (page[i] != NO_PAGE && (difference & -pageBytes(info[i])) == 0) {
                 drop(i);
             }
         }
+    }
+
+    /**
+     * The size of the page, in the tables of the current address space, that an entry is part of.
+     */
+    static long pageBytes(long info) {
+        long size = info & LARGE_4M;
+        return size == 0 ? 1L << 12 : size == LARGE ? 1L << 21 : size == HUGE ? 1L << 30 : 1L << 22;
     }
 
     void drop(int index) {

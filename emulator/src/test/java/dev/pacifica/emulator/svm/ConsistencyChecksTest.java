@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -46,6 +47,20 @@ class ConsistencyChecksTest {
                 rule("DR7[63:32]", m -> set(m, VmcbLayout.DR7, 1L << 63)),
                 rule("MBZ bit of EFER", m -> set(m, VmcbLayout.EFER, 1L << 9)),
                 rule("MBZ bit of EFER", m -> set(m, VmcbLayout.EFER, 1L << 63)),
+                rule(
+                        "no long mode",
+                        m -> {
+                            m.cpu.model = CpuModel.parse("epyc-milan,-lm");
+                            m.protected32();
+                            set(m, VmcbLayout.EFER, Cpu.EFER_LMA);
+                        }),
+                rule(
+                        "no long mode",
+                        m -> {
+                            m.cpu.model = CpuModel.parse("epyc-milan,-lm");
+                            m.protected32();
+                            set(m, VmcbLayout.EFER, Cpu.EFER_LME);
+                        }),
                 rule("CR4.PAE is zero", m -> clear(m, VmcbLayout.CR4, Cpu.CR4_PAE)),
                 rule("CR0.PE is zero", m -> clear(m, VmcbLayout.CR0, Cpu.CR0_PE)),
                 rule("CS.L and CS.D", m -> m.put16(VmcbLayout.CS + VmcbLayout.ATTRIBUTES, 0xe9b)),
@@ -164,6 +179,29 @@ class ConsistencyChecksTest {
                 },
                 m -> m.put64(VmcbLayout.G_PAT, -1), // nobody looks without nested paging
                 m -> m.put64(VmcbLayout.N_CR3, -1),
+                m -> { // what nobody offers is ignored: SEV, SSS, VTE
+                    m.put64(VmcbLayout.NP_ENABLE, 0x36);
+                    m.put64(VmcbLayout.N_CR3, -1);
+                },
+                m -> { // without nested paging in the processor its enable bit is ignored
+                    m.cpu.model = CpuModel.parse("epyc-milan,-npt");
+                    m.nestedPaging();
+                    m.put64(VmcbLayout.N_CR3, -1);
+                },
+                m -> { // a host without paging may run a guest without nested paging
+                    m.cpu.cr0 = Cpu.CR0_PE | Cpu.CR0_ET;
+                    m.cpu.efer = Cpu.EFER_SVME;
+                    m.cpu.segAttr[Cpu.CS] = SvmMachine.CODE32;
+                    m.cpu.updateMode();
+                    m.protected32();
+                },
+                m -> set(m, VmcbLayout.CR4, Cpu.CR4_PGE | Cpu.CR4_SMEP | Cpu.CR4_SMAP),
+                m -> { // legacy paging looks at the low half of CR3 only
+                    m.protected32();
+                    set(m, VmcbLayout.CR0, Cpu.CR0_PG);
+                    m.put64(VmcbLayout.CR3, -1L << 32 | 0x70000);
+                },
+                m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 0x7fff_f000L | 2 << 8 | 0x80),
                 SvmMachine::protected32,
                 SvmMachine::real,
                 m -> { // paged real mode (§15.19)

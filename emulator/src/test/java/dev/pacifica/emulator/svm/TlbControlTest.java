@@ -1,8 +1,14 @@
 package dev.pacifica.emulator.svm;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.GuestException;
+import dev.pacifica.emulator.cpu.Reset;
+import java.util.Arrays;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -127,5 +133,226 @@ class TlbControlTest {
         map(NEW);
         cpu.mmu.flush(true);
         assertThat(guestSees(1, 0)).containsExactly(1, 1);
+    }
+
+    /** Runs guest code (HLT ends it) with the ASID, nothing flushed. */
+    private void guestRuns(int asid, String hex) {
+        machine.code(SvmMachine.GUEST_CODE, hex);
+        machine.intercept(ExitCode.HLT);
+        machine.put32(VmcbLayout.ASID, asid);
+        machine.put8(VmcbLayout.TLB_CONTROL, 0);
+        machine.put64(VmcbLayout.RIP, SvmMachine.GUEST_CODE);
+        assertThat(machine.vmrunAndRun(20)).isTrue();
+        cpu.rip = SvmMachine.HOST_CODE;
+    }
+
+    private static final String RELOAD_CR3 = "0f20d8 0f22d8 f4";
+
+    /** CR4.PGE off and on again. */
+    private static final String TOGGLE_PGE = "0f20e0 3480 0f22e0 3480 0f22e0 f4";
+
+    private static final String INVLPG_PAGE = "0f013c25 00000800 f4";
+
+    @Test
+    void aGuestsMovCr3FlushesItsAsidsNonGlobalEntries() {
+        guestSees(1, 0);
+        guestSees(2, 0);
+        map(NEW);
+        guestRuns(1, RELOAD_CR3);
+        assertThat(guestSees(1, 0)).containsExactly(2, 1);
+        assertThat(guestSees(2, 0)).as("another ASID keeps its own").containsExactly(1, 1);
+    }
+
+    @Test
+    void aGuestsMovCr4FlushesItsAsidsGlobalEntriesToo() {
+        guestSees(1, 0);
+        guestSees(2, 0);
+        map(NEW);
+        guestRuns(1, TOGGLE_PGE);
+        assertThat(guestSees(1, 0)).containsExactly(2, 2);
+        assertThat(guestSees(2, 0)).containsExactly(1, 1);
+    }
+
+    @Test
+    void aGuestsInvlpgDropsOnePageOfItsAsid() {
+        guestSees(1, 0);
+        guestSees(2, 0);
+        map(NEW);
+        guestRuns(1, INVLPG_PAGE);
+        assertThat(guestSees(1, 0)).containsExactly(2, 1);
+        assertThat(guestSees(2, 0)).containsExactly(1, 1);
+    }
+
+    @Test
+    void anInterceptedMovCr3OrInvlpgFlushesNothing() {
+        guestSees(1, 0);
+        map(NEW);
+        machine.intercept(0x13);
+        guestRuns(1, RELOAD_CR3);
+        assertThat(machine.exitCode()).isEqualTo(0x13);
+        machine.intercept(ExitCode.INVLPG);
+        guestRuns(1, INVLPG_PAGE);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.INVLPG);
+        assertThat(guestSees(1, 0)).containsExactly(1, 1);
+    }
+
+    @Test
+    void theHostsPagingControlsLeaveTheGuestsAlone() {
+        guestSees(1, 0);
+        map(NEW);
+        machine.code(SvmMachine.HOST_CODE, "0f20e0 3480 0f22e0 3480 0f22e0 0f20d8 0f22d8 ebfe");
+        machine.step(8);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HOST_CODE + 19);
+        machine.code(SvmMachine.HOST_CODE, "0f01d8 ebfe");
+        cpu.rip = SvmMachine.HOST_CODE;
+        cpu.r[Cpu.RAX] = SvmMachine.VMCB;
+        assertThat(guestSees(1, 0)).containsExactly(1, 1);
+    }
+
+    @Test
+    void mtrrsIorrsAndTheAddressMapFlushAllAsids() {
+        int[] msrs = {0x200, 0x201, 0x250, 0x268, 0x2ff, 0xc001_0016, 0xc001_0019};
+        int[] more = {0xc001_0010, 0xc001_001a, 0xc001_001d};
+        for (int msr : IntStream.concat(Arrays.stream(msrs), Arrays.stream(more)).toArray()) {
+            cpu.mmu.flushAll();
+            map(OLD);
+            guestSees(1, 0);
+            guestSees(2, 0);
+            map(NEW);
+            cpu.msrs.write(msr, cpu.msrs.read(msr));
+            assertThat(guestSees(1, 0)).as("MSR %x", msr).containsExactly(2, 2);
+            assertThat(guestSees(2, 0)).as("MSR %x", msr).containsExactly(2, 2);
+        }
+    }
+
+    @Test
+    void initFlushesAllAsids() {
+        guestSees(1, 0);
+        map(NEW);
+        Reset.init(cpu);
+        cpu.mmu.enterGuest(1, 0, 0, 0, 0);
+        cpu.cr3 = SvmMachine.GUEST_PML4;
+        cpu.cr4 = Cpu.CR4_PAE;
+        cpu.cr0 |= Cpu.CR0_PE | Cpu.CR0_PG;
+        cpu.efer = Cpu.EFER_LME | Cpu.EFER_LMA;
+        cpu.updateMode();
+        assertThat(cpu.mmu.read64(PAGE)).isEqualTo(2);
+    }
+
+    @Test
+    void reservedEncodingsFlushTheGuestsAsid() {
+        for (int control : new int[] {2, 4, 5, 6, 8, 0xff}) {
+            map(OLD);
+            guestSees(1, 1);
+            guestSees(2, 0);
+            map(NEW);
+            assertThat(guestSees(1, control)).as("encoding %d", control).containsExactly(2, 2);
+            assertThat(guestSees(2, 0)).containsExactly(1, 1);
+        }
+    }
+
+    @Test
+    void invlpgaOfAsidZeroIsTheHosts() {
+        machine.memory.write64(SvmMachine.HOST_PML4 + 0x2000, SvmMachine.GUEST_PT | ALL);
+        cpu.mmu.flushAll();
+        assertThat(cpu.mmu.read64(PAGE)).isEqualTo(1);
+        guestSees(1, 0);
+        map(NEW);
+        assertThat(cpu.mmu.read64(PAGE)).isEqualTo(1);
+        cpu.r[Cpu.RAX] = PAGE;
+        cpu.r[Cpu.RCX] = 0;
+        assertThat(machine.execute("0f01df")).isNull();
+        assertThat(cpu.mmu.read64(PAGE)).isEqualTo(2);
+        cpu.r[Cpu.RAX] = SvmMachine.VMCB;
+        cpu.rip = SvmMachine.HOST_CODE;
+        assertThat(guestSees(1, 0)).containsExactly(1, 1);
+    }
+
+    @Test
+    void invlpgaTakesTheAddressSizeAndTheLowHalfOfRcx() {
+        guestSees(1, 0);
+        map(NEW);
+        cpu.r[Cpu.RAX] = 0x7777_0000_0000L | PAGE;
+        cpu.r[Cpu.RCX] = 0x5555_0000_0000L | 1;
+        assertThat(machine.execute("670f01df")).isNull();
+        cpu.r[Cpu.RAX] = SvmMachine.VMCB;
+        cpu.rip = SvmMachine.HOST_CODE;
+        assertThat(guestSees(1, 0)).containsExactly(2, 1);
+    }
+
+    @Test
+    void smapAndSmepInTheVmcbTakeEffectWithoutAFlush() {
+        guestSees(1, 0);
+        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | Cpu.CR4_PGE | Cpu.CR4_SMAP | Cpu.CR4_SMEP);
+        machine.vmrun();
+        assertThat(catchThrowableOfType(GuestException.class, () -> cpu.mmu.read8(PAGE)).errorCode)
+                .as("§15.16 does not ask for a flush when CR4.SMAP changes")
+                .isEqualTo(1);
+        machine.svm.exit(ExitCode.HLT, 0, 0);
+        cpu.rip = SvmMachine.HOST_CODE;
+        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | Cpu.CR4_PGE);
+        assertThat(guestSees(1, 0)).containsExactly(1, 1);
+    }
+
+    @Test
+    void invlpgOfALargeGuestPageDropsAllItsParts() {
+        machine.nestedPaging();
+        machine.memory.write64(SvmMachine.GUEST_PML4 + 0x2000, ALL | SvmMachine.PS);
+        machine.nestedPage(PAGE, OLD | ALL);
+        machine.nestedPage(GLOBAL_PAGE, OLD | ALL);
+        assertThat(guestSees(1, 0)).containsExactly(1, 1);
+        machine.nestedPage(PAGE, NEW | ALL);
+        machine.nestedPage(GLOBAL_PAGE, NEW | ALL);
+        guestRuns(1, "0f013c25 00001000 f4"); // INVLPG of another address of the same 2 MiB
+        assertThat(guestSees(1, 0)).containsExactly(2, 2);
+    }
+
+    @Test
+    void smallGuestPagesInALargeNestedPageAreDroppedOneByOne() {
+        machine.nestedPaging();
+        machine.memory.write64(SvmMachine.NESTED_PML4 + 0x2000, ALL | SvmMachine.PS);
+        assertThat(guestSees(1, 0)).containsExactly(1, 1);
+        map(NEW);
+        guestRuns(1, INVLPG_PAGE);
+        assertThat(guestSees(1, 0))
+                .as("the TLB entry is as large as the smaller page (§15.25.9)")
+                .containsExactly(2, 1);
+    }
+
+    @Test
+    void neighbouringLargePagesAreApart() {
+        long directory = SvmMachine.GUEST_PML4 + 0x2000;
+        machine.memory.write64(directory + 8, ALL | SvmMachine.PS);
+        machine.memory.write64(directory + 16, ALL | SvmMachine.PS);
+        machine.memory.write64(directory + 24, ALL | SvmMachine.PS);
+        machine.vmrun();
+        assertThat(cpu.mmu.read64(0x40_0000 + OLD)).isEqualTo(1);
+        assertThat(cpu.mmu.read64(0x60_0000 + OLD)).isEqualTo(1);
+        machine.memory.write64(directory + 16, 0x20_0000 | ALL | SvmMachine.PS);
+        machine.memory.write64(directory + 24, 0x20_0000 | ALL | SvmMachine.PS);
+        cpu.mmu.invalidatePage(0x40_0000);
+        assertThat(cpu.mmu.read64(0x40_0000 + OLD)).isZero();
+        assertThat(cpu.mmu.read64(0x60_0000 + OLD)).as("another page").isEqualTo(1);
+    }
+
+    @Test
+    void aFaultDropsTheStaleTranslation() {
+        machine.guestPage(PAGE, OLD | SvmMachine.P | SvmMachine.U);
+        machine.vmrun();
+        assertThat(cpu.mmu.read64(PAGE)).isEqualTo(1);
+        machine.guestPage(PAGE, NEW | SvmMachine.P | SvmMachine.U);
+        assertThat(cpu.mmu.read64(PAGE)).as("stale").isEqualTo(1);
+        assertThatThrownBy(() -> cpu.mmu.write8(PAGE, 1)).isInstanceOf(GuestException.class);
+        assertThat(cpu.mmu.read64(PAGE)).as("§5.5.3: the fault dropped it").isEqualTo(2);
+    }
+
+    @Test
+    void anUpgradedEntryNeedsNoInvalidation() {
+        machine.guestPage(PAGE, OLD | SvmMachine.P | SvmMachine.U);
+        machine.vmrun();
+        assertThat(cpu.mmu.read64(PAGE)).isEqualTo(1);
+        machine.guestPage(PAGE, OLD | ALL);
+        cpu.mmu.write64(PAGE, 7);
+        assertThat(machine.memory.read64(OLD)).isEqualTo(7);
     }
 }

@@ -369,6 +369,27 @@ class WorldSwitchTest {
     }
 
     @Test
+    void aHostRipThatIsNotCanonicalRaisesGeneralProtectionInTheHost() {
+        long top = 0x7fff_ffff_f000L;
+        machine.memory.write64(0x1000 + 8 * 255, 0x9_0000 | 7);
+        machine.memory.write64(0x9_0000 + 8 * 511, 0x9_1000 | 7);
+        machine.memory.write64(0x9_1000 + 8 * 511, 0x9_2000 | 7);
+        machine.memory.write64(0x9_2000 + 8 * 511, SvmMachine.HOST_CODE | 7);
+        cpu.idtrBase = SvmMachine.IDT;
+        cpu.idtrLimit = 0xfff;
+        cpu.gdtrBase = SvmMachine.GDT;
+        cpu.gdtrLimit = 0xfff;
+        cpu.rip = top + 0xffd; // VMRUN ends where the canonical addresses do
+        machine.vmrun();
+        exit();
+        assertThat(cpu.rip).isEqualTo(0x8000_0000_0000L);
+        assertThat(cpu.activity).as("no shutdown").isEqualTo(Cpu.RUNNING);
+        cpu.gif = true;
+        machine.step(1);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 16 * 13);
+    }
+
+    @Test
     void theObserverCountsGuestInstructions() {
         Recorder recorder = new Recorder();
         cpu.observer = recorder;
