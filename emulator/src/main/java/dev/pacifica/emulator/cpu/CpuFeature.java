@@ -76,6 +76,12 @@ public enum CpuFeature {
     INVTSC(0x8000_0007, Register.EDX, 8, Use.STANDARD),
     CLZERO(CpuidFeature.CLZERO, Use.STANDARD),
     WBNOINVD(CpuidFeature.WBNOINVD, Use.STANDARD),
+    /** PRED_CMD.IBPB and the bits of SPEC_CTRL: there for software; nothing is speculated here. */
+    IBPB(0x8000_0008, Register.EBX, 12, Use.STANDARD),
+    IBRS(0x8000_0008, Register.EBX, 14, Use.STANDARD),
+    STIBP(0x8000_0008, Register.EBX, 15, Use.STANDARD),
+    SSBD(0x8000_0008, Register.EBX, 24, Use.STANDARD),
+    PSFD(0x8000_0008, Register.EBX, 28, Use.STANDARD),
     /**
      * Nothing is executed speculatively here, so that software need not work around what that would
      * leak.
@@ -99,7 +105,7 @@ public enum CpuFeature {
     GMET(0x8000_000a, Register.EDX, 17, Use.STANDARD),
     X2AVIC(0x8000_000a, Register.EDX, 18, Use.ABSENT),
     SSS_CHECK(0x8000_000a, Register.EDX, 19, Use.ABSENT),
-    V_SPEC_CTRL(0x8000_000a, Register.EDX, 20, Use.ABSENT),
+    V_SPEC_CTRL(0x8000_000a, Register.EDX, 20, Use.STANDARD),
     ROGPT(0x8000_000a, Register.EDX, 21, Use.STANDARD),
     HOST_MCE_OVERRIDE(0x8000_000a, Register.EDX, 23, Use.ABSENT),
     TLBI_CTL(0x8000_000a, Register.EDX, 24, Use.ABSENT),

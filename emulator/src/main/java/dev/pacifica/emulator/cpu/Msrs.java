@@ -14,6 +14,8 @@ public final class Msrs implements Stateful {
     private static final int APIC_BASE = 0x1b;
     private static final int TSC_ADJUST = 0x3b;
     private static final int PATCH_LEVEL = 0x8b;
+    private static final int SPEC_CTRL = 0x48;
+    private static final int PRED_CMD = 0x49;
     private static final int MTRR_CAP = 0xfe;
     private static final int SYSENTER_CS = 0x174;
     private static final int SYSENTER_ESP = 0x175;
@@ -77,6 +79,11 @@ public final class Msrs implements Stateful {
 
     private static final long PAT_RESET = 0x0007_0406_0007_0406L;
 
+    private static final long SPEC_CTRL_IBRS = 1;
+    private static final long SPEC_CTRL_STIBP = 1 << 1;
+    private static final long SPEC_CTRL_SSBD = 1 << 2;
+    private static final long SPEC_CTRL_PSFD = 1 << 7;
+
     /** DebugCtl.LBR: record the last branch and exception. */
     static final long LAST_BRANCH_RECORD = 1;
 
@@ -108,6 +115,12 @@ public final class Msrs implements Stateful {
     public long vmHsavePa;
 
     public long tscAux;
+
+    /**
+     * SPEC_CTRL (48h) of the world that runs: of the guest's own while it is virtualized
+     * (§15.37.1).
+     */
+    public long specCtrl;
 
     /** TSC Ratio (C000_0104h): what guests see the TSC scaled by, 8.32 fixed point (§15.30.5). */
     public long tscRatio = TSC_RATIO_ONE;
@@ -158,7 +171,7 @@ public final class Msrs implements Stateful {
         star = lstar = cstar = sfmask = kernelGsBase = 0;
         sysenterCs = sysenterEsp = sysenterEip = 0;
         pat = PAT_RESET;
-        vmCr = vmHsavePa = tscAux = 0;
+        vmCr = vmHsavePa = tscAux = specCtrl = 0;
         tscRatio = TSC_RATIO_ONE;
         debugCtl = lastBranchFrom = lastBranchTo = lastExceptionFrom = lastExceptionTo = 0;
         memoryTypes.reset();
@@ -212,6 +225,14 @@ public final class Msrs implements Stateful {
         }
     }
 
+    /** The bits that SPEC_CTRL has in this model; 0 if there is no such register (§3.2.9). */
+    public long speculationBits() {
+        return (cpu.model.has(CpuFeature.IBRS) ? SPEC_CTRL_IBRS : 0)
+                | (cpu.model.has(CpuFeature.STIBP) ? SPEC_CTRL_STIBP : 0)
+                | (cpu.model.has(CpuFeature.SSBD) ? SPEC_CTRL_SSBD : 0)
+                | (cpu.model.has(CpuFeature.PSFD) ? SPEC_CTRL_PSFD : 0);
+    }
+
     private GuestException unknown() {
         return cpu.fault(GuestException.GP, 0);
     }
@@ -244,6 +265,10 @@ public final class Msrs implements Stateful {
         }
         return switch (msr) {
             case TSC -> cpu.svm.timeStamp();
+            case SPEC_CTRL -> {
+                require(speculationBits() != 0);
+                yield specCtrl;
+            }
             case APIC_BASE -> cpu.apic.base();
             case TSC_ADJUST -> {
                 require(cpu.model.has(CpuFeature.TSC_ADJUST));
@@ -351,6 +376,11 @@ public final class Msrs implements Stateful {
                 require(cpu.model.has(CpuFeature.TSC_ADJUST));
                 writeTsc(value);
             }
+            case SPEC_CTRL -> {
+                require(speculationBits() != 0 && (value & ~speculationBits()) == 0);
+                specCtrl = value;
+            }
+            case PRED_CMD -> require(cpu.model.has(CpuFeature.IBPB) && value >>> 1 == 0);
             case SYSENTER_CS -> sysenterCs = value & 0xffff_ffffL;
             case SYSENTER_ESP -> sysenterEsp = canonical(value);
             case SYSENTER_EIP -> sysenterEip = canonical(value);
@@ -465,6 +495,7 @@ public final class Msrs implements Stateful {
         out.u64("vmHsavePa", vmHsavePa);
         out.u64("tscAux", tscAux);
         out.u64("tscRatio", tscRatio);
+        out.u64("specCtrl", specCtrl);
         out.u64("debugCtl", debugCtl);
         out.u64("lastBranchFrom", lastBranchFrom);
         out.u64("lastBranchTo", lastBranchTo);
@@ -502,6 +533,7 @@ public final class Msrs implements Stateful {
         vmHsavePa = in.u64("vmHsavePa");
         tscAux = in.u64("tscAux");
         tscRatio = in.u64("tscRatio");
+        specCtrl = in.u64("specCtrl");
         debugCtl = in.u64("debugCtl");
         lastBranchFrom = in.u64("lastBranchFrom");
         lastBranchTo = in.u64("lastBranchTo");

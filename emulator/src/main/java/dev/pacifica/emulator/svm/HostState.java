@@ -32,6 +32,7 @@ final class HostState {
     private long rsp;
     private long rax;
     private long pat;
+    private long specCtrl;
     private boolean valid;
 
     /** LBR virtualization: the host's DebugCtl and branch records wait here too (§15.23.1). */
@@ -69,6 +70,7 @@ final class HostState {
         rsp = cpu.r[Cpu.RSP];
         rax = cpu.r[Cpu.RAX];
         pat = cpu.msrs.pat;
+        specCtrl = cpu.msrs.specCtrl;
         valid = true;
         branchRecords = false;
         copyToArea();
@@ -115,6 +117,7 @@ final class HostState {
         area.put64(VmcbLayout.RIP, rip);
         area.put64(VmcbLayout.RSP, rsp);
         area.put64(VmcbLayout.RAX, rax);
+        area.put64(VmcbLayout.SPEC_CTRL, specCtrl);
     }
 
     /**
@@ -174,6 +177,10 @@ final class HostState {
         return pat;
     }
 
+    long specCtrl() {
+        return specCtrl;
+    }
+
     boolean trapFlag() {
         return (rflags & Cpu.TF) != 0;
     }
@@ -217,6 +224,7 @@ final class HostState {
         out.u64("hostRsp", rsp);
         out.u64("hostRax", rax);
         out.u64("hostPat", pat);
+        out.u64("hostSpecCtrl", specCtrl);
         out.flag("hostBranchRecords", branchRecords);
         if (branchRecords) {
             out.u64("hostDebugCtl", debugCtl);
@@ -251,6 +259,7 @@ final class HostState {
         rsp = in.u64("hostRsp");
         rax = in.u64("hostRax");
         pat = in.u64("hostPat");
+        specCtrl = in.u64("hostSpecCtrl");
         branchRecords = in.flag("hostBranchRecords");
         if (branchRecords) {
             debugCtl = in.u64("hostDebugCtl");

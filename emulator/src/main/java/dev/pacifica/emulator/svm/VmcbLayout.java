@@ -45,7 +45,7 @@ import java.util.List;
  *   400 ES  410 CS  420 SS  430 DS  440 FS  450 GS  460 GDTR  470 LDTR  480 IDTR  490 TR
  *   4CB CPL  4D0 EFER  548 CR4  550 CR3  558 CR0  560 DR7  568 DR6  570 RFLAGS  578 RIP  5D8 RSP  5F8 RAX
  *   600 STAR  608 LSTAR  610 CSTAR  618 SFMASK  620 KernelGsBase  628 SYSENTER_CS  630 _ESP  638 _EIP
- *   640 CR2  668 G_PAT  670 DBGCTL  678 BR_FROM  680 BR_TO  688 LASTEXCPFROM  690 LASTEXCPTO
+ *   640 CR2  668 G_PAT  670 DBGCTL  678 BR_FROM  680 BR_TO  688 LASTEXCPFROM  690 LASTEXCPTO  6E0 SPEC_CTRL
  * </pre>
  */
 public final class VmcbLayout {
@@ -53,7 +53,7 @@ public final class VmcbLayout {
     public static final int SIZE = 4096;
 
     /** Bytes that hold fields this processor knows; what follows is reserved. */
-    public static final int USED = 0x6a0;
+    public static final int USED = 0x6e8;
 
     public static final int INTERCEPT_CR = 0x000;
     public static final int INTERCEPT_DR = 0x004;
@@ -152,6 +152,7 @@ public final class VmcbLayout {
     public static final int BR_TO = 0x680;
     public static final int LASTEXCPFROM = 0x688;
     public static final int LASTEXCPTO = 0x690;
+    public static final int SPEC_CTRL = 0x6e0;
 
     /**
      * One field: its name in the manual, its offset and its size in bytes (1, 2, 4, 7 or 8), not
@@ -257,7 +258,8 @@ public final class VmcbLayout {
                     new Field("BR_FROM", BR_FROM, 8),
                     new Field("BR_TO", BR_TO, 8),
                     new Field("LASTEXCPFROM", LASTEXCPFROM, 8),
-                    new Field("LASTEXCPTO", LASTEXCPTO, 8));
+                    new Field("LASTEXCPTO", LASTEXCPTO, 8),
+                    new Field("SPEC_CTRL", SPEC_CTRL, 8));
 
     /**
      * The offset of the state-save area's entry for a segment register of {@code Cpu}: ES CS SS DS

@@ -103,6 +103,9 @@ final class WorldSwitch {
                                 != 0;
         virtualTransfer = transfer && nestedPaging && host.mode64();
         transferExits = transfer && !virtualTransfer;
+        if (cpu.model.has(CpuFeature.V_SPEC_CTRL)) {
+            cpu.msrs.specCtrl = vmcb.get64(VmcbLayout.SPEC_CTRL) & cpu.msrs.speculationBits();
+        }
         cpu.guestMode = true;
         cpu.gif = true;
         cpu.activity = Cpu.RUNNING;
@@ -168,6 +171,10 @@ final class WorldSwitch {
         if (nestedPaging) {
             vmcb.put64(VmcbLayout.G_PAT, cpu.msrs.pat);
             cpu.msrs.pat = host.pat();
+        }
+        if (cpu.model.has(CpuFeature.V_SPEC_CTRL)) {
+            vmcb.put64(VmcbLayout.SPEC_CTRL, cpu.msrs.specCtrl);
+            cpu.msrs.specCtrl = host.specCtrl();
         }
         intercepts.clear();
         virtualTransfer = false;
