@@ -5,7 +5,7 @@ import java.lang.foreign.ValueLayout;
 
 /**
  * Little-endian access to host memory by absolute address. Every address must come from {@link
- * PhysicalMemory}; nothing is checked here.
+ * PhysicalMemory} or another allocation; nothing is checked here.
  */
 public final class RawMemory {
     private static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);

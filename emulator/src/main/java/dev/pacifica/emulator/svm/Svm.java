@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
@@ -184,6 +185,16 @@ public final class Svm implements Stateful {
      */
     public int execute(Insn insn) {
         return instructions.execute(insn);
+    }
+
+    /**
+     * Caches VMCB state between #VMEXIT and VMRUN as the clean bits allow (§15.15), from now on.
+     * The other legitimate behaviour, to load everything at every VMRUN, is what happens otherwise.
+     */
+    public void cacheVmcbs() {
+        if (cpu.model.has(CpuFeature.VMCB_CLEAN)) {
+            world.cacheVmcbs();
+        }
     }
 
     /** Forgets everything, as RESET does. */

@@ -74,8 +74,8 @@ final class VirtualInterrupts {
     }
 
     /**
-     * #VMEXIT: writes V_TPR, V_IRQ and, while they are enabled, V_GIF, V_NMI and V_NMI_MASK back
-     * and clears the processor's copies of V_IRQ and V_INTR_MASKING (§15.21.4).
+     * #VMEXIT: writes V_TPR, V_IRQ and, while they are enabled, V_GIF, V_NMI and V_NMI_MASK back;
+     * {@link #clear} follows.
      *
      * @param deliveringNmi the exit interrupts the delivery of an NMI, which so masks no further
      *     one (§15.21.10)
@@ -91,9 +91,9 @@ final class VirtualInterrupts {
             flags = flags & ~(NMI | NMI_MASK) | (nmiPending ? NMI : 0) | (masked ? NMI_MASK : 0);
         }
         vmcb.put8(VmcbLayout.V_IRQ, flags);
-        clear();
     }
 
+    /** #VMEXIT clears the processor's copies of V_IRQ and V_INTR_MASKING (§15.21.4). */
     void clear() {
         pending = false;
         masking = false;

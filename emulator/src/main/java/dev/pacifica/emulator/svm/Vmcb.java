@@ -5,8 +5,9 @@ import dev.pacifica.emulator.memory.RawMemory;
 import dev.pacifica.emulator.observe.MachineObserver;
 
 /**
- * Access to a VMCB (or a host save area) in RAM by its system-physical address. Fields are read
- * where they lie; a writer calls {@link #aboutToWrite} once before a group of stores.
+ * Access to a VMCB (or a host save area) in RAM by its system-physical address, or to the
+ * processor's copy of one. Fields are read where they lie; a writer calls {@link #aboutToWrite}
+ * once before a group of stores to RAM.
  */
 final class Vmcb implements MachineObserver.VmcbView {
     private final PhysicalMemory memory;
@@ -21,6 +22,17 @@ final class Vmcb implements MachineObserver.VmcbView {
     void at(long physicalAddress) {
         address = physicalAddress;
         host = memory.host(physicalAddress);
+    }
+
+    /** Turns to a copy, of {@link VmcbLayout#USED} bytes at a host address, of the VMCB. */
+    void copyAt(long physicalAddress, long hostAddress) {
+        address = physicalAddress;
+        host = hostAddress;
+    }
+
+    /** Takes the first so many bytes of another one. */
+    void copyFrom(Vmcb other, int bytes) {
+        RawMemory.copy(other.host, host, bytes);
     }
 
     long address() {

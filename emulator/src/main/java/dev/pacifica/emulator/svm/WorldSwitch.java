@@ -14,6 +14,10 @@ final class WorldSwitch {
     private final VirtualInterrupts interrupts;
     private final PauseFilter pauseFilter;
     private final VmcbShadow shadow;
+
+    /** Null unless VMCB state is cached: then every VMRUN loads everything (§15.15.1). */
+    private VmcbCache cache;
+
     private final Vmcb vmcb;
     private final HostState host;
     private final ExitInformation information;
@@ -50,6 +54,11 @@ final class WorldSwitch {
         information = new ExitInformation(cpu);
     }
 
+    /** Has VMRUN take fields whose clean bit is set from the state of the last #VMEXIT (§15.15). */
+    void cacheVmcbs() {
+        cache = new VmcbCache(cpu.memory);
+    }
+
     /**
      * VMRUN of the VMCB at a physical address in RAM. Afterwards the processor runs the guest, its
      * injected event already delivered, or is back in the host because the VMCB was illegal or the
@@ -64,41 +73,42 @@ final class WorldSwitch {
             shadow.report(vmcb, observer);
             observer.vmrun(cpu.id, address, vmcb);
         }
-        String broken = ConsistencyChecks.firstBroken(vmcb, cpu, host.cr0);
+        Vmcb loaded = cache == null ? vmcb : cache.merge(vmcb);
+        String broken = ConsistencyChecks.firstBroken(loaded, cpu, host.cr0);
         if (broken != null) {
             refuse(broken);
             return;
         }
-        loadGuest();
+        loadGuest(loaded);
         long event = vmcb.get64(VmcbLayout.EVENTINJ);
         if ((event & EventInjection.VALID) != 0) {
             inject(event);
         }
     }
 
-    private void loadGuest() {
-        intercepts.load(vmcb, cpu.model);
-        pauseFilter.load(vmcb, cpu.model);
-        interrupts.load(vmcb, host.interruptFlag(), cpu.model);
-        tscOffset = vmcb.get64(VmcbLayout.TSC_OFFSET);
-        injectedNextRip = vmcb.get64(VmcbLayout.NRIP);
-        long nested = SvmFeatures.nestedControl(cpu.model, vmcb.get64(VmcbLayout.NP_ENABLE));
+    private void loadGuest(Vmcb from) {
+        intercepts.load(from, cpu.model);
+        pauseFilter.load(from, cpu.model);
+        interrupts.load(from, host.interruptFlag(), cpu.model);
+        tscOffset = from.get64(VmcbLayout.TSC_OFFSET);
+        injectedNextRip = from.get64(VmcbLayout.NRIP);
+        long nested = SvmFeatures.nestedControl(cpu.model, from.get64(VmcbLayout.NP_ENABLE));
         nestedPaging = nested != 0;
         if (nestedPaging) {
-            cpu.msrs.pat = vmcb.get64(VmcbLayout.G_PAT);
+            cpu.msrs.pat = from.get64(VmcbLayout.G_PAT);
         }
         boolean ownBranchRecords =
                 cpu.model.has(CpuFeature.LBRV)
-                        && (vmcb.get64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE)
+                        && (from.get64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE)
                                         & VmcbLayout.LBR_VIRTUALIZATION)
                                 != 0;
         if (ownBranchRecords) {
             host.takeBranchRecords();
-            GuestState.loadBranchRecords(vmcb, cpu);
+            GuestState.loadBranchRecords(from, cpu);
         }
         boolean transfer =
                 cpu.model.has(CpuFeature.V_VMSAVE_VMLOAD)
-                        && (vmcb.get64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE)
+                        && (from.get64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE)
                                         & VmcbLayout.VMLOAD_VIRTUALIZATION)
                                 != 0;
         virtualTransfer = transfer && nestedPaging && host.mode64();
@@ -109,12 +119,12 @@ final class WorldSwitch {
         cpu.guestMode = true;
         cpu.gif = true;
         cpu.activity = Cpu.RUNNING;
-        cpu.interruptShadow = (vmcb.get8(VmcbLayout.INTERRUPT_SHADOW) & 1) != 0;
+        cpu.interruptShadow = (from.get8(VmcbLayout.INTERRUPT_SHADOW) & 1) != 0;
         cpu.stackShadow = false;
-        GuestState.load(vmcb, cpu);
-        int asid = vmcb.get32(VmcbLayout.ASID);
-        TlbControl.apply(cpu.mmu, vmcb.get8(VmcbLayout.TLB_CONTROL), asid);
-        cpu.mmu.enterGuest(asid, nested, vmcb.get64(VmcbLayout.N_CR3), host.cr4(), host.efer());
+        GuestState.load(from, cpu);
+        int asid = from.get32(VmcbLayout.ASID);
+        TlbControl.apply(cpu.mmu, from.get8(VmcbLayout.TLB_CONTROL), asid);
+        cpu.mmu.enterGuest(asid, nested, from.get64(VmcbLayout.N_CR3), host.cr4(), host.efer());
         cpu.updateMode();
         cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
     }
@@ -139,6 +149,9 @@ final class WorldSwitch {
         if (cpu.observer != null) {
             cpu.observer.consistencyFailure(cpu.id, vmcb.address(), rule);
         }
+        if (cache != null) {
+            cache.forget(vmcb);
+        }
         vmcb.aboutToWrite();
         storeExit(ExitCode.INVALID, 0, 0, 0, 0);
         vmcb.put8(VmcbLayout.FETCHED_BYTES, 0);
@@ -152,7 +165,11 @@ final class WorldSwitch {
         long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
         cpu.events.delivering = false;
         vmcb.aboutToWrite();
-        GuestState.store(vmcb, cpu);
+        storeGuest(vmcb, eventInfo);
+        if (cache != null) {
+            storeGuest(cache.current(vmcb), eventInfo);
+        }
+        interrupts.clear();
         storeExit(
                 exitCode,
                 exitInfo1,
@@ -164,12 +181,7 @@ final class WorldSwitch {
         vmcb.put64(
                 VmcbLayout.INTERRUPT_SHADOW,
                 shadowBits | (cpu.interruptShadow || cpu.stackShadow ? 1 : 0));
-        interrupts.store(vmcb, EventInjection.isNmi(eventInfo));
-        if (host.hasBranchRecords()) {
-            GuestState.storeBranchRecords(vmcb, cpu);
-        }
         if (nestedPaging) {
-            vmcb.put64(VmcbLayout.G_PAT, cpu.msrs.pat);
             cpu.msrs.pat = host.pat();
         }
         if (cpu.model.has(CpuFeature.V_SPEC_CTRL)) {
@@ -182,6 +194,18 @@ final class WorldSwitch {
         tscOffset = 0;
         cpu.guestMode = false;
         returnToHost();
+    }
+
+    /** What of the guest's state changes while it runs, to the VMCB or to its cached copy. */
+    private void storeGuest(Vmcb to, long eventInfo) {
+        GuestState.store(to, cpu);
+        interrupts.store(to, EventInjection.isNmi(eventInfo));
+        if (host.hasBranchRecords()) {
+            GuestState.storeBranchRecords(to, cpu);
+        }
+        if (nestedPaging) {
+            to.put64(VmcbLayout.G_PAT, cpu.msrs.pat);
+        }
     }
 
     private void storeExit(
@@ -248,6 +272,9 @@ final class WorldSwitch {
 
     /** RESET: no guest, and none remembered. */
     void reset() {
+        if (cache != null) {
+            cache.reset();
+        }
         tscOffset = 0;
         nestedPaging = false;
         virtualTransfer = false;
@@ -265,6 +292,9 @@ final class WorldSwitch {
         out.u64("tscOffset", tscOffset);
         out.u64("injectedNextRip", injectedNextRip);
         host.save(out);
+        if (cache != null) {
+            cache.save(out);
+        }
     }
 
     void load(StateReader in) {
@@ -276,5 +306,8 @@ final class WorldSwitch {
         tscOffset = in.u64("tscOffset");
         injectedNextRip = in.u64("injectedNextRip");
         host.load(in);
+        if (cache != null) {
+            cache.load(in);
+        }
     }
 }

@@ -1,0 +1,184 @@
+package dev.pacifica.emulator.svm;
+
+import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.memory.RawMemory;
+import dev.pacifica.emulator.state.StateReader;
+import dev.pacifica.emulator.state.StateWriter;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+
+/**
+ * VMCB state caching (§15.15): copies of the VMCBs that this processor ran last, by their physical
+ * addresses, of which VMRUN takes every field whose clean bit is set. Memory is not looked at for
+ * those, so that a hypervisor that changes a field and leaves its clean bit set runs the guest with
+ * the old value.
+ */
+final class VmcbCache {
+    /** VMCBs that one processor keeps. */
+    static final int ENTRIES = 4;
+
+    private static final long FREE = -1;
+
+    /**
+     * The fields of each clean bit (Figure 15-4) as pairs of offset and size in bytes. NP_ENABLE
+     * counts to the nested paging fields.
+     */
+    private static final int[][] GROUPS = {
+        {
+            VmcbLayout.INTERCEPT_CR, 0x18,
+            VmcbLayout.PAUSE_FILTER_THRESHOLD, 4,
+            VmcbLayout.TSC_OFFSET, 8,
+        },
+        {VmcbLayout.IOPM_BASE_PA, 8, VmcbLayout.MSRPM_BASE_PA, 8},
+        {VmcbLayout.ASID, 4},
+        {VmcbLayout.V_INTR, 8},
+        {VmcbLayout.NP_ENABLE, 8, VmcbLayout.N_CR3, 8, VmcbLayout.G_PAT, 8},
+        {
+            VmcbLayout.CR0, 8,
+            VmcbLayout.CR3, 8,
+            VmcbLayout.CR4, 8,
+            VmcbLayout.EFER, 8,
+        },
+        {VmcbLayout.DR6, 8, VmcbLayout.DR7, 8},
+        {VmcbLayout.GDTR, 16, VmcbLayout.IDTR, 16},
+        {
+            VmcbLayout.ES, 16,
+            VmcbLayout.CS, 16,
+            VmcbLayout.SS, 16,
+            VmcbLayout.DS, 16,
+            VmcbLayout.CPL, 1,
+        },
+        {VmcbLayout.CR2, 8},
+        {
+            VmcbLayout.DBGCTL, 8,
+            VmcbLayout.BR_FROM, 8,
+            VmcbLayout.BR_TO, 8,
+            VmcbLayout.LASTEXCPFROM, 8,
+            VmcbLayout.LASTEXCPTO, 8,
+        },
+        {
+            VmcbLayout.AVIC_APIC_BAR, 8,
+            VmcbLayout.AVIC_BACKING_PAGE, 8,
+            VmcbLayout.AVIC_LOGICAL_TABLE, 8,
+            VmcbLayout.AVIC_PHYSICAL_TABLE, 8,
+        },
+    };
+
+    private final MemorySegment images =
+            Arena.ofAuto().allocate((long) ENTRIES * VmcbLayout.USED, 8);
+    private final MemorySegment kept = Arena.ofAuto().allocate(VmcbLayout.USED, 8);
+    private final Vmcb image;
+    private final long[] address = new long[ENTRIES];
+    private final long[] lastUse = new long[ENTRIES];
+    private long uses;
+
+    VmcbCache(PhysicalMemory memory) {
+        image = new Vmcb(memory);
+        Arrays.fill(address, FREE);
+    }
+
+    /**
+     * VMRUN: the merged state that the processor takes, from memory where a clean bit is clear or
+     * the VMCB is not cached, otherwise as {@link #current} was when the guest was left. It stays
+     * the cached state of the VMCB.
+     */
+    Vmcb merge(Vmcb vmcb) {
+        int entry = find(vmcb.address());
+        int clean = entry < 0 ? 0 : vmcb.get32(VmcbLayout.CLEAN_BITS);
+        if (entry < 0) {
+            entry = oldest();
+            address[entry] = vmcb.address();
+        }
+        lastUse[entry] = ++uses;
+        long at = place(entry);
+        RawMemory.copy(at, kept.address(), VmcbLayout.USED);
+        image.copyAt(vmcb.address(), at);
+        image.copyFrom(vmcb, VmcbLayout.USED);
+        for (int bit = 0; bit < GROUPS.length; bit++) {
+            if ((clean >>> bit & 1) != 0) {
+                restore(GROUPS[bit], at);
+            }
+        }
+        return image;
+    }
+
+    private void restore(int[] group, long at) {
+        for (int i = 0; i < group.length; i += 2) {
+            RawMemory.copy(kept.address() + group[i], at + group[i], group[i + 1]);
+        }
+    }
+
+    /**
+     * The cached state of the VMCB that was merged last and still is cached: what #VMEXIT updates.
+     */
+    Vmcb current(Vmcb vmcb) {
+        image.copyAt(vmcb.address(), place(find(vmcb.address())));
+        return image;
+    }
+
+    /** VMRUN refused the VMCB: no guest state was loaded, and none is kept. */
+    void forget(Vmcb vmcb) {
+        address[find(vmcb.address())] = FREE;
+    }
+
+    void reset() {
+        Arrays.fill(address, FREE);
+    }
+
+    private long place(int entry) {
+        return images.address() + (long) entry * VmcbLayout.USED;
+    }
+
+    private int find(long vmcb) {
+        for (int i = 0; i < ENTRIES; i++) {
+            if (address[i] == vmcb) {
+                return i;
+            }
+        }
+        return -1;
+    }
+
+    private int oldest() {
+        int oldest = 0;
+        for (int i = 0; i < ENTRIES; i++) {
+            if (address[i] == FREE) {
+                return i;
+            }
+            if (lastUse[i] < lastUse[oldest]) {
+                oldest = i;
+            }
+        }
+        return oldest;
+    }
+
+    void save(StateWriter out) {
+        out.u64("cacheUses", uses);
+        byte[] bytes = new byte[VmcbLayout.USED];
+        for (int i = 0; i < ENTRIES; i++) {
+            out.u64("cachedVmcb", address[i]);
+            if (address[i] != FREE) {
+                out.u64("cachedLastUse", lastUse[i]);
+                slice(i).asByteBuffer().get(bytes);
+                out.bytes("cachedState", bytes);
+            }
+        }
+    }
+
+    void load(StateReader in) {
+        uses = in.u64("cacheUses");
+        byte[] bytes = new byte[VmcbLayout.USED];
+        for (int i = 0; i < ENTRIES; i++) {
+            address[i] = in.u64("cachedVmcb");
+            if (address[i] != FREE) {
+                lastUse[i] = in.u64("cachedLastUse");
+                in.bytes("cachedState", bytes);
+                slice(i).asByteBuffer().put(bytes);
+            }
+        }
+    }
+
+    private MemorySegment slice(int entry) {
+        return images.asSlice((long) entry * VmcbLayout.USED, VmcbLayout.USED);
+    }
+}
