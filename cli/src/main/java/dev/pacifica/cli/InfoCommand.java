@@ -30,8 +30,11 @@ final class InfoCommand implements Callable<Integer> {
         line("recorded", manifest.created() + " by " + manifest.program());
         line(
                 "machine",
-                "%s, %d processor, cpu %s"
-                        .formatted(ByteSize.show(setup.memoryBytes()), setup.cpus(), setup.cpu()));
+                "%s, %s, cpu %s"
+                        .formatted(
+                                ByteSize.show(setup.memoryBytes()),
+                                processors(setup),
+                                setup.cpu()));
         for (Manifest.Image image : manifest.images()) {
             line(
                     image.role(),
@@ -60,6 +63,13 @@ final class InfoCommand implements Callable<Integer> {
         line("inputs", "%,d".formatted(reader.inputs().size()));
         line("checkpoints", "%,d".formatted(manifest.checkpoints().size()));
         return 0;
+    }
+
+    private static String processors(MachineSetup setup) {
+        return setup.cpus() == 1
+                ? "1 processor"
+                : "%d processors taking turns of %,d instructions"
+                        .formatted(setup.cpus(), setup.turn());
     }
 
     private static void line(String name, String value) {

@@ -15,14 +15,16 @@ final class MachineOptions {
             required = true,
             paramLabel = "FILE",
             description =
-                    "What to boot: Linux bzImage or PVH ELF, Multiboot kernel, or a flat binary with --load.")
+                    "What to boot: Linux bzImage or PVH ELF, Multiboot kernel, or a flat binary"
+                        + " with --load.")
     Path kernel;
 
     @Option(
             names = "--initrd",
             paramLabel = "FILE[,FILE…]",
             description =
-                    "Initial ramdisks or Multiboot modules; a module's arguments follow it after a space.")
+                    "Initial ramdisks or Multiboot modules; a module's arguments follow it after a"
+                        + " space.")
     String initrd;
 
     @Option(
@@ -51,8 +53,25 @@ final class MachineOptions {
             paramLabel = "MODEL[,+F,-F]",
             defaultValue = "epyc-milan",
             description =
-                    "Processor model, with features switched on or off. Default: ${DEFAULT-VALUE}, AMD family 19h.")
+                    "Processor model, with features switched on or off. Default: ${DEFAULT-VALUE},"
+                        + " AMD family 19h.")
     String cpu;
+
+    @Option(
+            names = "--cpus",
+            paramLabel = "N",
+            defaultValue = "1",
+            description = "Processors, 1 to 64. Default: ${DEFAULT-VALUE}.")
+    int cpus;
+
+    @Option(
+            names = "--quantum",
+            paramLabel = "N",
+            converter = CountConverter.class,
+            description =
+                    "Instructions that one of several processors executes before it is the next"
+                        + " one's turn. Default: 10000.")
+    Long quantum;
 
     @Option(
             names = "--max-instructions",
@@ -67,7 +86,8 @@ final class MachineOptions {
             defaultValue = "2026-01-01T00:00:00Z",
             converter = InstantConverter.class,
             description =
-                    "What the real-time clock shows at power-on, or 'now'. Default: ${DEFAULT-VALUE}.")
+                    "What the real-time clock shows at power-on, or 'now'. Default:"
+                        + " ${DEFAULT-VALUE}.")
     Instant rtcBase;
 
     @Option(
@@ -75,7 +95,8 @@ final class MachineOptions {
             paramLabel = "N",
             defaultValue = "1",
             description =
-                    "What the machine's sources of randomness start from. Default: ${DEFAULT-VALUE}.")
+                    "What the machine's sources of randomness start from. Default:"
+                        + " ${DEFAULT-VALUE}.")
     long seed;
 
     @Option(
@@ -83,7 +104,8 @@ final class MachineOptions {
             paramLabel = "ADDR",
             converter = AddressConverter.class,
             description =
-                    "The kernel is a flat binary to be loaded, and started in real mode, at this address, such as 0x7c00.")
+                    "The kernel is a flat binary to be loaded, and started in real mode, at this"
+                        + " address, such as 0x7c00.")
     Long load;
 
     long instructionLimit() {

@@ -26,12 +26,14 @@ import java.util.OptionalLong;
  * A machine with what it boots, as the command line has it or as a trace's manifest has it; both
  * give the same machine.
  *
+ * @param quantum instructions in the turn of one of several processors; null for the default
  * @param loadAddress of a flat binary, or null
  * @param modules the files after the kernel, each with its arguments
  */
 record MachineSetup(
         long memoryBytes,
         int cpus,
+        Long quantum,
         String cpu,
         String rtcBase,
         long seed,
@@ -50,7 +52,8 @@ record MachineSetup(
         }
         return new MachineSetup(
                 options.memory.bytes(),
-                1,
+                options.cpus,
+                options.quantum,
                 options.cpu,
                 options.rtcBase.toString(),
                 options.seed,
@@ -143,6 +146,11 @@ record MachineSetup(
                 loadAddress == null ? OptionalLong.empty() : OptionalLong.of(loadAddress));
     }
 
+    /** Instructions in the turn of one of several processors. */
+    long turn() {
+        return quantum == null ? MachineConfig.DEFAULT_QUANTUM : quantum;
+    }
+
     /**
      * Builds the machine, boots what is asked for into it, and leaves it before its first
      * instruction.
@@ -152,7 +160,8 @@ record MachineSetup(
         try {
             machine =
                     new Machine(
-                            new MachineConfig(memoryBytes, cpus, cpu, Instant.parse(rtcBase), seed),
+                            new MachineConfig(
+                                    memoryBytes, cpus, cpu, Instant.parse(rtcBase), seed, turn()),
                             console);
         } catch (IllegalArgumentException e) {
             throw new BadInput(e.getMessage());

@@ -26,6 +26,11 @@ public record EmulatedMachine(Machine machine) implements RecordedMachine {
     }
 
     @Override
+    public long retired(int vcpu) {
+        return machine.cpu(vcpu).retired();
+    }
+
+    @Override
     public long register(int vcpu, int index) {
         return machine.cpu(vcpu).r[index];
     }

@@ -101,7 +101,7 @@ public final class EventEncoder implements MachineObserver, Stateful {
                 .set(Events.Vmrun.EVENT_INJ, state.get(VmcbLayout.EVENTINJ, 8))
                 .set(Events.Vmrun.INT_CTL, state.get(VmcbLayout.V_INTR, 8))
                 .set(Events.Vmrun.TSC_OFFSET, state.get(VmcbLayout.TSC_OFFSET, 8))
-                .set(Events.Vmrun.HOST_INSTRUCTIONS, clock.retired - exitInsn[vcpu])
+                .set(Events.Vmrun.HOST_INSTRUCTIONS, machine.retired(vcpu) - exitInsn[vcpu])
                 .set(Events.Vmrun.HOST_NS, now - exitTime[vcpu])
                 .set(Events.Vmrun.ASID, asid)
                 .set(Events.Vmrun.CLEAN_BITS, state.get(VmcbLayout.CLEAN_BITS, 4))
@@ -147,7 +147,7 @@ public final class EventEncoder implements MachineObserver, Stateful {
                 .set(Events.Vmexit.STATE_DIGEST, machine.digest(vcpu))
                 .set(Events.Vmexit.CPL, state.get(VmcbLayout.CPL, 1));
         runningVmrun[vcpu] = -1;
-        exitInsn[vcpu] = clock.retired;
+        exitInsn[vcpu] = machine.retired(vcpu);
         exitTime[vcpu] = now;
         detail(vcpu, code, info1, info2, rip, rax);
     }

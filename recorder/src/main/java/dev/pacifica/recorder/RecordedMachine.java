@@ -16,6 +16,11 @@ public interface RecordedMachine {
     /** Number of virtual processors. */
     int vcpus();
 
+    /** Instructions that one processor has retired, while it is its turn. */
+    default long retired(int vcpu) {
+        return clock().retired;
+    }
+
     /** General register 0 (RAX) to 15 of a processor. */
     long register(int vcpu, int index);
 

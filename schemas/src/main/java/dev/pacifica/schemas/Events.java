@@ -27,12 +27,14 @@ public final class Events {
         public static final EventField INT_CTL =
                 L.bits64(
                         "int_ctl",
-                        "Virtual interrupt control, VMCB offset 060h: V_TPR, V_IRQ, V_INTR_VECTOR … (§15.21)");
+                        "Virtual interrupt control, VMCB offset 060h: V_TPR, V_IRQ, V_INTR_VECTOR …"
+                            + " (§15.21)");
         public static final EventField TSC_OFFSET = L.bits64("tsc_offset", "TSC_OFFSET (§15.30)");
         public static final EventField HOST_INSTRUCTIONS =
                 L.count(
                         "host_instructions",
-                        "Instructions retired since the processor's previous #VMEXIT (or power-on)");
+                        "Instructions the processor retired since its previous #VMEXIT (or"
+                            + " power-on)");
         public static final EventField HOST_NS =
                 L.count(
                         "host_ns",
@@ -64,7 +66,8 @@ public final class Events {
         public static final EventField INTR_INFO =
                 L.u32(
                         "intr_info",
-                        "EXITINTINFO bits 31:0, the event whose delivery was interrupted (§15.7.2)");
+                        "EXITINTINFO bits 31:0, the event whose delivery was interrupted"
+                            + " (§15.7.2)");
         public static final EventField ERROR_CODE =
                 L.u32("error_code", "EXITINTINFO bits 63:32, that event's error code");
         public static final EventField NRIP =
@@ -97,7 +100,8 @@ public final class Events {
         public static final EventField ERROR_CODE =
                 L.bits64(
                         "error_code",
-                        "EXITINFO1: bit 0 present, 1 write, 2 user, 3 reserved bit, 4 fetch, 32 final address, 33 table walk");
+                        "EXITINFO1: bit 0 present, 1 write, 2 user, 3 reserved bit, 4 fetch, 32"
+                            + " final address, 33 table walk");
         public static final EventField GUEST_RIP = L.bits64("guest_rip", "RIP of the guest");
         public static final EventKind KIND = L.kind();
 
@@ -338,7 +342,8 @@ public final class Events {
                 new EventKind.Layout(
                         20,
                         "vmcb_change",
-                        "VMCB field that the hypervisor changed between a #VMEXIT and the next VMRUN");
+                        "VMCB field that the hypervisor changed between a #VMEXIT and the next"
+                            + " VMRUN");
         public static final EventField VMCB = L.bits64("vmcb", "Physical address of the VMCB");
         public static final EventField OLD = L.bits64("old_value", "Value that #VMEXIT left");
         public static final EventField NEW = L.bits64("new_value", "Value that VMRUN found");
@@ -453,7 +458,8 @@ public final class Events {
                 new EventKind.Layout(
                         28,
                         "delivery",
-                        "Interrupt or exception that was delivered through the IDT, in host or guest");
+                        "Interrupt or exception that was delivered through the IDT, in host or"
+                            + " guest");
         public static final EventField RIP = L.bits64("rip", "RIP that was interrupted");
         public static final EventField ERROR_CODE =
                 L.bits64("error_code", "Error code, where one was pushed");

@@ -10,6 +10,7 @@ import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
 import dev.pacifica.emulator.svm.Svm;
 import dev.pacifica.emulator.time.VirtualClock;
+import java.util.List;
 
 /**
  * The architectural state of one processor and its way to memory. Fields are public because the
@@ -164,8 +165,21 @@ public final class Cpu implements Stateful {
     /** What CPUID offers. Set by the machine before the first instruction. */
     public CpuModel model = CpuModel.DEFAULT;
 
-    /** Processors in the machine. Set by the machine before the first instruction. */
-    public int processors = 1;
+    /**
+     * The processors of the machine by id, this one among them. Set by the machine before the first
+     * instruction. Whatever concerns them all (INVLPGB) goes through here: they take turns between
+     * instructions, so that another one's state may be changed at any time.
+     */
+    public List<Cpu> all = List.of(this);
+
+    /** Instructions that the machine's other processors have retired, as of this one's turn. */
+    public long retiredElsewhere;
+
+    /** The rest of this processor's turn is given up: it waits for another one. */
+    public boolean yielded;
+
+    /** The vector of a start-up IPI that came while INIT was pending, or -1. */
+    public int pendingStartup = -1;
 
     /** The stack that gates and far calls push on. */
     final GateStack gateStack = new GateStack(this);
@@ -452,6 +466,34 @@ public final class Cpu implements Stateful {
                     default -> zf() || less();
                 };
         return holds != ((code & 1) != 0);
+    }
+
+    /** How many processors the machine has. */
+    public int processors() {
+        return all.size();
+    }
+
+    /** Instructions that this processor has retired, while it is its turn. */
+    public long retired() {
+        return clock.retired - retiredElsewhere;
+    }
+
+    /** PAUSE: the rest of the turn goes to the others, if there is one that has something to do. */
+    public void yieldTurn() {
+        if (all.size() > 1 && anotherAwake()) {
+            yielded = true;
+            attention |= ATTENTION_STOP;
+        }
+    }
+
+    /** Whether a processor other than this one has something to do. */
+    public boolean anotherAwake() {
+        for (int i = 0; i < all.size(); i++) {
+            if (i != id && Wakefulness.awake(all.get(i))) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** Time stamp counter of this processor outside SVM guests: ticks plus {@link #tscOffset}. */

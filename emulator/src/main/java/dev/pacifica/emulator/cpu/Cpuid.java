@@ -70,12 +70,12 @@ final class Cpuid {
     }
 
     private static void features(Cpu cpu) {
-        int ebx = cpu.id << 24 | Math.min(cpu.processors, 255) << 16 | 8 << 8;
+        int ebx = cpu.id << 24 | Math.min(cpu.processors(), 255) << 16 | 8 << 8;
         int edx = bits(cpu, 1, CpuFeature.Register.EDX);
         if ((cpu.apic.base() & 1 << 11) == 0) {
             edx &= ~(1 << CpuFeature.APIC.bit); // the local APIC is switched off
         }
-        if (cpu.processors > 1) {
+        if (cpu.processors() > 1) {
             edx |= 1 << 28; // HTT: several logical processors
         }
         int ecx = bits(cpu, 1, CpuFeature.Register.ECX);
@@ -96,7 +96,7 @@ final class Cpuid {
         } else if (sub == 0) {
             set(cpu, 0, 1, 0x100, cpu.id); // one thread a core
         } else if (sub == 1) {
-            set(cpu, idBits(cpu.processors), cpu.processors, 0x201, cpu.id);
+            set(cpu, idBits(cpu.processors()), cpu.processors(), 0x201, cpu.id);
         } else {
             set(cpu, 0, 0, sub & 0xff, cpu.id);
         }
@@ -117,8 +117,8 @@ final class Cpuid {
             case 0x8000_0006 -> set(cpu, 0x4800_2200, 0x6800_4200, 0x0200_6140, 0x0100_9140);
             case 0x8000_0007 -> set(cpu, 0, 0, 0, bits(cpu, 0x8000_0007, CpuFeature.Register.EDX));
             case 0x8000_0008 -> {
-                int cores = cpu.processors - 1;
-                int size = Math.max(idBits(cpu.processors), 0);
+                int cores = cpu.processors() - 1;
+                int size = Math.max(idBits(cpu.processors()), 0);
                 int ebx = bits(cpu, 0x8000_0008, CpuFeature.Register.EBX);
                 set(cpu, 48 << 8 | CpuModel.PHYSICAL_BITS, ebx, size << 12 | cores, 0);
             }
@@ -156,7 +156,7 @@ final class Cpuid {
             edx &= ~(1 << CpuFeature.APIC.bit);
         }
         int ecx = bits(cpu, 0x8000_0001, CpuFeature.Register.ECX);
-        if (cpu.processors > 1) {
+        if (cpu.processors() > 1) {
             ecx |= 2; // CmpLegacy
         }
         set(cpu, cpu.model.signature(), 4 << 28, ecx, edx);
@@ -168,7 +168,7 @@ final class Cpuid {
             set(cpu, 0, 0, 0, 0);
             return;
         }
-        int sharing = cpu.processors - 1 << 14;
+        int sharing = cpu.processors() - 1 << 14;
         switch (sub) {
             case 0 -> set(cpu, 0x121, 0x01c0_003f, 0x3f, 0);
             case 1 -> set(cpu, 0x122, 0x01c0_003f, 0x3f, 0);

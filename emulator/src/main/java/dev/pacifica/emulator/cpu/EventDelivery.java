@@ -533,6 +533,11 @@ public final class EventDelivery implements Stateful {
         }
     }
 
+    /** Whether a debug trap waits for the next boundary. */
+    boolean trapPending() {
+        return breakpoints.pending();
+    }
+
     /** STI (false) or MOV SS, POP SS (true): holds back events at the next boundary (§15.21.5). */
     void beginShadow(boolean stack) {
         shadowSet = true;

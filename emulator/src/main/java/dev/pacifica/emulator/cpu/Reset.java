@@ -7,6 +7,9 @@ public final class Reset {
     private static final int DATA_ATTR = 0x93;
     private static final int CODE_ATTR = 0x9b;
 
+    /** VM_CR.R_INIT: INIT becomes #SX (§15.28). */
+    private static final long VM_CR_R_INIT = 2;
+
     private Reset() {}
 
     /** Power-on and RESET. */
@@ -49,13 +52,23 @@ public final class Reset {
             cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         }
         cpu.updateMode();
+        if (cpu.pendingStartup >= 0) {
+            startup(cpu, cpu.pendingStartup);
+            cpu.pendingStartup = -1;
+        }
     }
 
     /**
-     * Startup IPI: a processor that waits for it begins at vector × 4 KiB in real mode; others
-     * ignore it.
+     * Startup IPI (§16.5): a processor that waits for it begins at vector × 4 KiB in real mode;
+     * others ignore it. One whose INIT has been sent but not taken, because it was not its turn
+     * since, starts behind it.
      */
     public static void startup(Cpu cpu, int vector) {
+        if (cpu.initPending) {
+            boolean heldBack = !cpu.gif || cpu.guestMode || (cpu.msrs.vmCr & VM_CR_R_INIT) != 0;
+            cpu.pendingStartup = heldBack ? -1 : vector;
+            return;
+        }
         if (cpu.activity != Cpu.WAIT_FOR_SIPI) {
             return;
         }

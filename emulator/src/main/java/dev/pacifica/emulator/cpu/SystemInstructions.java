@@ -125,6 +125,7 @@ public final class SystemInstructions {
             cpu.svm.exit(EXIT_PAUSE, 0, 0);
             return JUMPED;
         }
+        cpu.yieldTurn();
         return NEXT;
     }
 

@@ -2,6 +2,7 @@ package dev.pacifica.emulator.device;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.LocalInterruptController;
+import dev.pacifica.emulator.cpu.Reset;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
@@ -310,7 +311,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             case ApicBus.SMI -> cpu.smiPending = true;
             case ApicBus.NMI -> cpu.nmiPending = true;
             case ApicBus.INIT -> cpu.initPending = true;
-            case ApicBus.STARTUP -> startUp(vector);
+            case ApicBus.STARTUP -> Reset.startup(cpu, vector);
             default -> {} // ExtINT comes by wire only
         }
         changed();
@@ -331,17 +332,6 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             clear(level, vector);
         }
         highestRequest = Math.max(highestRequest, vector);
-    }
-
-    /** SIPI: a processor that waits for it starts in real mode at vector × 4096 (§16.5). */
-    private void startUp(int vector) {
-        if (cpu.activity == Cpu.WAIT_FOR_SIPI) {
-            cpu.segSelector[Cpu.CS] = vector << 8;
-            cpu.segBase[Cpu.CS] = (long) vector << 12;
-            cpu.rip = 0;
-            cpu.activity = Cpu.RUNNING;
-            cpu.updateMode();
-        }
     }
 
     /** The 8259s' INTR wire rose or fell. */

@@ -46,7 +46,7 @@ public final class Interpreter {
         cpu.attention &= ~Cpu.ATTENTION_STOP; // whoever asked last has been heard
         while (clock.retired < untilRetired && (cpu.attention & Cpu.ATTENTION_STOP) == 0) {
             long deadline = clock.nextDeadline();
-            long limit = Math.min(untilRetired, deadline - clock.idleTicks());
+            long limit = Math.min(untilRetired, clock.retiredAt(deadline));
             if (clock.retired >= limit) {
                 return;
             }

@@ -9,6 +9,7 @@ import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.device.PcDevices;
 import dev.pacifica.emulator.device.SerialSink;
 import dev.pacifica.emulator.device.StopRequest;
+import dev.pacifica.emulator.execute.CodeCache;
 import dev.pacifica.emulator.execute.Interpreter;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
@@ -44,10 +45,14 @@ public final class Machine implements Stateful, AutoCloseable {
     private final List<Cpu> cpus = new ArrayList<>();
     private final List<Interpreter> interpreters = new ArrayList<>();
     private final PcDevices devices;
+    private final Scheduler scheduler;
     private InputSource inputs = InputSource.NONE;
     private MachineObserver observer;
     private Stop stop;
     private volatile boolean pauseRequested;
+
+    /** The tick at which inputs were last looked for; of several processors' machine only. */
+    private long polledTick = -1;
 
     /** Powers a machine on, with empty memory. */
     public Machine(MachineConfig config, SerialSink console) {
@@ -56,12 +61,12 @@ public final class Machine implements Stateful, AutoCloseable {
         memory = new PhysicalMemory(config.memoryBytes());
         PortBus ports = new PortBus();
         CpuModel model = CpuModel.parse(config.cpu());
-        Decoder decoder = new Decoder(model.decoderFeatures());
+        CodeCache code = new CodeCache(memory, new Decoder(model.decoderFeatures()));
         for (int id = 0; id < config.cpus(); id++) {
             Cpu cpu = new Cpu(id, clock, memory, ports);
             cpu.model = model;
             cpus.add(cpu);
-            interpreters.add(new Interpreter(cpu, decoder));
+            interpreters.add(new Interpreter(cpu, code));
         }
         devices =
                 new PcDevices(
@@ -72,12 +77,17 @@ public final class Machine implements Stateful, AutoCloseable {
                         config.rtcBase(),
                         this::serialOutput,
                         this::end);
-        for (Cpu cpu : cpus) {
-            cpu.processors = config.cpus();
+        List<Cpu> all = List.copyOf(cpus);
+        for (Cpu cpu : all) {
+            cpu.all = all;
             Reset.powerOn(cpu);
             cpu.random.seed(config.seed() + cpu.id);
             cpu.msrs.asFirmwareLeavesThem();
+            if (cpu.id != 0) {
+                cpu.activity = Cpu.WAIT_FOR_SIPI;
+            }
         }
+        scheduler = new Scheduler(clock, all, interpreters, config.quantum());
     }
 
     public MachineConfig config() {
@@ -107,6 +117,11 @@ public final class Machine implements Stateful, AutoCloseable {
     /** The processor, from 0. */
     public Cpu cpu(int vcpu) {
         return cpus.get(vcpu);
+    }
+
+    /** Instructions that one processor has retired. */
+    public long retired(int vcpu) {
+        return scheduler.retired(cpus.get(vcpu));
     }
 
     /** Number of processors. */
@@ -149,6 +164,7 @@ public final class Machine implements Stateful, AutoCloseable {
      */
     public Stop run(long untilRetired) {
         int jumps = 0;
+        polledTick = -1;
         while (stop == null) {
             clock.fireDue();
             deliverInputs();
@@ -158,25 +174,18 @@ public final class Machine implements Stateful, AutoCloseable {
             if (stop != null || pauses || clock.retired >= untilRetired) {
                 break;
             }
-            long now = clock.now();
+            long nextInput = inputs.nextPoll(clock.now());
             long end =
-                    Math.min(
-                            untilRetired,
-                            clock.retired + Math.min(SLICE, inputs.nextPoll(now) - now));
-            boolean idle = true;
-            for (int i = 0; i < cpus.size(); i++) {
-                Cpu cpu = cpus.get(i);
-                long before = clock.retired;
-                interpreters.get(i).run(end);
-                idle &= clock.retired == before && cpu.activity != Cpu.RUNNING;
-                if (cpu.activity == Cpu.SHUTDOWN) {
-                    end(
-                            StopRequest.RESET,
-                            0); // the chipset resets the machine after a triple fault
-                }
+                    Math.clamp(
+                            clock.retiredAt(nextInput),
+                            clock.retired + 1,
+                            Math.min(untilRetired, clock.retired + SLICE));
+            Scheduler.Step step = scheduler.step(end, nextInput);
+            jumps = step == Scheduler.Step.RAN ? 0 : jumps + 1;
+            if (scheduler.current().activity == Cpu.SHUTDOWN) {
+                end(StopRequest.RESET, 0); // the chipset resets the machine after a triple fault
             }
-            jumps = idle ? jumps + 1 : 0;
-            if (idle && stop == null) {
+            if (step == Scheduler.Step.IDLE && stop == null) {
                 skipIdleTime();
             }
         }
@@ -184,8 +193,18 @@ public final class Machine implements Stateful, AutoCloseable {
         return stop;
     }
 
+    /**
+     * Inputs come at the beginning of a tick and at the first look at it only, so that the tick
+     * tells where among the instructions that share it.
+     */
     private void deliverInputs() {
         long now = clock.now();
+        if (cpus.size() > 1) {
+            if (now == polledTick || !clock.atTickStart()) {
+                return;
+            }
+            polledTick = now;
+        }
         for (InputSource.Input input = inputs.poll(now); input != null; input = inputs.poll(now)) {
             if (observer != null) {
                 observer.input(input.kind(), input.device(), input.data());
@@ -212,7 +231,9 @@ public final class Machine implements Stateful, AutoCloseable {
         long next = Math.min(clock.earliestDeadline(), inputs.nextPoll(now));
         if (next != VirtualClock.NEVER) {
             clock.skipTo(next);
-        } else if (!inputs.await(now)) {
+        } else if (inputs.await(now)) {
+            polledTick = -1;
+        } else {
             end(deadHalt(), 3);
         }
     }
@@ -261,6 +282,9 @@ public final class Machine implements Stateful, AutoCloseable {
     @Override
     public void save(StateWriter out) {
         clock.save(out);
+        if (cpus.size() > 1) {
+            scheduler.save(out);
+        }
         for (Cpu cpu : cpus) {
             cpu.save(out);
             cpu.svm.save(out);
@@ -273,6 +297,9 @@ public final class Machine implements Stateful, AutoCloseable {
     @Override
     public void load(StateReader in) {
         clock.load(in);
+        if (cpus.size() > 1) {
+            scheduler.load(in);
+        }
         for (Cpu cpu : cpus) {
             cpu.load(in);
             cpu.svm.load(in);

@@ -7,14 +7,24 @@ import java.time.Instant;
  * the input log it determines a whole run.
  *
  * @param memoryBytes RAM, a multiple of 4096, up to 64 GiB
- * @param cpus processors
+ * @param cpus processors, 1 to 64
  * @param cpu model and features as {@code --cpu} has them, e.g. {@code "EPYC-Milan,-x2apic"}
  * @param rtcBase what the real-time clock shows at power-on
  * @param seed what the guest's sources of randomness start from
+ * @param quantum instructions that one of several processors executes before it is the next one's
+ *     turn, 1 to 100,000,000
  */
-public record MachineConfig(long memoryBytes, int cpus, String cpu, Instant rtcBase, long seed) {
+public record MachineConfig(
+        long memoryBytes, int cpus, String cpu, Instant rtcBase, long seed, long quantum) {
     /** The largest RAM size in bytes. */
     public static final long MAX_MEMORY = 64L << 30;
+
+    public static final int MAX_CPUS = 64;
+
+    /** What a turn is if nobody says otherwise. */
+    public static final long DEFAULT_QUANTUM = 10_000;
+
+    private static final long MAX_QUANTUM = 100_000_000;
 
     public MachineConfig {
         if (memoryBytes < 1 << 20 || memoryBytes > MAX_MEMORY || (memoryBytes & 0xfff) != 0) {
@@ -22,9 +32,19 @@ public record MachineConfig(long memoryBytes, int cpus, String cpu, Instant rtcB
                     "memory size %d is not a multiple of 4096 between 1M and 64G"
                             .formatted(memoryBytes));
         }
-        if (cpus != 1) {
+        if (cpus < 1 || cpus > MAX_CPUS) {
             throw new IllegalArgumentException(
-                    "%d processors; this version emulates one".formatted(cpus));
+                    "%d processors; a machine has 1 to %d".formatted(cpus, MAX_CPUS));
         }
+        if (quantum < 1 || quantum > MAX_QUANTUM) {
+            throw new IllegalArgumentException(
+                    "a quantum of %d instructions is not between 1 and %d"
+                            .formatted(quantum, MAX_QUANTUM));
+        }
+    }
+
+    /** A machine whose processors take turns of the usual length. */
+    public MachineConfig(long memoryBytes, int cpus, String cpu, Instant rtcBase, long seed) {
+        this(memoryBytes, cpus, cpu, rtcBase, seed, DEFAULT_QUANTUM);
     }
 }

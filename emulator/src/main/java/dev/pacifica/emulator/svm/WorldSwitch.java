@@ -67,7 +67,7 @@ final class WorldSwitch {
     void enter(long address, long nextRip) {
         vmcb.at(address);
         host.take(nextRip);
-        enteredAt = cpu.clock.retired;
+        enteredAt = cpu.retired();
         MachineObserver observer = cpu.observer;
         if (observer != null) {
             shadow.report(vmcb, observer);
@@ -242,7 +242,7 @@ final class WorldSwitch {
         if (observer != null) {
             shadow.remember(vmcb);
             observer.vmexit(
-                    cpu.id, vmcb.address(), vmcb, Math.max(0, cpu.clock.retired - enteredAt - 1));
+                    cpu.id, vmcb.address(), vmcb, Math.max(0, cpu.retired() - enteredAt - 1));
         }
     }
 

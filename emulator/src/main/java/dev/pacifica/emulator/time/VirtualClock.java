@@ -9,7 +9,8 @@ import java.util.List;
 
 /**
  * The only clock of the machine. One retired instruction is one tick, one tick is one nanosecond of
- * virtual time; an idle machine skips ticks without retiring instructions.
+ * virtual time; an idle machine skips ticks without retiring instructions. While several processors
+ * take turns, they share the time among them: {@link #shareAmong}.
  */
 public final class VirtualClock implements Stateful {
     /** Ticks a second, which is also the TSC frequency in Hz. */
@@ -23,6 +24,9 @@ public final class VirtualClock implements Stateful {
      * ticks does not overflow.
      */
     private static final long LATEST = 1L << 62;
+
+    /** Bounds {@link #share}, so that reckoning with it does not overflow. */
+    private static final int MOST_SHARES = 256;
 
     /** Timers that fire at one tick, repetitions included. */
     private static final int MOST_AT_ONCE = 1000;
@@ -70,8 +74,17 @@ public final class VirtualClock implements Stateful {
      */
     public long retired;
 
-    /** Ticks skipped while the machine was idle. */
+    /**
+     * What added to {@link #retired} gives the time: ticks skipped while the machine was idle, less
+     * those that processors had in common.
+     */
     private long idle;
+
+    /** How many instructions make a tick now, counted from {@link #shareStart}. */
+    private int share = 1;
+
+    /** The retired count since which {@link #share} holds; always the first of its tick. */
+    private long shareStart;
 
     private final List<Timer> timers = new ArrayList<>();
     private long nextDeadline = NEVER;
@@ -85,11 +98,43 @@ public final class VirtualClock implements Stateful {
 
     /** Virtual time in ticks (nanoseconds) since power-on. */
     public long now() {
-        return retired + idle;
+        return share == 1 ? retired + idle : shareStart + (retired - shareStart) / share + idle;
     }
 
-    public long idleTicks() {
-        return idle;
+    /**
+     * From now on {@code processors} instructions make a tick: that many processors take turns, and
+     * the time in which one of them works is the others' too. To be called at the first instruction
+     * of a tick only, see {@link #atTickStart}.
+     */
+    public void shareAmong(int processors) {
+        idle = now() - retired;
+        share = processors;
+        shareStart = retired;
+    }
+
+    /** From now on an instruction is a tick again; a tick that has begun passes for that. */
+    public void endSharing() {
+        if (!atTickStart()) {
+            idle++;
+        }
+        shareAmong(1);
+    }
+
+    /** Whether the next instruction is the first one of its tick. */
+    public boolean atTickStart() {
+        return share == 1 || (retired - shareStart) % share == 0;
+    }
+
+    /**
+     * The retired count at which the given tick begins if no time is skipped; {@link #NEVER} if
+     * that is beyond reckoning.
+     */
+    public long retiredAt(long tick) {
+        if (share == 1) {
+            return tick > LATEST ? NEVER : tick - idle;
+        }
+        long ticks = tick - idle - shareStart;
+        return tick > LATEST || ticks > LATEST / MOST_SHARES ? NEVER : shareStart + ticks * share;
     }
 
     /**
@@ -158,6 +203,18 @@ public final class VirtualClock implements Stateful {
         nextDeadline = next;
     }
 
+    /** Saves how time is shared, which only a machine of several processors needs. */
+    public void saveSharing(StateWriter out) {
+        out.u32("share", share);
+        out.u64("shareStart", shareStart);
+    }
+
+    /** Loads what {@link #saveSharing} wrote, after {@link #load}. */
+    public void loadSharing(StateReader in) {
+        share = Math.clamp(in.u32("share"), 1, MOST_SHARES);
+        shareStart = in.u64("shareStart");
+    }
+
     @Override
     public void save(StateWriter out) {
         out.section("clock");
@@ -174,6 +231,8 @@ public final class VirtualClock implements Stateful {
         in.section("clock");
         retired = in.u64("retired");
         idle = in.u64("idle");
+        share = 1;
+        shareStart = 0;
         if (in.u32("timers") != timers.size()) {
             throw new StateFormatException("the saved machine has other timers than this one");
         }
