@@ -25,6 +25,7 @@ public final class Wakefulness {
             return false;
         }
         return cpu.gif && (cpu.smiPending || nmiDue(cpu) || interruptDue(cpu))
+                || cpu.guestMode && cpu.gif && cpu.svm.virtualNmiDue()
                 || cpu.events.trapPending()
                 || cpu.activity == Cpu.MWAITING && SystemIdle.monitoredLineChanged(cpu);
     }

@@ -121,10 +121,10 @@ final class Scheduler implements Stateful {
             for (Cpu cpu : cpus) {
                 share += Wakefulness.awake(cpu) ? 1 : 0;
             }
-            turn = 0;
             if (share == 0) {
                 return false;
             }
+            turn = 0;
             findAwake();
         }
         clock.shareAmong(share);
