@@ -78,9 +78,11 @@ final class ConsistencyChecks {
         if (beyond(vmcb.get64(VmcbLayout.IOPM_BASE_PA), IOPM_BYTES)) {
             return "§15.5.1: the I/O permission map extends beyond the maximum physical address";
         }
-        if (EventInjection.illegal(
-                vmcb.get64(VmcbLayout.EVENTINJ), longMode && (cs & Cpu.ATTR_L) != 0)) {
-            return "§15.20: illegal event injection";
+        String event =
+                EventInjection.broken(
+                        vmcb.get64(VmcbLayout.EVENTINJ), longMode && (cs & Cpu.ATTR_L) != 0);
+        if (event != null) {
+            return event;
         }
         boolean virtualNmi =
                 (vmcb.get64(VmcbLayout.V_INTR) & VirtualInterrupts.NMI_ENABLE) != 0

@@ -33,19 +33,25 @@ public final class EventInjection {
         return (event & VALID) != 0 && type(event) == TYPE_NMI;
     }
 
-    /** Whether VMRUN refuses the event for a guest that starts in 64-bit mode or not. */
-    static boolean illegal(long event, boolean mode64) {
+    /**
+     * Why VMRUN refuses the event for a guest that starts in 64-bit mode or not, or null (§15.20).
+     */
+    static String broken(long event, boolean mode64) {
         if ((event & VALID) == 0) {
-            return false;
+            return null;
         }
         int vector = vector(event);
         return switch (type(event)) {
-            case TYPE_INTERRUPT, TYPE_NMI, TYPE_SOFTWARE -> false;
-            case TYPE_EXCEPTION ->
-                    vector > 31
-                            || (EXCEPTIONS >>> vector & 1) == 0
-                            || mode64 && (vector == OVERFLOW || vector == BOUND);
-            default -> true;
+            case TYPE_INTERRUPT, TYPE_NMI, TYPE_SOFTWARE -> null;
+            case TYPE_EXCEPTION -> {
+                if (vector > 31 || (EXCEPTIONS >>> vector & 1) == 0) {
+                    yield "§15.20: illegal event injection: the vector is that of no exception";
+                }
+                yield mode64 && (vector == OVERFLOW || vector == BOUND)
+                        ? "§15.20: illegal event injection: impossible in 64-bit mode"
+                        : null;
+            }
+            default -> "§15.20: illegal event injection: a reserved TYPE";
         };
     }
 }
