@@ -65,7 +65,15 @@ final class DemoCommand implements Callable<Integer> {
         RecordCommand.makeWay(output, true);
         MachineSetup setup =
                 new MachineSetup(
-                        MEMORY, 1, "epyc-milan", "2026-01-01T00:00:00Z", 1, "", null, List.of());
+                        MEMORY,
+                        1,
+                        null,
+                        "epyc-milan",
+                        "2026-01-01T00:00:00Z",
+                        1,
+                        "",
+                        null,
+                        List.of());
         title("Recording the demo hypervisor into " + output);
         int status;
         try (SerialPorts serial = SerialPorts.open(List.of("stdio", "null"))) {

@@ -138,7 +138,15 @@ class SaveLoadContinueIT {
     void theDemoGoesOnTheSameFromAnywhere() {
         MachineSetup setup =
                 new MachineSetup(
-                        64 << 20, 1, "epyc-milan", "2026-01-01T00:00:00Z", 1, "", null, List.of());
+                        64 << 20,
+                        1,
+                        null,
+                        "epyc-milan",
+                        "2026-01-01T00:00:00Z",
+                        1,
+                        "",
+                        null,
+                        List.of());
         Path image = Ladder.root().resolve("guests/demo-hypervisor/demo-hypervisor.elf");
         BootRequest request =
                 new BootRequest(BootFile.open(image), List.of(), "", OptionalLong.empty());
