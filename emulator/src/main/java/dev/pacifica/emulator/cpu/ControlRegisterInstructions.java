@@ -15,7 +15,8 @@ public final class ControlRegisterInstructions {
     /** EXITINFO1 of a MOV CRx: valid flag beside the register's number (§15.8.1). */
     private static final long ASSIST_VALID = 1L << 63;
 
-    private static final long CR0_IMPLEMENTED =
+    /** The bits of CR0 that exist. */
+    static final long CR0_IMPLEMENTED =
             Cpu.CR0_PE
                     | Cpu.CR0_MP
                     | Cpu.CR0_EM

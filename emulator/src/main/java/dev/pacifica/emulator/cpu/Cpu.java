@@ -311,6 +311,9 @@ public final class Cpu implements Stateful {
     /** Running a guest: between VMRUN and #VMEXIT. */
     public boolean guestMode;
 
+    /** System-management mode and its registers. */
+    public final SystemManagement smm = new SystemManagement(this);
+
     /** What RDRAND and RDSEED draw from. */
     public final RandomNumbers random = new RandomNumbers();
 

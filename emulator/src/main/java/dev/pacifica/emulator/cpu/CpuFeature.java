@@ -115,6 +115,8 @@ public enum CpuFeature {
     IDLE_HLT(0x8000_000a, Register.EDX, 30, Use.STANDARD),
     LFENCE_RDTSC(0x8000_0021, Register.EAX, 2, Use.STANDARD),
     NULL_SEL_CLR_BASE(0x8000_0021, Register.EAX, 6, Use.STANDARD),
+    /** There is no SMM_CTL register. */
+    NO_SMM_CTL(0x8000_0021, Register.EAX, 9, Use.OPTIONAL),
     SRSO_NO(0x8000_0021, Register.EAX, 29, Use.STANDARD),
     TSA_SQ_NO(0x8000_0021, Register.ECX, 1, Use.STANDARD),
     TSA_L1_NO(0x8000_0021, Register.ECX, 2, Use.STANDARD);

@@ -57,6 +57,7 @@ final class CpuStateFormat {
         cpu.random.save(out);
         cpu.events.save(out);
         cpu.msrs.save(out);
+        cpu.smm.save(out);
         cpu.fpu.save(out);
     }
 
@@ -101,6 +102,7 @@ final class CpuStateFormat {
         cpu.random.load(in);
         cpu.events.load(in);
         cpu.msrs.load(in);
+        cpu.smm.load(in);
         cpu.fpu.load(in);
         cpu.setRflags(rflags);
         cpu.updateMode();

@@ -306,6 +306,7 @@ public final class EventDelivery implements Stateful {
             taken = true;
         } finally {
             endDelivery();
+            cpu.smm.boundaryPassed();
         }
         if (stepNeeded() || breakpoints.pending()) {
             cpu.attention |= Cpu.ATTENTION_DEBUG;
@@ -320,19 +321,15 @@ public final class EventDelivery implements Stateful {
 
     private boolean take() {
         boolean waiting = cpu.activity == Cpu.SHUTDOWN || cpu.activity == Cpu.WAIT_FOR_SIPI;
-        if (cpu.initPending && cpu.gif) {
+        boolean initHeld = cpu.smm.active() && cpu.activity != Cpu.SHUTDOWN; // §10.3.3
+        if (cpu.initPending && cpu.gif && !initHeld) {
             return takeInit();
         }
         if (waiting) {
             return false;
         }
-        if (cpu.smiPending && cpu.gif) {
-            if (cpu.guestMode && cpu.svm.intercepted(EXIT_SMI)) {
-                wake();
-                cpu.svm.exit(EXIT_SMI, 1, 0);
-                return true;
-            }
-            cpu.smiPending = false; // No SMM handler exists on this machine.
+        if (cpu.gif && cpu.smm.due() && takeSmi()) {
+            return true;
         }
         if (breakpoints.pending() && !cpu.stackShadow) {
             breakpoints.report();
@@ -380,8 +377,30 @@ public final class EventDelivery implements Stateful {
         return true;
     }
 
-    /** §15.21.9: an intercepted NMI exits whatever masks it in the guest. */
+    /**
+     * §15.22.2: intercepted, unless HWCR.SMMLOCK is set, it exits whatever shadows it in the guest.
+     */
+    private boolean takeSmi() {
+        if (cpu.guestMode && cpu.svm.intercepted(EXIT_SMI) && !cpu.smm.locked()) {
+            wake();
+            cpu.svm.exit(EXIT_SMI, cpu.smm.exitInfo1(), cpu.smm.exitInfo2());
+            return true;
+        }
+        if (cpu.interruptShadow || cpu.stackShadow) {
+            return false;
+        }
+        cpu.smm.enter(interruptedFlags());
+        return true;
+    }
+
+    /**
+     * §15.21.9: an intercepted NMI exits whatever masks it in the guest, but not while SMM blocks
+     * NMIs.
+     */
     private boolean takeNmi() {
+        if (cpu.smm.active() && cpu.nmiBlocked) {
+            return false;
+        }
         if (cpu.guestMode && cpu.svm.intercepted(EXIT_NMI)) {
             wake();
             cpu.svm.exit(EXIT_NMI, 0, 0);
@@ -595,6 +614,24 @@ public final class EventDelivery implements Stateful {
     /** A repeated string instruction did its last iteration. */
     public void repEnded() {
         repInterrupted = false;
+    }
+
+    /** DR6 bits of the traps that the last instruction left pending. */
+    int pendingTraps() {
+        return breakpoints.pendingBits();
+    }
+
+    /** SMI: the pending traps wait for RSM, and a repeated instruction starts anew. */
+    int takePendingTraps() {
+        int traps = breakpoints.pendingBits();
+        breakpoints.discard();
+        repInterrupted = false;
+        return traps;
+    }
+
+    /** RSM: the traps are pending again, RF is as it was, RSM itself is not stepped over. */
+    void givePendingTraps(int traps) {
+        breakpoints.loadPendingBits(traps);
     }
 
     /** DR7, CR4.DE or the world changed: arms what is enabled. */

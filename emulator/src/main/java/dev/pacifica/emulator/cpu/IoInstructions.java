@@ -66,6 +66,10 @@ final class IoInstructions {
         if (exits(cpu, insn, port, size, in, false)) {
             return SystemInstructions.JUMPED;
         }
+        if (cpu.smm.trapped(port, in, size, insn.addressSize)) {
+            return SystemInstructions.NEXT;
+        }
+        boolean smiBefore = cpu.smiPending;
         if (in) {
             int value = cpu.ports.in(port, size);
             Operands.writeRegister(cpu, Cpu.RAX, size, value & 0xffff_ffffL);
@@ -73,6 +77,9 @@ final class IoInstructions {
             cpu.ports.out(port, size, (int) Operands.truncate(cpu.r[Cpu.RAX], size));
         }
         cpu.events.portAccessed(port, size);
+        if (cpu.smiPending && !smiBefore) {
+            cpu.smm.raisedByIo(port, in, size, false, false, insn.addressSize, Cpu.ES);
+        }
         return SystemInstructions.NEXT;
     }
 
@@ -94,6 +101,7 @@ final class IoInstructions {
         int step = (cpu.systemFlags() & Cpu.DF) != 0 ? -size : size;
         for (int i = 0; i < CHUNK; i++) {
             long offset = Operands.truncate(cpu.r[index], width);
+            boolean smiBefore = cpu.smiPending;
             if (in) {
                 cpu.mmu.probeWrite(cpu.linear(Cpu.ES, offset, size, true), size);
                 Operands.write(cpu, Cpu.ES, offset, size, cpu.ports.in(port, size));
@@ -101,6 +109,10 @@ final class IoInstructions {
                 cpu.ports.out(port, size, (int) Operands.read(cpu, insn.segment, offset, size));
             }
             cpu.events.portAccessed(port, size);
+            if (cpu.smiPending && !smiBefore) {
+                int segment = in ? Cpu.ES : insn.segment;
+                cpu.smm.raisedByIo(port, in, size, true, repeated, width, segment);
+            }
             Operands.writeRegister(cpu, index, width, offset + step);
             if (!repeated) {
                 return SystemInstructions.NEXT;

@@ -50,11 +50,8 @@ public final class Msrs implements Stateful {
     private static final int NAME = 0xc001_0030;
     private static final int INT_PENDING = 0xc001_0055;
     private static final int MMIO_CONF_BASE = 0xc001_0058;
-    private static final int SMM_BASE = 0xc001_0111;
-    private static final int SMM_MASK = 0xc001_0113;
     private static final int VM_CR = 0xc001_0114;
     private static final int IGNNE = 0xc001_0115;
-    private static final int SMM_CTL = 0xc001_0116;
     private static final int VM_HSAVE_PA = 0xc001_0117;
     private static final int SVM_KEY = 0xc001_0118;
     private static final int LS_CFG = 0xc001_1020;
@@ -152,7 +149,6 @@ public final class Msrs implements Stateful {
     private long nbCfg;
     private long mmioConfBase;
     private long ignne;
-    private final long[] smm = new long[3];
 
     /**
      * LS_CFG (1020h) to DE_CFG (1029h) and its neighbours to 102Fh: configuration without effect
@@ -162,7 +158,6 @@ public final class Msrs implements Stateful {
 
     Msrs(Cpu cpu) {
         this.cpu = cpu;
-        smm[0] = 0x30000;
         core[DE_CFG - LS_CFG] = 2; // LFENCE is dispatch serialising
     }
 
@@ -263,6 +258,9 @@ public final class Msrs implements Stateful {
         if ((msr & 0xffff_fff0) == LS_CFG) {
             return core[msr & 15];
         }
+        if (SystemManagement.owns(msr)) {
+            return cpu.smm.readMsr(msr);
+        }
         return switch (msr) {
             case TSC -> cpu.svm.timeStamp();
             case SPEC_CTRL -> {
@@ -309,14 +307,13 @@ public final class Msrs implements Stateful {
                 yield tscRatio;
             }
             case SYSCFG -> syscfg;
-            case HWCR -> hwcr;
+            case HWCR -> cpu.smm.hwcr(hwcr);
             case IORR, IORR + 1, IORR + 2, IORR + 3 -> iorr[msr - IORR];
             case TOP_MEM -> topMem;
             case TOP_MEM2 -> topMem2;
             case NB_CFG -> nbCfg;
             case INT_PENDING -> 0;
             case MMIO_CONF_BASE -> mmioConfBase;
-            case SMM_BASE, SMM_BASE + 1, SMM_MASK -> smm[msr - SMM_BASE];
             case VM_CR -> {
                 require(cpu.model.has(CpuFeature.SVM));
                 yield vmCr;
@@ -364,6 +361,10 @@ public final class Msrs implements Stateful {
         }
         if ((msr & 0xffff_fff0) == LS_CFG) {
             core[msr & 15] = value;
+            return;
+        }
+        if (SystemManagement.owns(msr)) {
+            cpu.smm.writeMsr(msr, value);
             return;
         }
         switch (msr) {
@@ -418,7 +419,7 @@ public final class Msrs implements Stateful {
                 syscfg = value;
                 cpu.mmu.flushAll();
             }
-            case HWCR -> hwcr = value;
+            case HWCR -> hwcr = cpu.smm.writeHwcr(hwcr, value);
             case IORR, IORR + 1, IORR + 2, IORR + 3 -> {
                 iorr[msr - IORR] = value;
                 cpu.mmu.flushAll();
@@ -433,10 +434,9 @@ public final class Msrs implements Stateful {
             }
             case NB_CFG -> nbCfg = value;
             case MMIO_CONF_BASE -> mmioConfBase = value;
-            case SMM_BASE, SMM_BASE + 1, SMM_MASK -> smm[msr - SMM_BASE] = value;
             case VM_CR -> require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeVmCr(value));
             case IGNNE -> ignne = value & 1;
-            case SMM_CTL, INT_PENDING -> {} // no SMM and no interrupt messages here
+            case INT_PENDING -> {} // no interrupt messages here
             case VM_HSAVE_PA ->
                     require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeHostSaveArea(value));
             case SVM_KEY -> cpu.svm.lock.writeKey(value);
@@ -514,7 +514,6 @@ public final class Msrs implements Stateful {
         out.u64("nbCfg", nbCfg);
         out.u64("mmioConfBase", mmioConfBase);
         out.u64("ignne", ignne);
-        out.longs("smm", smm);
         out.longs("coreConfiguration", core);
     }
 
@@ -552,7 +551,6 @@ public final class Msrs implements Stateful {
         nbCfg = in.u64("nbCfg");
         mmioConfBase = in.u64("mmioConfBase");
         ignne = in.u64("ignne");
-        in.longs("smm", smm);
         in.longs("coreConfiguration", core);
     }
 }

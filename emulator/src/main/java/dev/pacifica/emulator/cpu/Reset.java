@@ -17,6 +17,7 @@ public final class Reset {
         common(cpu);
         cpu.cr0 = Cpu.CR0_CD | Cpu.CR0_NW | Cpu.CR0_ET;
         cpu.msrs.reset();
+        cpu.smm.reset();
         cpu.fpu.reset();
         cpu.svm.reset();
         cpu.tscOffset = -cpu.clock.now();
@@ -33,6 +34,10 @@ public final class Reset {
      * then wait for SIPI.
      */
     public static void init(Cpu cpu) {
+        if (cpu.smm.active()) { // shut down there
+            cpu.smm.abandon();
+            cpu.svm.reset();
+        }
         if (cpu.guestMode) { // taken in a guest that does not intercept it: no host is left to
             // return to
             cpu.guestMode = false;

@@ -129,15 +129,18 @@ public final class SystemInstructions {
         return NEXT;
     }
 
-    /**
-     * Outside SMM, where this machine always is, RSM is undefined; its intercept comes first (table
-     * 15-7).
-     */
+    /** Outside SMM RSM is undefined; its intercept comes first (table 15-7). */
     private static int resume(Cpu cpu) {
         if (cpu.guestMode && cpu.svm.intercepted(EXIT_RSM)) {
             cpu.svm.exit(EXIT_RSM, 0, 0);
             return JUMPED;
         }
-        throw cpu.fault(GuestException.UD);
+        if (!cpu.smm.handling()) {
+            throw cpu.fault(GuestException.UD);
+        }
+        cpu.events.suppressStep();
+        cpu.events.resumeFlagLoaded();
+        cpu.smm.resume();
+        return JUMPED;
     }
 }

@@ -109,6 +109,13 @@ public final class ApicBus implements Stateful {
         }
     }
 
+    /** The SMI wire, which reaches every processor whatever its APIC is set to. */
+    void assertSmi() {
+        for (LocalApic apic : locals) {
+            apic.accept(SMI, 0, false);
+        }
+    }
+
     /** A local APIC ended a level-triggered interrupt. */
     void endOfInterrupt(int vector) {
         for (IoApic apic : ioApics) {

@@ -29,6 +29,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     /** Read-only guest page tables (§15.25.5). */
     public static final long READ_ONLY_TABLES = 1 << 6;
 
+    /** The address space of system-management mode: no guest can have this ASID. */
+    private static final int MANAGEMENT = -1;
+
     /** Address spaces (ASIDs) whose translations are kept at a time. */
     private static final int CONTEXTS = 16;
 
@@ -38,12 +41,20 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         Arrays.fill(NO_FAST, Tlb.NO_PAGE);
     }
 
+    /** What the processor cannot reach outside system-management mode. */
+    public final HiddenMemory hidden = new HiddenMemory();
+
     private final Cpu cpu;
     private final PhysicalMemory memory;
     private final PageWalk walk;
     private final List<TlbContext> contexts = new ArrayList<>();
     private TlbContext context;
     private long uses;
+
+    /** What {@link #leaveSystemManagement} returns to. */
+    private int interruptedAsid;
+
+    private long interruptedNested;
 
     private int kind;
     private Tlb tlb;
@@ -67,7 +78,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     public Mmu(Cpu cpu, PhysicalMemory memory) {
         this.cpu = cpu;
         this.memory = memory;
-        walk = new PageWalk(cpu, memory);
+        walk = new PageWalk(cpu, memory, hidden);
         context = new TlbContext(0);
         contexts.add(context);
         tlb = context.data(0);
@@ -389,6 +400,24 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         switchTo(asid);
     }
 
+    /**
+     * SMI: addresses are physical ones, in an address space without translations. The caller has
+     * loaded the handler's registers.
+     */
+    public void enterSystemManagement() {
+        interruptedAsid = context.asid;
+        interruptedNested = walk.nested.control;
+        walk.nested.control = 0;
+        switchTo(MANAGEMENT);
+        flush(true);
+    }
+
+    /** RSM: the interrupted address space again. The caller has loaded its registers. */
+    public void leaveSystemManagement() {
+        walk.nested.control = interruptedNested;
+        switchTo(interruptedAsid);
+    }
+
     private void switchTo(int asid) {
         if (context.asid != asid) {
             context = find(asid);
@@ -620,6 +649,8 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         out.u64("nestedCr3", walk.nested.cr3);
         out.u64("hostCr4", walk.nested.hostCr4);
         out.u64("hostEfer", walk.nested.hostEfer);
+        out.u32("interruptedAsid", interruptedAsid);
+        out.u64("interruptedNested", interruptedNested);
         out.u64("uses", uses);
         out.u32("current", contexts.indexOf(context));
         out.u32("contexts", contexts.size());
@@ -636,6 +667,8 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         walk.nested.cr3 = in.u64("nestedCr3");
         walk.nested.hostCr4 = in.u64("hostCr4");
         walk.nested.hostEfer = in.u64("hostEfer");
+        interruptedAsid = in.u32("interruptedAsid");
+        interruptedNested = in.u64("interruptedNested");
         uses = in.u64("uses");
         int current = in.u32("current");
         int count = in.u32("contexts");

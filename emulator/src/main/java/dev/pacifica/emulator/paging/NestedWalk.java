@@ -46,9 +46,12 @@ final class NestedWalk {
     long hostEfer;
     NestedFaultHandler faults = (gpa, info1) -> new IllegalStateException("no handler");
 
-    NestedWalk(Cpu cpu, PhysicalMemory memory) {
+    private final HiddenMemory hidden;
+
+    NestedWalk(Cpu cpu, PhysicalMemory memory, HiddenMemory hidden) {
         this.cpu = cpu;
         this.memory = memory;
+        this.hidden = hidden;
     }
 
     boolean enabled() {
@@ -101,7 +104,7 @@ final class NestedWalk {
     }
 
     private long walkPae(long gpa, int access, boolean user, long stage) {
-        long entry = memory.read64((cr3 & 0xffff_ffe0L) + (gpa >>> 30 & 3) * 8);
+        long entry = memory.read64(hidden.view((cr3 & 0xffff_ffe0L) + (gpa >>> 30 & 3) * 8));
         if ((entry & P) == 0) {
             throw fault(gpa, access, user, stage, 0);
         }
@@ -119,7 +122,7 @@ final class NestedWalk {
         long table = root;
         for (int level = levels; ; level--) {
             int shift = 12 + 9 * (level - 1);
-            long where = table + (gpa >>> shift & 511) * 8;
+            long where = hidden.view(table + (gpa >>> shift & 511) * 8);
             long entry = memory.read64(where);
             if ((entry & P) == 0) {
                 throw fault(gpa, access, user, stage, 0);
@@ -143,13 +146,13 @@ final class NestedWalk {
                 memory.write64(where, updated);
             }
             long mask = (1L << shift) - 1;
-            return (entry & ADDRESS & ~mask | gpa & mask) & Tlb.PAGE_MASK
+            return hidden.view((entry & ADDRESS & ~mask | gpa & mask) & Tlb.PAGE_MASK)
                     | flags & ((updated & D) == 0 ? ~Tlb.WRITE : -1L);
         }
     }
 
     private long walk32(long gpa, int access, boolean user, long stage) {
-        long where = (cr3 & 0xffff_f000L) + (gpa >>> 22 & 1023) * 4;
+        long where = hidden.view((cr3 & 0xffff_f000L) + (gpa >>> 22 & 1023) * 4);
         long entry = memory.read(where, 4);
         if ((entry & P) == 0) {
             throw fault(gpa, access, user, stage, 0);
@@ -165,7 +168,7 @@ final class NestedWalk {
             if ((entry & A) == 0) {
                 memory.write(where, 4, entry | A);
             }
-            where = (entry & 0xffff_f000L) + (gpa >>> 12 & 1023) * 4;
+            where = hidden.view((entry & 0xffff_f000L) + (gpa >>> 12 & 1023) * 4);
             entry = memory.read(where, 4);
             if ((entry & P) == 0) {
                 throw fault(gpa, access, user, stage, 0);
@@ -178,7 +181,7 @@ final class NestedWalk {
         if (updated != entry) {
             memory.write(where, 4, updated);
         }
-        return page | flags & ((updated & D) == 0 ? ~Tlb.WRITE : -1L);
+        return hidden.view(page) | flags & ((updated & D) == 0 ? ~Tlb.WRITE : -1L);
     }
 
     /**

@@ -35,10 +35,13 @@ final class PageWalk {
 
     final NestedWalk nested;
 
-    PageWalk(Cpu cpu, PhysicalMemory memory) {
+    private final HiddenMemory hidden;
+
+    PageWalk(Cpu cpu, PhysicalMemory memory, HiddenMemory hidden) {
         this.cpu = cpu;
         this.memory = memory;
-        nested = new NestedWalk(cpu, memory);
+        this.hidden = hidden;
+        nested = new NestedWalk(cpu, memory, hidden);
     }
 
     /**
@@ -68,7 +71,7 @@ final class PageWalk {
     long physical(long gpa, int access) {
         return nested.enabled()
                 ? nested.translateFinal(gpa, access, false) & Tlb.PAGE_MASK | gpa & 0xfff
-                : gpa;
+                : hidden.view(gpa);
     }
 
     private long walkPae(long va, int access, boolean user, boolean acAllows) {
@@ -224,7 +227,7 @@ final class PageWalk {
 
     private long finish(long gpa, int access, boolean user, long flags) {
         if (!nested.enabled()) {
-            return gpa & Tlb.PAGE_MASK | flags;
+            return hidden.view(gpa & Tlb.PAGE_MASK) | flags;
         }
         long host = nested.translateFinal(gpa, access, user);
         return host & Tlb.PAGE_MASK
@@ -234,7 +237,7 @@ final class PageWalk {
 
     /** Where a page-table entry is in system-physical memory. */
     private long tableEntry(long address) {
-        return nested.enabled() ? nested.translateTable(address) : address;
+        return nested.enabled() ? nested.translateTable(address) : hidden.view(address);
     }
 
     /** The same, for a write of its accessed and dirty bits. */

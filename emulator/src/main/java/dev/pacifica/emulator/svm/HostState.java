@@ -90,7 +90,8 @@ final class HostState {
     }
 
     private boolean areaInMemory() {
-        return cpu.memory.isRam(cpu.msrs.vmHsavePa);
+        long address = cpu.msrs.vmHsavePa;
+        return cpu.memory.isRam(address) && !cpu.mmu.hidden.covers(address);
     }
 
     private void copyToArea() {
@@ -163,6 +164,10 @@ final class HostState {
     /** Whether LBR virtualization is in force. */
     boolean hasBranchRecords() {
         return branchRecords;
+    }
+
+    long cr3() {
+        return cr3;
     }
 
     long cr4() {

@@ -38,7 +38,7 @@ public final class Svm implements Stateful {
      * in the intercept vectors).
      */
     public boolean intercepted(int exitCode) {
-        return intercepts.intercepts(exitCode);
+        return cpu.guestMode && intercepts.intercepts(exitCode);
     }
 
     /** Whether the guest's VMCB intercepts the exception with this vector (0..31, §15.12). */
@@ -195,6 +195,48 @@ public final class Svm implements Stateful {
         if (cpu.model.has(CpuFeature.VMCB_CLEAN)) {
             world.cacheVmcbs();
         }
+    }
+
+    /** SMI in the guest, which waits with all its controls for RSM (§15.22.3). */
+    public void suspend() {
+        world.suspend();
+    }
+
+    /** RSM returns to the guest that waits; the caller loads its registers. */
+    public void resume() {
+        world.resume();
+    }
+
+    /** The physical address of the VMCB last run. */
+    public long vmcbAddress() {
+        return world.vmcbAddress();
+    }
+
+    /** The virtual interrupt controls as a #VMEXIT now would write them (VMCB offset 60h). */
+    public long virtualInterruptControl() {
+        return world.virtualInterruptControl();
+    }
+
+    /** Whether the guest last entered has nested paging. */
+    public boolean nestedPaging() {
+        return world.nestedPaging();
+    }
+
+    /** The host's control registers while a guest runs. */
+    public long hostCr0() {
+        return world.host.cr0;
+    }
+
+    public long hostCr3() {
+        return world.host.cr3();
+    }
+
+    public long hostCr4() {
+        return world.host.cr4();
+    }
+
+    public long hostEfer() {
+        return world.host.efer();
     }
 
     /** Forgets everything, as RESET does. */

@@ -41,6 +41,9 @@ final class SvmInstructions {
 
     private int vmrun(int addressSize) {
         checkEnabledAndPrivileged();
+        if (cpu.smm.handling()) {
+            throw cpu.fault(GuestException.UD); // §15.5: not supported inside an SMM handler
+        }
         long address = vmcbAddress(addressSize);
         if (cpu.msrs.vmHsavePa == 0) {
             throw cpu.fault(
@@ -188,7 +191,7 @@ final class SvmInstructions {
     }
 
     private void requireMemory(long address) {
-        if (!cpu.memory.isRam(address)) {
+        if (!cpu.memory.isRam(address) || cpu.mmu.hidden.covers(address)) {
             throw cpu.fault(GuestException.GP, 0);
         }
     }

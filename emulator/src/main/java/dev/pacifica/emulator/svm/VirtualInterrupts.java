@@ -82,6 +82,10 @@ final class VirtualInterrupts {
      */
     void store(Vmcb vmcb, boolean deliveringNmi) {
         vmcb.put8(VmcbLayout.V_TPR, taskPriority);
+        vmcb.put8(VmcbLayout.V_IRQ, flags(vmcb, deliveringNmi));
+    }
+
+    private int flags(Vmcb vmcb, boolean deliveringNmi) {
         int flags = vmcb.get8(VmcbLayout.V_IRQ) & ~IRQ | (pending ? IRQ : 0);
         if (gifVirtual) {
             flags = flags & ~GIF | (gif ? GIF : 0);
@@ -90,7 +94,13 @@ final class VirtualInterrupts {
             boolean masked = nmiMasked && !deliveringNmi;
             flags = flags & ~(NMI | NMI_MASK) | (nmiPending ? NMI : 0) | (masked ? NMI_MASK : 0);
         }
-        vmcb.put8(VmcbLayout.V_IRQ, flags);
+        return flags;
+    }
+
+    /** The whole word at 60h as it is now. */
+    long control(Vmcb vmcb) {
+        long kept = vmcb.get64(VmcbLayout.V_INTR) & ~0xffffL;
+        return kept | (long) (flags(vmcb, false) & 0xff) << 8 | taskPriority;
     }
 
     /** #VMEXIT clears the processor's copies of V_IRQ and V_INTR_MASKING (§15.21.4). */

@@ -19,7 +19,7 @@ final class WorldSwitch {
     private VmcbCache cache;
 
     private final Vmcb vmcb;
-    private final HostState host;
+    final HostState host;
     private final ExitInformation information;
 
     private boolean nestedPaging;
@@ -31,6 +31,11 @@ final class WorldSwitch {
     private boolean transferExits;
 
     private long enteredAt;
+
+    /** Since when the guest waits for RSM, and its PAT meanwhile. */
+    private long suspendedAt;
+
+    private long suspendedPat;
 
     /** VMCB TSC_OFFSET, 0 in the host. */
     long tscOffset;
@@ -259,7 +264,7 @@ final class WorldSwitch {
 
     /** Whether VMLOAD and VMSAVE of the guest exit though they are not intercepted (§15.33.1). */
     boolean transferExits() {
-        return transferExits;
+        return cpu.guestMode && transferExits;
     }
 
     /**
@@ -267,7 +272,40 @@ final class WorldSwitch {
      * guest whose VMLOAD and VMSAVE are virtual it is guest-physical. Raises nested page faults.
      */
     long transferAddress(long address, boolean write) {
-        return virtualTransfer ? cpu.mmu.translatePhysical(address, write) : address;
+        return cpu.guestMode && virtualTransfer
+                ? cpu.mmu.translatePhysical(address, write)
+                : address;
+    }
+
+    /** SMI in the guest: the handler is outside its controls and has the host's PAT. */
+    void suspend() {
+        suspendedAt = cpu.retired();
+        if (nestedPaging) {
+            suspendedPat = cpu.msrs.pat;
+            cpu.msrs.pat = host.pat();
+        }
+        cpu.guestMode = false;
+    }
+
+    /** RSM into the guest. What the handler executed is not counted as the guest's. */
+    void resume() {
+        enteredAt += cpu.retired() - suspendedAt;
+        if (nestedPaging) {
+            cpu.msrs.pat = suspendedPat;
+        }
+        cpu.guestMode = true;
+    }
+
+    long vmcbAddress() {
+        return vmcb.address();
+    }
+
+    boolean nestedPaging() {
+        return nestedPaging;
+    }
+
+    long virtualInterruptControl() {
+        return interrupts.control(vmcb);
     }
 
     /** RESET: no guest, and none remembered. */
@@ -289,6 +327,8 @@ final class WorldSwitch {
         out.flag("virtualTransfer", virtualTransfer);
         out.flag("transferExits", transferExits);
         out.u64("enteredAt", enteredAt);
+        out.u64("suspendedAt", suspendedAt);
+        out.u64("suspendedPat", suspendedPat);
         out.u64("tscOffset", tscOffset);
         out.u64("injectedNextRip", injectedNextRip);
         host.save(out);
@@ -303,6 +343,8 @@ final class WorldSwitch {
         virtualTransfer = in.flag("virtualTransfer");
         transferExits = in.flag("transferExits");
         enteredAt = in.u64("enteredAt");
+        suspendedAt = in.u64("suspendedAt");
+        suspendedPat = in.u64("suspendedPat");
         tscOffset = in.u64("tscOffset");
         injectedNextRip = in.u64("injectedNextRip");
         host.load(in);
