@@ -8,6 +8,7 @@ final class CacheInstructions {
     private static final int EXIT_INVLPG = 0x79;
     private static final int EXIT_WBINVD = 0x89;
     private static final int EXIT_INVPCID = 0xa2;
+    private static final int EXIT_MCOMMIT = 0xa3;
 
     private CacheInstructions() {}
 
@@ -48,6 +49,22 @@ final class CacheInstructions {
         } else {
             cpu.mmu.flush(type == 2);
         }
+        return SystemInstructions.NEXT;
+    }
+
+    /**
+     * MCOMMIT: #UD unless EFER.MCOMMIT is set; then the intercept. Stores reach memory at once and
+     * never meet an error here, which CF = 1 tells.
+     */
+    static int commitStores(Cpu cpu) {
+        if ((cpu.efer & Cpu.EFER_MCOMMIT) == 0) {
+            throw cpu.fault(GuestException.UD);
+        }
+        if (cpu.guestMode && cpu.svm.intercepted(EXIT_MCOMMIT)) {
+            cpu.svm.exit(EXIT_MCOMMIT, 0, 0);
+            return SystemInstructions.JUMPED;
+        }
+        cpu.setCf(true);
         return SystemInstructions.NEXT;
     }
 

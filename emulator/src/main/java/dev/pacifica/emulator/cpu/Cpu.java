@@ -98,6 +98,7 @@ public final class Cpu implements Stateful {
     public static final long EFER_SVME = 1 << 12;
     public static final long EFER_LMSLE = 1 << 13;
     public static final long EFER_FFXSR = 1 << 14;
+    public static final long EFER_MCOMMIT = 1 << 17;
 
     public static final int ATTR_S = 1 << 4;
     public static final int ATTR_P = 1 << 7;

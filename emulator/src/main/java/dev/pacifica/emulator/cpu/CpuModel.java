@@ -210,6 +210,7 @@ public final class CpuModel {
                 | when(CpuFeature.LM, Cpu.EFER_LME)
                 | when(CpuFeature.NX, Cpu.EFER_NXE)
                 | when(CpuFeature.SVM, Cpu.EFER_SVME)
+                | when(CpuFeature.MCOMMIT, Cpu.EFER_MCOMMIT)
                 | when(CpuFeature.FXSR_OPT, Cpu.EFER_FFXSR);
     }
 

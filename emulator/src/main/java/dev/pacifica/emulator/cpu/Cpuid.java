@@ -50,7 +50,8 @@ final class Cpuid {
                 int line = monitor ? SystemIdle.MONITOR_LINE : 0;
                 set(cpu, line, line, monitor ? 3 : 0, monitor ? 0x11 : 0);
             }
-            case 6 -> set(cpu, 4, 0, 0, 0); // ARAT: the APIC timer never stops
+            // EAX: ARAT, the APIC timer never stops
+            case 6 -> set(cpu, 4, 0, bits(cpu, 6, CpuFeature.Register.ECX), 0);
             case 7 -> {
                 if (sub == 0) {
                     int edx = bits(cpu, 7, CpuFeature.Register.EDX);
@@ -120,7 +121,12 @@ final class Cpuid {
                 int cores = cpu.processors() - 1;
                 int size = Math.max(idBits(cpu.processors()), 0);
                 int ebx = bits(cpu, 0x8000_0008, CpuFeature.Register.EBX);
-                set(cpu, 48 << 8 | CpuModel.PHYSICAL_BITS, ebx, size << 12 | cores, 0);
+                int edx =
+                        (cpu.model.has(CpuFeature.RDPRU) ? ReadProcessorRegister.MAX << 16 : 0)
+                                | (cpu.model.has(CpuFeature.INVLPGB)
+                                        ? BroadcastInvalidation.COUNT_MAX
+                                        : 0);
+                set(cpu, 48 << 8 | CpuModel.PHYSICAL_BITS, ebx, size << 12 | cores, edx);
             }
             case 0x8000_000a -> {
                 if (cpu.model.has(CpuFeature.SVM)) {

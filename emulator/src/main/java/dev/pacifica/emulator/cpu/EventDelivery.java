@@ -289,6 +289,7 @@ public final class EventDelivery implements Stateful {
 
     private void wake() {
         cpu.activity = Cpu.RUNNING;
+        cpu.msrs.frequency.start();
     }
 
     /**

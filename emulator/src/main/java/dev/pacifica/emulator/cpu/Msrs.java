@@ -16,6 +16,10 @@ public final class Msrs implements Stateful {
     private static final int PATCH_LEVEL = 0x8b;
     private static final int SPEC_CTRL = 0x48;
     private static final int PRED_CMD = 0x49;
+    private static final int MPERF = 0xe7;
+    private static final int APERF = 0xe8;
+    private static final int MPERF_READ_ONLY = 0xc000_00e7;
+    private static final int APERF_READ_ONLY = 0xc000_00e8;
     private static final int MTRR_CAP = 0xfe;
     private static final int SYSENTER_CS = 0x174;
     private static final int SYSENTER_ESP = 0x175;
@@ -130,6 +134,10 @@ public final class Msrs implements Stateful {
 
     private final Cpu cpu;
     private final MemoryTypeRegisters memoryTypes = new MemoryTypeRegisters();
+
+    /** MPERF and APERF. */
+    final EffectiveFrequency frequency;
+
     private long mcgStatus;
     private long mcgCtl;
 
@@ -158,6 +166,7 @@ public final class Msrs implements Stateful {
 
     Msrs(Cpu cpu) {
         this.cpu = cpu;
+        frequency = new EffectiveFrequency(cpu.clock);
         core[DE_CFG - LS_CFG] = 2; // LFENCE is dispatch serialising
     }
 
@@ -170,6 +179,7 @@ public final class Msrs implements Stateful {
         tscRatio = TSC_RATIO_ONE;
         debugCtl = lastBranchFrom = lastBranchTo = lastExceptionFrom = lastExceptionTo = 0;
         memoryTypes.reset();
+        frequency.reset();
         mcgStatus = mcgCtl = 0;
         java.util.Arrays.fill(banks, 0);
         java.util.Arrays.fill(performance, 0);
@@ -266,6 +276,16 @@ public final class Msrs implements Stateful {
             case SPEC_CTRL -> {
                 require(speculationBits() != 0);
                 yield specCtrl;
+            }
+            case MPERF, APERF -> {
+                require(cpu.model.has(CpuFeature.APERFMPERF));
+                yield msr == MPERF ? cpu.svm.scaledInGuest(frequency.mperf()) : frequency.aperf();
+            }
+            case MPERF_READ_ONLY, APERF_READ_ONLY -> {
+                require(cpu.model.has(CpuFeature.APERFMPERF_RO));
+                yield msr == MPERF_READ_ONLY
+                        ? cpu.svm.scaledInGuest(frequency.mperfReadOnly())
+                        : frequency.aperfReadOnly();
             }
             case APIC_BASE -> cpu.apic.base();
             case TSC_ADJUST -> {
@@ -380,6 +400,14 @@ public final class Msrs implements Stateful {
             case SPEC_CTRL -> {
                 require(speculationBits() != 0 && (value & ~speculationBits()) == 0);
                 specCtrl = value;
+            }
+            case MPERF -> {
+                require(cpu.model.has(CpuFeature.APERFMPERF));
+                frequency.setMperf(value);
+            }
+            case APERF -> {
+                require(cpu.model.has(CpuFeature.APERFMPERF));
+                frequency.setAperf(value);
             }
             case PRED_CMD -> require(cpu.model.has(CpuFeature.IBPB) && value >>> 1 == 0);
             case SYSENTER_CS -> sysenterCs = value & 0xffff_ffffL;
@@ -502,6 +530,7 @@ public final class Msrs implements Stateful {
         out.u64("lastExceptionFrom", lastExceptionFrom);
         out.u64("lastExceptionTo", lastExceptionTo);
         memoryTypes.save(out);
+        frequency.save(out);
         out.u64("mcgStatus", mcgStatus);
         out.u64("mcgCtl", mcgCtl);
         out.longs("mcBanks", banks);
@@ -539,6 +568,7 @@ public final class Msrs implements Stateful {
         lastExceptionFrom = in.u64("lastExceptionFrom");
         lastExceptionTo = in.u64("lastExceptionTo");
         memoryTypes.load(in);
+        frequency.load(in);
         mcgStatus = in.u64("mcgStatus");
         mcgCtl = in.u64("mcgCtl");
         in.longs("mcBanks", banks);

@@ -17,6 +17,7 @@ final class SystemIdle {
 
     private static int idle(Cpu cpu, int activity) {
         cpu.activity = activity;
+        cpu.msrs.frequency.stop();
         cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         if (cpu.observer != null) {
             cpu.observer.halt(cpu.id, activity);

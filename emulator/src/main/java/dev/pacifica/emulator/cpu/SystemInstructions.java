@@ -104,6 +104,10 @@ public final class SystemInstructions {
             case MWAIT -> SystemIdle.mwait(cpu);
             case INVLPG -> CacheInstructions.invalidatePage(cpu, insn);
             case INVPCID -> CacheInstructions.invalidatePcid(cpu, insn);
+            case INVLPGB -> BroadcastInvalidation.invalidate(cpu, insn.addressSize);
+            case TLBSYNC -> BroadcastInvalidation.synchronise(cpu);
+            case RDPRU -> ReadProcessorRegister.read(cpu);
+            case MCOMMIT -> CacheInstructions.commitStores(cpu);
             case INVD -> CacheInstructions.invalidateCaches(cpu);
             case WBINVD, WBNOINVD -> CacheInstructions.writeBackCaches(cpu);
             case RDRAND, RDSEED -> cpu.random.read(cpu, insn);

@@ -43,7 +43,9 @@ public enum CpuidFeature {
     SSE4A(0x8000_0001, 2, 6),
     SKINIT(0x8000_0001, 2, 12),
     CLZERO(0x8000_0008, 1, 0),
+    INVLPGB(0x8000_0008, 1, 3),
     RDPRU(0x8000_0008, 1, 4),
+    MCOMMIT(0x8000_0008, 1, 8),
     WBNOINVD(0x8000_0008, 1, 9);
 
     /** CPUID function number (XSAVEOPT: subleaf 1). */

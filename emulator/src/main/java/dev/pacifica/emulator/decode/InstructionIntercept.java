@@ -43,7 +43,10 @@ enum InstructionIntercept {
     MWAIT(0x8B),
     XSETBV(0x8D),
     RDPRU(0x8E),
-    INVPCID(0xA2);
+    INVLPGB(0xA0),
+    INVPCID(0xA2),
+    MCOMMIT(0xA3),
+    TLBSYNC(0xA4);
 
     final int exitCode;
 

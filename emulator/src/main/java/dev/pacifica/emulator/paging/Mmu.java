@@ -344,6 +344,11 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         flushed();
     }
 
+    /** The ASID of the current address space, 0 in the host. */
+    public int asid() {
+        return context.asid;
+    }
+
     /** Drops the translations of one ASID, the host's being 0 (§15.16.2). */
     public void flushAsid(int asid, boolean globals) {
         for (TlbContext each : contexts) {

@@ -83,6 +83,11 @@ public final class ExitCode {
 
     private ExitCode() {}
 
+    /** Whether EXITINFO1 is a decode assist (§15.8.1 to §15.8.3): undefined without them. */
+    static boolean hasDecodeAssist(int code) {
+        return code >= 0 && code < EXCEPTION || code == SWINT || code == INVLPG;
+    }
+
     private static boolean isWriteTrap(int code) {
         return code >= EFER_WRITE_TRAP && code < CR_WRITE_TRAP + 16;
     }

@@ -41,6 +41,9 @@ final class Intercepts {
         if (!model.has(CpuFeature.IDLE_HLT)) {
             instructions &= ~(1L << ExitCode.IDLE_HLT - FIRST_INSTRUCTION);
         }
+        if (!model.has(CpuFeature.TLBI_CTL)) {
+            instructions &= ~(1L << ExitCode.TLBSYNC - FIRST_INSTRUCTION);
+        }
         ioMap = vmcb.get64(VmcbLayout.IOPM_BASE_PA) & ~0xfffL;
         msrMap = vmcb.get64(VmcbLayout.MSRPM_BASE_PA) & ~0xfffL;
     }

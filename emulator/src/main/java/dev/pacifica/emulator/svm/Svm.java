@@ -150,6 +150,19 @@ public final class Svm implements Stateful {
         return cpu.guestMode ? scaled(cpu.tsc()) + world.tscOffset : cpu.tsc();
     }
 
+    /** MPERF and MPerfReadOnly as they are read now: guests see them scaled too (§15.30.5). */
+    public long scaledInGuest(long count) {
+        return cpu.guestMode ? scaled(count) : count;
+    }
+
+    /**
+     * Whether the guest may execute INVLPGB and TLBSYNC: bit 7 of VMCB field 90h, where that is
+     * offered.
+     */
+    public boolean broadcastInvalidationEnabled() {
+        return world.broadcastInvalidation;
+    }
+
     /** A count times the TSC ratio, from the whole product, without its fraction. */
     private long scaled(long count) {
         long ratio = cpu.msrs.tscRatio;

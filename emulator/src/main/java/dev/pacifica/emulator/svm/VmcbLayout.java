@@ -82,6 +82,10 @@ public final class VmcbLayout {
     public static final int EXITINFO2 = 0x080;
     public static final int EXITINTINFO = 0x088;
     public static final int NP_ENABLE = 0x090;
+
+    /** Bit of {@link #NP_ENABLE}: INVLPGB and TLBSYNC are defined in the guest. */
+    public static final long INVLPGB_ENABLE = 1 << 7;
+
     public static final int AVIC_APIC_BAR = 0x098;
     public static final int GHCB = 0x0a0;
     public static final int EVENTINJ = 0x0a8;

@@ -37,6 +37,9 @@ final class WorldSwitch {
 
     private long suspendedPat;
 
+    /** Bit 7 of VMCB field 90h, as VMRUN loaded it. */
+    boolean broadcastInvalidation;
+
     /** VMCB TSC_OFFSET, 0 in the host. */
     long tscOffset;
 
@@ -96,9 +99,13 @@ final class WorldSwitch {
         pauseFilter.load(from, cpu.model);
         interrupts.load(from, host.interruptFlag(), cpu.model);
         tscOffset = from.get64(VmcbLayout.TSC_OFFSET);
-        injectedNextRip = from.get64(VmcbLayout.NRIP);
+        injectedNextRip =
+                from.get64(cpu.model.has(CpuFeature.NRIP_SAVE) ? VmcbLayout.NRIP : VmcbLayout.RIP);
         long nested = SvmFeatures.nestedControl(cpu.model, from.get64(VmcbLayout.NP_ENABLE));
         nestedPaging = nested != 0;
+        broadcastInvalidation =
+                !cpu.model.has(CpuFeature.TLBI_CTL)
+                        || (from.get64(VmcbLayout.NP_ENABLE) & VmcbLayout.INVLPGB_ENABLE) != 0;
         if (nestedPaging) {
             cpu.msrs.pat = from.get64(VmcbLayout.G_PAT);
         }
@@ -119,7 +126,7 @@ final class WorldSwitch {
         virtualTransfer = transfer && nestedPaging && host.mode64();
         transferExits = transfer && !virtualTransfer;
         if (cpu.model.has(CpuFeature.V_SPEC_CTRL)) {
-            cpu.msrs.specCtrl = vmcb.get64(VmcbLayout.SPEC_CTRL) & cpu.msrs.speculationBits();
+            cpu.msrs.specCtrl = from.get64(VmcbLayout.SPEC_CTRL) & cpu.msrs.speculationBits();
         }
         cpu.guestMode = true;
         cpu.gif = true;
@@ -166,7 +173,9 @@ final class WorldSwitch {
     /** #VMEXIT. */
     void leave(int exitCode, long exitInfo1, long exitInfo2) {
         assert cpu.guestMode;
-        int bytes = ExitInformation.wantsBytes(exitCode, exitInfo1) ? information.read() : 0;
+        boolean assists = cpu.model.has(CpuFeature.DECODEASSISTS);
+        int bytes =
+                assists && ExitInformation.wantsBytes(exitCode, exitInfo1) ? information.read() : 0;
         long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
         cpu.events.delivering = false;
         vmcb.aboutToWrite();
@@ -177,10 +186,12 @@ final class WorldSwitch {
         interrupts.clear();
         storeExit(
                 exitCode,
-                exitInfo1,
+                assists || !ExitCode.hasDecodeAssist(exitCode) ? exitInfo1 : 0,
                 exitInfo2,
                 eventInfo,
-                ExitCode.savesNextRip(exitCode) ? nextRip() : 0);
+                cpu.model.has(CpuFeature.NRIP_SAVE) && ExitCode.savesNextRip(exitCode)
+                        ? nextRip()
+                        : 0);
         information.store(vmcb, bytes);
         long shadowBits = vmcb.get64(VmcbLayout.INTERRUPT_SHADOW) & ~1L;
         vmcb.put64(
@@ -330,6 +341,7 @@ final class WorldSwitch {
         out.u64("suspendedAt", suspendedAt);
         out.u64("suspendedPat", suspendedPat);
         out.u64("tscOffset", tscOffset);
+        out.flag("broadcastInvalidation", broadcastInvalidation);
         out.u64("injectedNextRip", injectedNextRip);
         host.save(out);
         if (cache != null) {
@@ -346,6 +358,7 @@ final class WorldSwitch {
         suspendedAt = in.u64("suspendedAt");
         suspendedPat = in.u64("suspendedPat");
         tscOffset = in.u64("tscOffset");
+        broadcastInvalidation = in.flag("broadcastInvalidation");
         injectedNextRip = in.u64("injectedNextRip");
         host.load(in);
         if (cache != null) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -83,7 +84,11 @@ class InstructionInterceptsTest {
                 instruction(ExitCode.WBINVD, "0f09", 0),
                 instruction(ExitCode.MONITOR, "0f01c8", 0),
                 instruction(ExitCode.MWAIT, "0f01c9", 0),
-                instruction(ExitCode.IRET, "48cf", 0));
+                instruction(ExitCode.IRET, "48cf", 0),
+                instruction(ExitCode.RDPRU, "0f01fd", 0),
+                instruction(ExitCode.INVLPGB, "0f01fe", 0),
+                instruction(ExitCode.TLBSYNC, "0f01ff", 0),
+                instruction(ExitCode.INVPCID, "660f388203", 0));
     }
 
     private static SvmMachine machine(String hex) {
@@ -99,6 +104,7 @@ class InstructionInterceptsTest {
         machine.cpu.r[Cpu.RSI] = SvmMachine.GUEST_PML4;
         machine.cpu.r[Cpu.RDI] = machine.get64(VmcbLayout.CR4);
         machine.put64(VmcbLayout.EXITCODE, NEVER);
+        machine.put64(VmcbLayout.NP_ENABLE, VmcbLayout.INVLPGB_ENABLE);
         return machine;
     }
 
@@ -326,6 +332,82 @@ class InstructionInterceptsTest {
                 arguments(ExitCode.INVLPG, "0f013b"),
                 arguments(ExitCode.MSR, "0f32"),
                 arguments(ExitCode.IDTR_WRITE, "0f011c24"));
+    }
+
+    /** Table 15-7: what is checked before the intercept of each of these, and what is not. */
+    @ParameterizedTest
+    @CsvSource({
+        // exit code, instruction, CPL, CR4, RAX; exit code that comes instead (0: none)
+        "0x8e, 0f01fd, 0, 0x24, 0, 0", // rdpru: TSD stops user code only
+        "0x8e, 0f01fd, 3, 0x20, 0, 0",
+        "0x8e, 0f01fd, 3, 0x24, 0, 0x46",
+        "0x6e, 0f31, 3, 0x24, 0, 0x4d", // rdtsc
+        "0x6f, 0f33, 3, 0x20, 0, 0x4d", // rdpmc
+        "0x87, 0f01f9, 3, 0x24, 0, 0x4d", // rdtscp
+        "0xa0, 0f01fe, 3, 0x20, 0, 0x4d", // invlpgb
+        "0xa0, 0f01fe, 0, 0x20, 0xfc0, 0",
+        "0xa1, 0f01fe, 3, 0x20, 0xfc0, 0x4d",
+        "0xa2, 660f388203, 3, 0x20, 0, 0x4d", // invpcid
+        "0xa2, 660f388203, 0, 0x20, 9, 0",
+        "0xa4, 0f01ff, 3, 0x20, 0, 0x4d", // tlbsync
+        "0x70, 9c, 3, 0x20, 0, 0", // pushf
+        "0x71, 9d, 3, 0x20, 0, 0", // popf
+        "0x75, cd21, 3, 0x20, 0, 0", // int
+        "0x74, 48cf, 3, 0x20, 0, 0", // iret
+        "0x73, 0faa, 3, 0x20, 0, 0", // rsm
+        "0x81, 0f01d9, 3, 0x20, 0, 0", // vmmcall
+        "0x76, 0f08, 3, 0x20, 0, 0x4d", // invd
+        "0x79, 0f013b, 3, 0x20, 0, 0x4d", // invlpg
+        "0x7a, 0f01df, 3, 0x20, 0, 0x4d", // invlpga
+        "0x82, 0f01da, 0, 0x20, 1, 0x4d", // vmload of no page
+        "0x83, 0f01db, 0, 0x20, 1, 0x4d", // vmsave
+        "0x84, 0f01dc, 3, 0x20, 0, 0x4d", // stgi
+        "0x85, 0f01dd, 3, 0x20, 0, 0x4d", // clgi
+        "0x8a, 0f01c8, 3, 0x20, 0, 0x46", // monitor
+        "0x8b, 0f01c9, 3, 0x20, 0, 0x46", // mwait
+        "0x14, 0f22e0, 0, 0x20, 0x80000000, 0x4d", // mov cr4: a reserved bit
+        "0x18, 440f22c0, 0, 0x20, 0x10, 0x4d", // mov cr8
+        "0x10, 0f22c0, 0, 0x20, 0x80000000, 0x4d", // mov cr0: PG without PE
+        "0x36, 0f23f0, 0, 0x20, 0x100000000, 0x4d", // mov dr6
+        "0x24, 0f21e0, 0, 0x28, 0, 0x46", // mov from dr4 with CR4.DE
+        "0x25, 0f21e8, 0, 0x20, 0, 0", // mov from dr5 without
+    })
+    void priorities(String code, String hex, int cpl, String cr4, String rax, String instead) {
+        try (SvmMachine machine = machine(hex)) {
+            machine.put64(VmcbLayout.CR4, Long.decode(cr4));
+            machine.put64(VmcbLayout.RAX, Long.decode(rax));
+            machine.cpu.r[Cpu.RDX] = 0;
+            machine.intercept(Integer.decode(code));
+            machine.intercept(ExitCode.EXCEPTION + 6);
+            machine.intercept(ExitCode.EXCEPTION + 13);
+            if (cpl == 3) {
+                machine.put8(VmcbLayout.CPL, 3);
+                machine.segment(VmcbLayout.CS, 0x2b, 0xafb, 0xffff_ffffL, 0);
+                machine.segment(VmcbLayout.SS, 0x33, 0xcf3, 0xffff_ffffL, 0);
+            }
+            assertThat(machine.vmrunAndRun(1)).isTrue();
+            assertThat(machine.exitCode())
+                    .isEqualTo(Long.decode(instead.equals("0") ? code : instead));
+        }
+    }
+
+    /** Without their features nRIP and the decode assists are zero. */
+    @ParameterizedTest
+    @CsvSource({
+        "0x03, 0f20db",
+        "0x33, 0f23db",
+        "0x75, cd21",
+        "0x79, 0f017b08",
+    })
+    void nextRipAndDecodeAssistsAreFeatures(String code, String hex) {
+        try (SvmMachine machine = machine(hex)) {
+            machine.cpu.model = CpuModel.parse("epyc-milan,-nrip-save,-decodeassists");
+            machine.intercept(Integer.decode(code));
+            assertThat(machine.vmrunAndRun(1)).isTrue();
+            assertThat(machine.exitCode()).isEqualTo(Long.decode(code));
+            assertThat(machine.info1()).isZero();
+            assertThat(machine.get64(VmcbLayout.NRIP)).isZero();
+        }
     }
 
     @ParameterizedTest
