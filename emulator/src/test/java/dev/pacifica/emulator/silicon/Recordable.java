@@ -20,6 +20,8 @@ final class Recordable {
                     return "needs SVM, which user mode cannot enable";
                 case XSAVE, XSAVEOPT:
                     return "depends on the extended state of the recording processor";
+                case INVLPGB, MCOMMIT:
+                    return "not on every recording processor, and needs the kernel's leave";
                 case RDRAND, RDSEED:
                     return "random";
                 case RDPID, RDPRU, RDTSCP, TSC:
