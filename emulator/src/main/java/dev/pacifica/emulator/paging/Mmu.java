@@ -330,9 +330,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
      */
     public void flush(boolean globals) {
         context.flush(globals);
-        if (globals) {
-            context.rules = rules();
-        }
+        context.rules = rules();
         flushed();
     }
 
@@ -436,12 +434,13 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /**
-     * What cached permissions depend on beside the tables: CR4.SMEP and CR4.SMAP. Those that
-     * §15.16's software rule names (CR0.WP, EFER.NXE …) are not among them: a hypervisor that
-     * changes one flushes.
+     * What cached translations depend on beside ASID and tables: CR4.SMEP, CR4.SMAP and the PCID,
+     * of which VMRUN may load others without a flush. Those that §15.16's software rule names
+     * (CR0.WP, EFER.NXE …) are not among them: a hypervisor that changes one flushes.
      */
     private long rules() {
-        return cpu.cr4 & (Cpu.CR4_SMEP | Cpu.CR4_SMAP);
+        long pcid = (cpu.cr4 & Cpu.CR4_PCIDE) != 0 ? (cpu.cr3 & 0xfff) << 32 : 0;
+        return cpu.cr4 & (Cpu.CR4_SMEP | Cpu.CR4_SMAP | Cpu.CR4_PCIDE) | pcid;
     }
 
     private TlbContext find(int asid) {

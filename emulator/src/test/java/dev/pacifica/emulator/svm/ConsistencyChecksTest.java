@@ -41,6 +41,13 @@ class ConsistencyChecksTest {
                 rule("CR0[63:32]", m -> set(m, VmcbLayout.CR0, 1L << 63)),
                 rule("MBZ bit of CR3", m -> set(m, VmcbLayout.CR3, 1L << 52)),
                 rule("MBZ bit of CR3", m -> set(m, VmcbLayout.CR3, 1L << 48)),
+                rule(
+                        "MBZ bit of CR3",
+                        m -> { // MOV CR3's bit 63 is never stored (§5.5.1)
+                            m.cpu.model = CpuModel.parse("epyc-milan,+pcid");
+                            set(m, VmcbLayout.CR4, Cpu.CR4_PCIDE);
+                            set(m, VmcbLayout.CR3, 1L << 63);
+                        }),
                 rule("MBZ bit of CR4", m -> set(m, VmcbLayout.CR4, 1L << 13)),
                 rule("MBZ bit of CR4", m -> set(m, VmcbLayout.CR4, 1L << 40)),
                 rule("DR6[63:32]", m -> set(m, VmcbLayout.DR6, 1L << 32)),
@@ -80,15 +87,9 @@ class ConsistencyChecksTest {
                 rule("of no exception", m -> injectException(m, 32)),
                 rule("impossible in 64-bit mode", m -> injectException(m, 4)),
                 rule("impossible in 64-bit mode", m -> injectException(m, 5)),
-                rule(
-                        "a reserved TYPE",
-                        m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 1 << 8 | 14)),
-                rule(
-                        "a reserved TYPE",
-                        m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 5 << 8 | 14)),
-                rule(
-                        "a reserved TYPE",
-                        m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 7 << 8 | 14)),
+                rule("a reserved TYPE", m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 1 << 8 | 14)),
+                rule("a reserved TYPE", m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 5 << 8 | 14)),
+                rule("a reserved TYPE", m -> m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 7 << 8 | 14)),
                 rule("ASID is zero", m -> m.put32(VmcbLayout.ASID, 0)),
                 rule("ASID is not below", m -> m.put32(VmcbLayout.ASID, 0x8000)),
                 rule("ASID is not below", m -> m.put32(VmcbLayout.ASID, 0xffff_ffffL)),

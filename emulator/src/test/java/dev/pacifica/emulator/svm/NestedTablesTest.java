@@ -610,4 +610,23 @@ class NestedTablesTest {
         machine.vmrun();
         assertNestedFault(() -> cpu.mmu.read8(PAGE), FINAL | USER | RESERVED | PRESENT, PAGE);
     }
+
+    @Test
+    void theNestedRootIsNotWrittenBackAndItsLowBitsAreIgnored() {
+        machine.put64(VmcbLayout.N_CR3, SvmMachine.NESTED_PML4 | 0xfff);
+        machine.vmrun();
+        assertThat(cpu.mmu.read8(PAGE)).isZero();
+        machine.svm.exit(ExitCode.HLT, 0, 0);
+        assertThat(machine.get64(VmcbLayout.N_CR3)).isEqualTo(SvmMachine.NESTED_PML4 | 0xfff);
+    }
+
+    @Test
+    void theHostsModeAtVmrunDecidesWhateverTheGuestThenSets() {
+        host(Host.PAE);
+        machine.code(SvmMachine.GUEST_CODE, "0f20e0 0c10 0f22e0 f4"); // CR4.PSE in the guest
+        machine.intercept(ExitCode.HLT);
+        machine.vmrunAndRun(6);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+        assertThat(cpu.cr4).as("the host's own").isEqualTo(Cpu.CR4_PAE);
+    }
 }

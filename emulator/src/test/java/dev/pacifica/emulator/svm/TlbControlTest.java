@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.Reset;
 import java.util.Arrays;
@@ -354,5 +355,31 @@ class TlbControlTest {
         machine.guestPage(PAGE, OLD | ALL);
         cpu.mmu.write64(PAGE, 7);
         assertThat(machine.memory.read64(OLD)).isEqualTo(7);
+    }
+
+    @Test
+    void anotherPcidInTheVmcbDoesNotSeeTheFirstOnesTranslations() {
+        cpu.model = CpuModel.parse("epyc-milan,+pcid");
+        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | Cpu.CR4_PGE | Cpu.CR4_PCIDE);
+        machine.put64(VmcbLayout.CR3, SvmMachine.GUEST_PML4 | 5);
+        guestSees(1, 0);
+        map(NEW);
+        assertThat(guestSees(1, 0)).as("the same PCID").containsExactly(1, 1);
+        machine.put64(VmcbLayout.CR3, SvmMachine.GUEST_PML4 | 6);
+        assertThat(guestSees(1, 0)[0]).as("another PCID (§5.5.1)").isEqualTo(2);
+    }
+
+    @Test
+    void aGuestThatSwitchesPcidsSeesEachOnesTables() {
+        cpu.model = CpuModel.parse("epyc-milan,+pcid");
+        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | Cpu.CR4_PGE | Cpu.CR4_PCIDE);
+        guestSees(1, 0);
+        map(NEW);
+        // mov rax, cr3; bts rax, 63; or al, 7; mov cr3, rax; hlt: PCID 7, nothing to be flushed
+        guestRuns(1, "0f20d8 480fbae83f 0c07 0f22d8 f4");
+        assertThat(machine.get64(VmcbLayout.CR3))
+                .as("bit 63 is not stored (§5.5.1)")
+                .isEqualTo(SvmMachine.GUEST_PML4 | 7);
+        assertThat(guestSees(1, 0)[0]).isEqualTo(2);
     }
 }
