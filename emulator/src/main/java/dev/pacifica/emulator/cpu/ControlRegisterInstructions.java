@@ -138,6 +138,7 @@ public final class ControlRegisterInstructions {
     }
 
     private static void checkCr0(Cpu cpu, long value) {
+        cpu.smm.checkPagingUnlocked();
         boolean bad =
                 value >>> 32 != 0
                         || (value & (Cpu.CR0_PG | Cpu.CR0_PE)) == Cpu.CR0_PG
@@ -197,6 +198,7 @@ public final class ControlRegisterInstructions {
     }
 
     private static void checkCr3(Cpu cpu, long value) {
+        cpu.smm.checkPagingUnlocked();
         if (cpu.longMode) {
             long allowed = (1L << CpuModel.PHYSICAL_BITS) - 1;
             long mask = (cpu.cr4 & Cpu.CR4_PCIDE) != 0 ? allowed | 1L << 63 : allowed;
@@ -233,6 +235,7 @@ public final class ControlRegisterInstructions {
     }
 
     private static void checkCr4(Cpu cpu, long value) {
+        cpu.smm.checkPagingUnlocked();
         long changed = value ^ cpu.cr4;
         boolean bad = (value & ~cpu.model.cr4Mask()) != 0;
         bad |= cpu.longMode && (value & Cpu.CR4_PAE) == 0;

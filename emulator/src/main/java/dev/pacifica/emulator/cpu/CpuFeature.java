@@ -123,6 +123,8 @@ public enum CpuFeature {
     BUS_LOCK_THRESHOLD(0x8000_000a, Register.EDX, 29, Use.ABSENT),
     IDLE_HLT(0x8000_000a, Register.EDX, 30, Use.STANDARD),
     LFENCE_RDTSC(0x8000_0021, Register.EAX, 2, Use.STANDARD),
+    /** The SMI handler can lock its paging configuration (APM Vol 2 §10.3.9). */
+    SMM_PGCFG_LOCK(0x8000_0021, Register.EAX, 3, Use.STANDARD),
     NULL_SEL_CLR_BASE(0x8000_0021, Register.EAX, 6, Use.STANDARD),
     /** There is no SMM_CTL register. */
     NO_SMM_CTL(0x8000_0021, Register.EAX, 9, Use.OPTIONAL),

@@ -494,6 +494,7 @@ public final class Msrs implements Stateful {
      * VM_CR.SVMDIS is.
      */
     private void writeEfer(long value) {
+        cpu.smm.checkPagingUnlocked();
         long allowed = cpu.model.eferMask() | Cpu.EFER_LMA;
         if (cpu.svm.lock.svmDisabled()) {
             allowed &= ~Cpu.EFER_SVME;

@@ -33,6 +33,9 @@ public final class SystemManagement implements Stateful {
 
     private static final long HWCR_LOCK = 1;
 
+    /** HWCR.SMM_PGCFG_LOCK. */
+    private static final long HWCR_PAGING_LOCK = 1L << 33;
+
     /** HWCR.SmiSpCycDis and RsmSpCycDis, which the lock makes read-only. */
     private static final long HWCR_LOCKED = 3 << 13;
 
@@ -68,6 +71,9 @@ public final class SystemManagement implements Stateful {
     private long mask;
     private boolean locked;
     private long key;
+
+    /** The handler locked its paging configuration; RSM unlocks it (§10.3.9). */
+    private boolean pagingLocked;
 
     SystemManagement(Cpu cpu) {
         this.cpu = cpu;
@@ -263,6 +269,7 @@ public final class SystemManagement implements Stateful {
             return;
         }
         active = false;
+        pagingLocked = false;
         protectRanges();
         base = area.get32(SaveStateArea.SMBASE);
         cpu.nmiBlocked = (area.get8(SaveStateArea.NMI_MASK) & 1) != 0;
@@ -422,14 +429,27 @@ public final class SystemManagement implements Stateful {
 
     /** What HWCR reads as: its other bits, and the lock. */
     long hwcr(long others) {
-        return others | (locked ? HWCR_LOCK : 0);
+        return others | (locked ? HWCR_LOCK : 0) | (pagingLocked ? HWCR_PAGING_LOCK : 0);
     }
 
     /** WRMSR HWCR: SMMLOCK can be set only; returns the other bits as they are then (§15.32.1). */
     long writeHwcr(long old, long value) {
         long kept = locked ? HWCR_LOCKED : 0;
+        if ((value & HWCR_PAGING_LOCK) != 0 && cpu.model.has(CpuFeature.SMM_PGCFG_LOCK)) {
+            if (!active) {
+                throw fault();
+            }
+            pagingLocked = true;
+        }
         locked |= (value & HWCR_LOCK) != 0;
-        return value & ~(kept | HWCR_LOCK) | old & kept;
+        return value & ~(kept | HWCR_LOCK | HWCR_PAGING_LOCK) | old & kept;
+    }
+
+    /** #GP(0) if the paging configuration is locked: before MOV to CR0, CR3, CR4, WRMSR EFER. */
+    void checkPagingUnlocked() {
+        if (pagingLocked) {
+            throw fault();
+        }
     }
 
     /** §15.32.2. */
@@ -461,6 +481,7 @@ public final class SystemManagement implements Stateful {
         if ((value & EXIT) != 0 && byControl) {
             active = false;
             byControl = false;
+            pagingLocked = false;
             cpu.nmiBlocked = nmiWasBlocked;
             protectRanges();
             cpu.mmu.flushAll();
@@ -473,6 +494,7 @@ public final class SystemManagement implements Stateful {
         active = false;
         byControl = false;
         guestWaits = false;
+        pagingLocked = false;
         heldTraps = 0;
         cause.clear();
         protectRanges();
@@ -502,6 +524,7 @@ public final class SystemManagement implements Stateful {
         out.u64("smmMask", mask);
         out.flag("smmLocked", locked);
         out.u64("smmKey", key);
+        out.flag("smmPagingLocked", pagingLocked);
         ioTraps.save(out);
         cause.save(out);
     }
@@ -518,6 +541,7 @@ public final class SystemManagement implements Stateful {
         mask = in.u64("smmMask");
         locked = in.flag("smmLocked");
         key = in.u64("smmKey");
+        pagingLocked = in.flag("smmPagingLocked");
         ioTraps.load(in);
         cause.load(in);
         protectRanges();

@@ -87,6 +87,19 @@ class SmramProtectionTest {
     }
 
     @Test
+    void oneProcessorInSmmShowsSmramToNoOther() {
+        Cpu other = new Cpu(1, p.clock, p.memory, p.ports);
+        Reset.powerOn(other);
+        p.write(TSEG_BASE, 4, 0x1234);
+        protectTseg();
+        other.msrs.write(SMM_ADDR, TSEG_BASE);
+        other.msrs.write(SMM_MASK, MASK_128K | TSEG);
+        smi();
+        assertThat(load(TSEG_BASE)).isEqualTo(0x1234);
+        assertThat(other.mmu.read32(TSEG_BASE)).isEqualTo(-1);
+    }
+
+    @Test
     void asegIsOutOfReachOutsideSmm() {
         p.write(0xa_0000, 4, 0x1234);
         p.write(0xb_fffc, 4, 0x5678);
@@ -174,6 +187,30 @@ class SmramProtectionTest {
         cpu.msrs.write(HWCR, 1);
         cpu.msrs.write(SMM_KEY, 0);
         assertThat(cpu.msrs.read(HWCR) & 1).isEqualTo(1);
+    }
+
+    @Test
+    void theHandlerCanLockItsPagingConfiguration() {
+        long lock = cpu.msrs.read(HWCR) | 1L << 33;
+        expectFault(HWCR, lock); // only in SMM (§10.3.9)
+        // mov eax, cr0; mov cr0, eax; rsm
+        p.code(0x38000, "0f20c0 0f22c0 0faa").code("90");
+        for (int vector = 0; vector < 32; vector++) {
+            p.write(TestProcessor.IDT + 4 * vector, 4, 0x7000 + 16 * vector);
+        }
+        smi();
+        cpu.msrs.write(HWCR, lock);
+        expectFault(0xc000_0080, 0);
+        cpu.msrs.write(HWCR, lock & ~(1L << 33));
+        assertThat(cpu.msrs.read(HWCR)).isEqualTo(lock);
+        p.step(2);
+        assertThat(cpu.rip).isEqualTo(0x7000 + 16 * GuestException.GP);
+        cpu.segBase[Cpu.CS] = 0x30000;
+        cpu.rip = 0x8006;
+        p.step();
+        assertThat(cpu.smm.active()).isFalse();
+        assertThat(cpu.msrs.read(HWCR)).isEqualTo(lock & ~(1L << 33));
+        cpu.msrs.write(0xc000_0080, 0);
     }
 
     @Test
