@@ -23,8 +23,8 @@ import picocli.CommandLine.Option;
         name = "demo",
         mixinStandardHelpOptions = true,
         description = {
-            "Record Pacifica's own little hypervisor with its guest, show what happened, replay it from a checkpoint in the middle, "
-                    + "and prove that both agree."
+            "Record Pacifica's own little hypervisor with its guest, show what happened, replay it"
+                + " from a checkpoint in the middle, and prove that both agree."
         })
 final class DemoCommand implements Callable<Integer> {
     private static final String IMAGE = "demo-hypervisor.elf";
@@ -68,6 +68,7 @@ final class DemoCommand implements Callable<Integer> {
                         MEMORY,
                         1,
                         null,
+                        false,
                         "epyc-milan",
                         "2026-01-01T00:00:00Z",
                         1,
@@ -100,8 +101,9 @@ final class DemoCommand implements Callable<Integer> {
         try (TraceDatabase database = TraceDatabase.open(trace);
                 ResultSet rows =
                         database.query(
-                                "SELECT exit_reason, exits, exits_percent AS \"%\", guest_instructions, handling_ns, handling_max_ns "
-                                        + "FROM exit_stats")) {
+                                "SELECT exit_reason, exits, exits_percent AS \"%\","
+                                    + " guest_instructions, handling_ns, handling_max_ns FROM"
+                                    + " exit_stats")) {
             new ResultPrinter(System.out).print(rows, ResultPrinter.Format.TABLE);
         }
         return replay(trace);

@@ -16,7 +16,7 @@ final class MachineOptions {
             paramLabel = "FILE",
             description =
                     "What to boot: Linux bzImage or PVH ELF, Multiboot kernel, or a flat binary"
-                        + " with --load.")
+                            + " with --load.")
     Path kernel;
 
     @Option(
@@ -24,7 +24,7 @@ final class MachineOptions {
             paramLabel = "FILE[,FILE…]",
             description =
                     "Initial ramdisks or Multiboot modules; a module's arguments follow it after a"
-                        + " space.")
+                            + " space.")
     String initrd;
 
     @Option(
@@ -54,7 +54,7 @@ final class MachineOptions {
             defaultValue = "epyc-milan",
             description =
                     "Processor model, with features switched on or off. Default: ${DEFAULT-VALUE},"
-                        + " AMD family 19h.")
+                            + " AMD family 19h.")
     String cpu;
 
     @Option(
@@ -70,8 +70,20 @@ final class MachineOptions {
             converter = CountConverter.class,
             description =
                     "Instructions that one of several processors executes before it is the next"
-                        + " one's turn. Default: 10000.")
+                            + " one's turn. Default: 10000.")
     Long quantum;
+
+    @Option(
+            names = "--vmcb-cache",
+            paramLabel = "on|off",
+            arity = "1",
+            defaultValue = "off",
+            converter = OnOffConverter.class,
+            description =
+                    "Whether processors keep VMCB fields between a #VMEXIT and the next VMRUN as"
+                        + " the VMCB's clean bits allow, or load all of them every time. Default:"
+                        + " ${DEFAULT-VALUE}.")
+    boolean vmcbCache;
 
     @Option(
             names = "--max-instructions",
@@ -87,7 +99,7 @@ final class MachineOptions {
             converter = InstantConverter.class,
             description =
                     "What the real-time clock shows at power-on, or 'now'. Default:"
-                        + " ${DEFAULT-VALUE}.")
+                            + " ${DEFAULT-VALUE}.")
     Instant rtcBase;
 
     @Option(
@@ -96,7 +108,7 @@ final class MachineOptions {
             defaultValue = "1",
             description =
                     "What the machine's sources of randomness start from. Default:"
-                        + " ${DEFAULT-VALUE}.")
+                            + " ${DEFAULT-VALUE}.")
     long seed;
 
     @Option(
@@ -105,11 +117,22 @@ final class MachineOptions {
             converter = AddressConverter.class,
             description =
                     "The kernel is a flat binary to be loaded, and started in real mode, at this"
-                        + " address, such as 0x7c00.")
+                            + " address, such as 0x7c00.")
     Long load;
 
     long instructionLimit() {
         return maxInstructions == null ? Long.MAX_VALUE : maxInstructions;
+    }
+
+    static final class OnOffConverter implements ITypeConverter<Boolean> {
+        @Override
+        public Boolean convert(String text) {
+            return switch (text) {
+                case "on" -> true;
+                case "off" -> false;
+                default -> throw new TypeConversionException("'" + text + "' is not on or off");
+            };
+        }
     }
 
     /** Hexadecimal with 0x, or decimal. */

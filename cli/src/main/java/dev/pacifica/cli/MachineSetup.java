@@ -27,6 +27,7 @@ import java.util.OptionalLong;
  * give the same machine.
  *
  * @param quantum instructions in the turn of one of several processors; null for the default
+ * @param vmcbCache whether processors cache VMCB state as the clean bits allow
  * @param loadAddress of a flat binary, or null
  * @param modules the files after the kernel, each with its arguments
  */
@@ -34,6 +35,7 @@ record MachineSetup(
         long memoryBytes,
         int cpus,
         Long quantum,
+        boolean vmcbCache,
         String cpu,
         String rtcBase,
         long seed,
@@ -54,6 +56,7 @@ record MachineSetup(
                 options.memory.bytes(),
                 options.cpus,
                 options.quantum,
+                options.vmcbCache,
                 options.cpu,
                 options.rtcBase.toString(),
                 options.seed,
@@ -161,7 +164,13 @@ record MachineSetup(
             machine =
                     new Machine(
                             new MachineConfig(
-                                    memoryBytes, cpus, cpu, Instant.parse(rtcBase), seed, turn()),
+                                    memoryBytes,
+                                    cpus,
+                                    cpu,
+                                    Instant.parse(rtcBase),
+                                    seed,
+                                    turn(),
+                                    vmcbCache),
                             console);
         } catch (IllegalArgumentException e) {
             throw new BadInput(e.getMessage());

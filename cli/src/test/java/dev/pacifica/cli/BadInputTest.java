@@ -124,6 +124,8 @@ class BadInputTest {
         assertThat(recordRefused("--kernel", guest, "--rtc-base", "yesterday"))
                 .contains("'yesterday'");
         assertThat(recordRefused("--kernel", guest, "--max-instructions", "-1")).contains("'-1'");
+        assertThat(recordRefused("--kernel", guest, "--vmcb-cache", "maybe"))
+                .contains("'maybe' is not on or off");
         assertThat(recordRefused("--kernel", guest, "--colour", "blue")).contains("--colour");
         assertThat(recordRefused()).contains("--kernel");
         assertThat(recordRefused("--kernel", guest, "--load", "7c00"))

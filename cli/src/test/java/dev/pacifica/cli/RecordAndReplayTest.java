@@ -63,6 +63,19 @@ class RecordAndReplayTest {
         assertThat(record("")).isEqualTo(run);
     }
 
+    /** A replay without the cache would not even read the checkpoints' saved states. */
+    @Test
+    void theVmcbCacheBelongsToTheRecordedMachine() throws IOException {
+        guest(new TinyGuest().print("one\n").spin(20).exit(0));
+        record("", "--checkpoint-every", "300k", "--vmcb-cache", "on");
+        Manifest manifest = TraceReader.open(folder.resolve("t.pacifica")).manifest();
+        assertThat(manifest.machine().get("vmcbCache").asBoolean()).isTrue();
+        assertThat(pacifica("replay", "t.pacifica", "--verify").status()).isZero();
+        PacificaProcess.Result later =
+                pacifica("replay", "t.pacifica", "--verify", "--from-checkpoint", "2");
+        assertThat(later.status()).isZero();
+    }
+
     @Test
     void aRecordingReplaysFromEachCheckpointAndAnswersSql() throws IOException {
         guest(new TinyGuest().print("one\n").spin(20).print("two\n").exit(0));
@@ -101,8 +114,8 @@ class RecordAndReplayTest {
         assertThat(
                         PacificaProcess.run(
                                         folder,
-                                        "SELECT checkpoint, insn_count, 0xffffffff81000000::UBIGINT AS rip "
-                                                + "FROM checkpoints WHERE checkpoint = 2",
+                                        "SELECT checkpoint, insn_count, 0xffffffff81000000::UBIGINT"
+                                            + " AS rip FROM checkpoints WHERE checkpoint = 2",
                                         "query",
                                         "t.pacifica",
                                         "-",
@@ -110,7 +123,9 @@ class RecordAndReplayTest {
                                         "json")
                                 .out())
                 .isEqualTo(
-                        "[\n{\"checkpoint\":2,\"insn_count\":600000,\"rip\":\"0xffffffff81000000\"}\n]\n");
+                        "[\n"
+                            + "{\"checkpoint\":2,\"insn_count\":600000,\"rip\":\"0xffffffff81000000\"}\n"
+                            + "]\n");
         assertThat(pacifica("checkpoints", "t.pacifica").out()).contains("600,000");
         assertThat(pacifica("info", "t.pacifica").out())
                 .contains("the guest left through the debug-exit port (status 1)");
@@ -170,8 +185,8 @@ class RecordAndReplayTest {
                 .isEqualTo(1_234_567);
         assertThat(pacifica("replay", "t.pacifica", "--verify").out())
                 .isEqualTo(
-                        "identical: instructions 0 to 1,234,567, 3 events and 1 checkpoint compared "
-                                + "(instruction limit reached)\n");
+                        "identical: instructions 0 to 1,234,567, 3 events and 1 checkpoint compared"
+                            + " (instruction limit reached)\n");
     }
 
     @Test

@@ -141,6 +141,7 @@ class SaveLoadContinueIT {
                         64 << 20,
                         1,
                         null,
+                        false,
                         "epyc-milan",
                         "2026-01-01T00:00:00Z",
                         1,

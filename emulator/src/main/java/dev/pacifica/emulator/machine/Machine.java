@@ -65,6 +65,9 @@ public final class Machine implements Stateful, AutoCloseable {
         for (int id = 0; id < config.cpus(); id++) {
             Cpu cpu = new Cpu(id, clock, memory, ports);
             cpu.model = model;
+            if (config.vmcbCache()) {
+                cpu.svm.cacheVmcbs();
+            }
             cpus.add(cpu);
             interpreters.add(new Interpreter(cpu, code));
         }

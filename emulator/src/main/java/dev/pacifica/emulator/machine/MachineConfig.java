@@ -13,9 +13,17 @@ import java.time.Instant;
  * @param seed what the guest's sources of randomness start from
  * @param quantum instructions that one of several processors executes before it is the next one's
  *     turn, 1 to 100,000,000
+ * @param vmcbCache whether processors cache VMCB state as the clean bits allow (APM Vol 2 §15.15),
+ *     or load everything at every VMRUN
  */
 public record MachineConfig(
-        long memoryBytes, int cpus, String cpu, Instant rtcBase, long seed, long quantum) {
+        long memoryBytes,
+        int cpus,
+        String cpu,
+        Instant rtcBase,
+        long seed,
+        long quantum,
+        boolean vmcbCache) {
     /** The largest RAM size in bytes. */
     public static final long MAX_MEMORY = 64L << 30;
 
@@ -43,7 +51,13 @@ public record MachineConfig(
         }
     }
 
-    /** A machine whose processors take turns of the usual length. */
+    /** A machine whose processors load everything at every VMRUN. */
+    public MachineConfig(
+            long memoryBytes, int cpus, String cpu, Instant rtcBase, long seed, long quantum) {
+        this(memoryBytes, cpus, cpu, rtcBase, seed, quantum, false);
+    }
+
+    /** As before; its processors take turns of the usual length. */
     public MachineConfig(long memoryBytes, int cpus, String cpu, Instant rtcBase, long seed) {
         this(memoryBytes, cpus, cpu, rtcBase, seed, DEFAULT_QUANTUM);
     }
