@@ -7,6 +7,7 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /** A processor model: identification and the features that CPUID offers. Immutable. */
 public final class CpuModel {
@@ -119,7 +120,16 @@ public final class CpuModel {
                 return feature;
             }
         }
-        throw new IllegalArgumentException("unknown CPU feature '" + name + "'");
+        throw new IllegalArgumentException(
+                "unknown CPU feature '" + name + "'; there are " + String.join(", ", features()));
+    }
+
+    /** The features that {@link #parse} can add or take away, by their names. */
+    private static List<String> features() {
+        return Stream.of(CpuFeature.values())
+                .filter(f -> f.use != CpuFeature.Use.ABSENT && !ESSENTIAL.contains(f))
+                .map(CpuFeature::label)
+                .toList();
     }
 
     /** The models that {@link #parse} knows. */

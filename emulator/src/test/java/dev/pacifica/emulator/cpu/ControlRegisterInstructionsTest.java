@@ -137,7 +137,7 @@ class ControlRegisterInstructionsTest {
             p.cpu.r[Cpu.RAX] = 9;
             p.code("44 0f 22 c0" /* mov cr8, rax */ + "44 0f 20 c3" /* mov rbx, cr8 */);
             p.step(2);
-            assertThat(p.apic.taskPriority).isEqualTo(9);
+            assertThat(p.apic.tpr).isEqualTo(9);
             assertThat(p.cpu.r[Cpu.RBX]).isEqualTo(9);
             p.cpu.r[Cpu.RAX] = 16;
             p.code("44 0f 22 c0").step();
@@ -150,7 +150,7 @@ class ControlRegisterInstructionsTest {
         try (TestProcessor p = TestProcessor.protectedMode()) {
             p.cpu.r[Cpu.RAX] = 5;
             p.code("f0 0f 22 c0").step();
-            assertThat(p.apic.taskPriority).isEqualTo(5);
+            assertThat(p.apic.tpr).isEqualTo(5);
         }
     }
 

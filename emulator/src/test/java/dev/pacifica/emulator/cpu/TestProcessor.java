@@ -4,6 +4,7 @@ import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.execute.Interpreter;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.svm.FakeApic;
 import dev.pacifica.emulator.time.VirtualClock;
 import java.util.HexFormat;
 
@@ -52,7 +53,7 @@ final class TestProcessor implements AutoCloseable {
     final PhysicalMemory memory = new PhysicalMemory(4 << 20);
     final PortBus ports = new PortBus();
     final Cpu cpu = new Cpu(0, clock, memory, ports);
-    final StillApic apic = new StillApic();
+    final FakeApic apic = new FakeApic();
     final Interpreter interpreter;
 
     private TestProcessor() {

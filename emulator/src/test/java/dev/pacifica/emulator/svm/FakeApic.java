@@ -2,10 +2,18 @@ package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.LocalInterruptController;
 
-/** A local APIC with one interrupt at most. */
-final class FakeApic implements LocalInterruptController {
-    int pending = -1;
-    int tpr;
+/** A local APIC with one interrupt at most, which a test sets. */
+public final class FakeApic implements LocalInterruptController {
+    /** The vector that waits, or -1. */
+    public int pending = -1;
+
+    /** The vector that was acknowledged last, or -1. */
+    public int acknowledged = -1;
+
+    /** Task priority class, as in CR8. */
+    public int tpr;
+
+    private long base = 0xfee0_0900L;
 
     @Override
     public int taskPriority() {
@@ -24,19 +32,20 @@ final class FakeApic implements LocalInterruptController {
 
     @Override
     public int acknowledge() {
-        int vector = pending;
+        acknowledged = pending;
         pending = -1;
-        return vector;
+        return acknowledged;
     }
 
     @Override
     public long base() {
-        return 0xfee0_0900L;
+        return base;
     }
 
     @Override
     public boolean setBase(long value) {
-        return false;
+        base = value;
+        return true;
     }
 
     @Override
