@@ -165,16 +165,29 @@ public final class TraceDatabase implements AutoCloseable {
         }
     }
 
-    /** Runs a query of the person's; the caller closes what is returned. */
-    public ResultSet query(String sql) throws SQLException {
-        Statement statement = connection.createStatement();
-        statement.closeOnCompletion();
-        try {
-            return statement.executeQuery(HexadecimalNumbers.toDecimal(sql));
-        } catch (SQLException e) {
-            statement.close();
-            throw e;
+    /** Takes the result of a statement; the rows are closed after it. */
+    public interface Result {
+        void accept(ResultSet rows) throws SQLException, IOException;
+    }
+
+    /**
+     * Runs the statements of a person's query one after the other and hands over the rows of each
+     * that has any.
+     *
+     * @return how many statements there were
+     */
+    public int query(String text, Result result) throws SQLException, IOException {
+        List<String> statements = QueryText.statements(text);
+        for (String sql : statements) {
+            try (Statement statement = connection.createStatement()) {
+                if (statement.execute(sql)) {
+                    try (ResultSet rows = statement.getResultSet()) {
+                        result.accept(rows);
+                    }
+                }
+            }
         }
+        return statements.size();
     }
 
     /**

@@ -10,6 +10,7 @@ import dev.pacifica.schemas.EventKind;
 import dev.pacifica.schemas.EventReader;
 import dev.pacifica.schemas.Events;
 import dev.pacifica.schemas.ExitReason;
+import dev.pacifica.schemas.MsrName;
 import java.io.IOException;
 import java.io.InputStream;
 import java.math.BigInteger;
@@ -51,8 +52,8 @@ final class TraceLoader {
         }
         names();
         execute(
-                "CREATE TABLE raw.console_line (sequence BIGINT, insn_count BIGINT, time_ns BIGINT, device VARCHAR, "
-                        + "line VARCHAR)");
+                "CREATE TABLE raw.console_line (sequence BIGINT, insn_count BIGINT, time_ns BIGINT,"
+                    + " device VARCHAR, line VARCHAR)");
         events();
         inputs();
         checkpoints();
@@ -66,11 +67,12 @@ final class TraceLoader {
     /** What a view takes over from an event's table under the same name means the same there. */
     private void commentViews() throws SQLException {
         String uncommented =
-                "SELECT v.table_name, v.column_name, min(r.comment) FROM duckdb_columns() v "
-                        + "JOIN duckdb_columns() r ON r.schema_name = 'raw' AND r.column_name = v.column_name "
-                        + "JOIN duckdb_views() w ON w.schema_name = 'main' AND w.view_name = v.table_name "
-                        + "WHERE v.schema_name = 'main' AND v.comment IS NULL AND r.comment IS NOT NULL "
-                        + "AND contains(w.sql, 'raw.' || r.table_name) GROUP BY ALL";
+                "SELECT v.table_name, v.column_name, min(r.comment) FROM duckdb_columns() v JOIN"
+                    + " duckdb_columns() r ON r.schema_name = 'raw' AND r.column_name ="
+                    + " v.column_name JOIN duckdb_views() w ON w.schema_name = 'main' AND"
+                    + " w.view_name = v.table_name WHERE v.schema_name = 'main' AND v.comment IS"
+                    + " NULL AND r.comment IS NOT NULL AND contains(w.sql, 'raw.' || r.table_name)"
+                    + " GROUP BY ALL";
         List<String> comments = new ArrayList<>();
         try (Statement statement = database.createStatement();
                 ResultSet columns = statement.executeQuery(uncommented)) {
@@ -136,7 +138,8 @@ final class TraceLoader {
 
     private void names() throws SQLException {
         execute(
-                "CREATE TABLE raw.exit_reason (exit_code UBIGINT, name VARCHAR, manual_name VARCHAR)");
+                "CREATE TABLE raw.exit_reason (exit_code UBIGINT, name VARCHAR, manual_name"
+                    + " VARCHAR)");
         try (PreparedStatement insert =
                 database.prepareStatement("INSERT INTO raw.exit_reason VALUES (?, ?, ?)")) {
             for (ExitReason reason : ExitReason.known()) {
@@ -147,8 +150,19 @@ final class TraceLoader {
             }
             insert.executeBatch();
         }
+        execute("CREATE TABLE raw.msr_name (msr UBIGINT, name VARCHAR)");
+        try (PreparedStatement insert =
+                database.prepareStatement("INSERT INTO raw.msr_name VALUES (?, ?)")) {
+            for (MsrName msr : MsrName.known()) {
+                insert.setLong(1, msr.msr());
+                insert.setString(2, msr.name());
+                insert.addBatch();
+            }
+            insert.executeBatch();
+        }
         execute(
-                "CREATE TABLE raw.vmcb_field (field_offset INTEGER, field_size INTEGER, name VARCHAR)");
+                "CREATE TABLE raw.vmcb_field (field_offset INTEGER, field_size INTEGER, name"
+                    + " VARCHAR)");
         try (PreparedStatement insert =
                 database.prepareStatement("INSERT INTO raw.vmcb_field VALUES (?, ?, ?)")) {
             for (VmcbFieldName field : VmcbFieldName.all()) {
@@ -223,8 +237,8 @@ final class TraceLoader {
 
     private void inputs() throws SQLException {
         execute(
-                "CREATE TABLE inputs (input BIGINT, insn_count BIGINT, time_ns BIGINT, kind INTEGER, device INTEGER, "
-                        + "bytes BIGINT, data BLOB, text VARCHAR)");
+                "CREATE TABLE inputs (input BIGINT, insn_count BIGINT, time_ns BIGINT, kind"
+                    + " INTEGER, device INTEGER, bytes BIGINT, data BLOB, text VARCHAR)");
         try (PreparedStatement insert =
                 database.prepareStatement("INSERT INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?, ?)")) {
             for (InputLog.Entry entry : trace.inputs()) {
@@ -244,8 +258,9 @@ final class TraceLoader {
 
     private void checkpoints() throws SQLException {
         execute(
-                "CREATE TABLE checkpoints (checkpoint INTEGER, insn_count BIGINT, time_ns BIGINT, events BIGINT, "
-                        + "inputs BIGINT, pages INTEGER, new_pages INTEGER, bytes BIGINT, file VARCHAR)");
+                "CREATE TABLE checkpoints (checkpoint INTEGER, insn_count BIGINT, time_ns BIGINT,"
+                    + " events BIGINT, inputs BIGINT, pages INTEGER, new_pages INTEGER, bytes"
+                    + " BIGINT, file VARCHAR)");
         try (PreparedStatement insert =
                 database.prepareStatement(
                         "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")) {

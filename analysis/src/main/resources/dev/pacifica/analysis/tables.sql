@@ -104,7 +104,7 @@ SELECT
     vcpu_id,
     insn_count,
     time_ns,
-    port,
+    port::UBIGINT AS port,
     size,
     CASE WHEN is_in THEN 'in' ELSE 'out' END AS direction,
     value,
@@ -118,16 +118,20 @@ COMMENT ON COLUMN io.direction IS 'in (IN, INS) or out (OUT, OUTS)';
 
 CREATE VIEW msr AS
 SELECT
-    sequence,
-    vcpu_id,
-    insn_count,
-    time_ns,
-    msr,
-    CASE WHEN is_write THEN 'write' ELSE 'read' END AS access,
-    value,
-    guest_rip
-FROM raw.msr;
+    m.sequence,
+    m.vcpu_id,
+    m.insn_count,
+    m.time_ns,
+    m.msr,
+    n.name,
+    CASE WHEN m.is_write THEN 'write' ELSE 'read' END AS access,
+    m.value,
+    m.guest_rip
+FROM raw.msr m
+LEFT JOIN raw.msr_name n ON n.msr = m.msr
+ORDER BY m.sequence;
 COMMENT ON VIEW msr IS 'Intercepted RDMSR and WRMSR (§15.11); value is what WRMSR writes';
+COMMENT ON COLUMN msr.name IS 'Name of the MSR in the manual (APM Vol 2 appendix A), null where it has none';
 COMMENT ON COLUMN msr.access IS 'read (RDMSR) or write (WRMSR)';
 
 CREATE VIEW cpuid AS
@@ -248,7 +252,6 @@ COMMENT ON COLUMN exit_stats.handling_avg_ns IS 'The mean handling';
 CREATE VIEW io_ports AS
 SELECT
     port,
-    printf('0x%x', port) AS port_hex,
     direction,
     size,
     count(*) AS accesses,
@@ -260,7 +263,6 @@ GROUP BY port, direction, size
 ORDER BY accesses DESC, port, direction;
 COMMENT ON VIEW io_ports IS 'Intercepted port accesses by port, direction and width';
 COMMENT ON COLUMN io_ports.port IS 'Port';
-COMMENT ON COLUMN io_ports.port_hex IS 'Port in hexadecimal';
 COMMENT ON COLUMN io_ports.direction IS 'in or out';
 COMMENT ON COLUMN io_ports.size IS 'Bytes at a time';
 COMMENT ON COLUMN io_ports.accesses IS 'Number of intercepted accesses';
@@ -294,14 +296,16 @@ COMMENT ON COLUMN npf_pages.last_insn_count IS 'Instructions retired by the mach
 CREATE VIEW msr_stats AS
 SELECT
     msr,
+    name,
     access,
     count(*) AS accesses,
     count(DISTINCT guest_rip) AS places
 FROM msr
-GROUP BY msr, access
+GROUP BY msr, name, access
 ORDER BY accesses DESC, msr, access;
 COMMENT ON VIEW msr_stats IS 'Intercepted MSR accesses by MSR and direction';
 COMMENT ON COLUMN msr_stats.msr IS 'MSR';
+COMMENT ON COLUMN msr_stats.name IS 'Its name in the manual, null where it has none';
 COMMENT ON COLUMN msr_stats.access IS 'read or write';
 COMMENT ON COLUMN msr_stats.accesses IS 'Number of intercepted accesses';
 COMMENT ON COLUMN msr_stats.places IS 'Number of different guest RIPs that made them';

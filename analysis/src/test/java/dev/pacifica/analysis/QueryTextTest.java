@@ -2,10 +2,11 @@ package dev.pacifica.analysis;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-class HexadecimalNumbersTest {
+class QueryTextTest {
     @ParameterizedTest
     @CsvSource(
             delimiter = '~',
@@ -23,7 +24,16 @@ class HexadecimalNumbersTest {
                 "name0x10, t.x0x10, 10x10, 0xzz, 0x1g ~ name0x10, t.x0x10, 10x10, 0xzz, 0x1g",
                 "'never ended 0x10 ~ 'never ended 16",
             })
-    void numbersAndNothingElse(String sql, String expected) {
-        assertThat(HexadecimalNumbers.toDecimal(sql)).isEqualTo(expected);
+    void hexadecimalNumbersAndNothingElse(String sql, String expected) {
+        assertThat(QueryText.statements(sql)).containsExactly(expected);
+    }
+
+    @Test
+    void statementsEndAtSemicolonsOutsideOfTextsAndComments() {
+        assertThat(QueryText.statements("SELECT ';', \";\" /* ; */ ; -- ;\n; SELECT $$;$$;"))
+                .containsExactly("SELECT ';', \";\" /* ; */ ", " SELECT $$;$$");
+        assertThat(QueryText.statements("SELECT 1;;\nSELECT 0x2"))
+                .containsExactly("SELECT 1", "\nSELECT 2");
+        assertThat(QueryText.statements(" ; /* nothing */ ;")).isEmpty();
     }
 }

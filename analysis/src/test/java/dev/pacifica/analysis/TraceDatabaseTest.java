@@ -4,12 +4,17 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.machine.InputSource;
+import dev.pacifica.emulator.machine.Machine;
+import dev.pacifica.emulator.machine.MachineConfig;
 import dev.pacifica.recorder.TraceException;
 import dev.pacifica.recorder.TraceReader;
 import dev.pacifica.recorder.TraceRecorder;
 import dev.pacifica.schemas.EventKind;
 import dev.pacifica.schemas.Events;
+import dev.pacifica.schemas.MsrName;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
@@ -17,9 +22,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -46,19 +54,22 @@ class TraceDatabaseTest {
     }
 
     private static List<String> query(TraceReader trace, String sql) {
-        try (TraceDatabase database = TraceDatabase.open(trace);
-                ResultSet rows = database.query(sql)) {
+        try (TraceDatabase database = TraceDatabase.open(trace)) {
             List<String> lines = new ArrayList<>();
-            while (rows.next()) {
-                StringBuilder line = new StringBuilder();
-                for (int i = 1; i <= rows.getMetaData().getColumnCount(); i++) {
-                    line.append(i > 1 ? "|" : "").append(rows.getString(i));
-                }
-                lines.add(line.toString());
-            }
+            database.query(sql, rows -> addLines(lines, rows));
             return lines;
-        } catch (SQLException e) {
+        } catch (SQLException | IOException e) {
             throw new AssertionError(sql, e);
+        }
+    }
+
+    private static void addLines(List<String> lines, ResultSet rows) throws SQLException {
+        while (rows.next()) {
+            StringBuilder line = new StringBuilder();
+            for (int i = 1; i <= rows.getMetaData().getColumnCount(); i++) {
+                line.append(i > 1 ? "|" : "").append(rows.getString(i));
+            }
+            lines.add(line.toString());
         }
     }
 
@@ -77,9 +88,11 @@ class TraceDatabaseTest {
         assertThat(
                         query(
                                 trace,
-                                "SELECT exit_number, exit_reason, to_hex(guest_rip), to_hex(entry_rip), to_hex(info1), "
-                                        + "to_hex(info2), guest_instructions, host_instructions, handling_instructions, "
-                                        + "insn_count FROM exits ORDER BY sequence"))
+                                "SELECT exit_number, exit_reason, to_hex(guest_rip),"
+                                        + " to_hex(entry_rip), to_hex(info1), to_hex(info2),"
+                                        + " guest_instructions, host_instructions,"
+                                        + " handling_instructions, insn_count FROM exits ORDER BY"
+                                        + " sequence"))
                 .containsExactly(
                         "0|npf|1010|1000|100000006|203ABC|10|100|50|110",
                         "1|io|1017|1010|3F80010|1018|20|50|70|180",
@@ -92,13 +105,13 @@ class TraceDatabaseTest {
         assertThat(
                         query(
                                 trace,
-                                "SELECT to_hex(gpa), present, is_write, is_user, reserved_bit, is_fetch, final_address, "
-                                        + "table_walk FROM npf"))
+                                "SELECT to_hex(gpa), present, is_write, is_user, reserved_bit,"
+                                        + " is_fetch, final_address, table_walk FROM npf"))
                 .containsExactly("203ABC|false|true|true|false|false|true|false");
         assertThat(query(trace, "SELECT port, size, direction, value, string, rep FROM io"))
                 .containsExactly("1016|1|out|65|false|false");
-        assertThat(query(trace, "SELECT to_hex(msr), access, to_hex(value) FROM msr"))
-                .containsExactly("C0000080|write|19ABCDE41");
+        assertThat(query(trace, "SELECT to_hex(msr), name, access, to_hex(value) FROM msr"))
+                .containsExactly("C0000080|EFER|write|19ABCDE41");
     }
 
     @Test
@@ -107,15 +120,34 @@ class TraceDatabaseTest {
         assertThat(
                         query(
                                 trace,
-                                "SELECT exit_reason FROM exits WHERE guest_rip = 0xffffffff81000000 OR info1 = 0x3f80010 "
-                                        + "ORDER BY sequence"))
+                                "SELECT exit_reason FROM exits WHERE guest_rip = 0xffffffff81000000"
+                                        + " OR info1 = 0x3f80010 ORDER BY sequence"))
                 .containsExactly("io", "msr");
+    }
+
+    @Test
+    void eachStatementOfAQueryGivesItsRows() throws SQLException, IOException {
+        try (TraceDatabase database = TraceDatabase.open(trace(TraceDatabaseTest::threeExits))) {
+            List<String> lines = new ArrayList<>();
+            int statements =
+                    database.query(
+                            "SELECT 'a;b'; CREATE TEMP VIEW mine AS SELECT count(*) AS n FROM"
+                                    + " exits; -- ; nothing\n"
+                                    + " ; SELECT n + 0x10 FROM mine;",
+                            rows -> {
+                                lines.add("result");
+                                addLines(lines, rows);
+                            });
+            assertThat(statements).isEqualTo(3);
+            assertThat(lines).containsExactly("result", "a;b", "result", "19");
+            assertThat(database.query(" ; -- nothing", _ -> {})).isZero();
+        }
     }
 
     @Test
     void aMistakeInAQueryIsToldWithWhatCouldBeMeant() {
         try (TraceDatabase database = TraceDatabase.open(trace(TraceDatabaseTest::threeExits))) {
-            assertThatThrownBy(() -> database.query("SELECT * FROM exitz"))
+            assertThatThrownBy(() -> database.query("SELECT * FROM exitz", _ -> {}))
                     .satisfies(e ->
                             assertThat(TraceDatabase.oneLine(e.getMessage()))
                                     .contains("exitz", "Did you mean \"exits\"?")
@@ -129,7 +161,8 @@ class TraceDatabaseTest {
         assertThat(
                         query(
                                 trace,
-                                "SELECT list_sort(list(sequence)) = list(sequence) FROM (FROM events)"))
+                                "SELECT list_sort(list(sequence)) = list(sequence) FROM (FROM"
+                                        + " events)"))
                 .containsExactly("true");
     }
 
@@ -147,14 +180,52 @@ class TraceDatabaseTest {
         assertThat(
                         query(
                                 trace,
-                                "SELECT exit_reason, exits, exits_percent, guest_instructions, handling_ns FROM exit_stats"))
+                                "SELECT exit_reason, exits, exits_percent, guest_instructions,"
+                                        + " handling_ns FROM exit_stats"))
                 .containsExactly("io|2|33.33|40|140", "msr|2|33.33|60|100", "npf|2|33.33|20|100");
-        assertThat(query(trace, "SELECT port_hex, direction, size, accesses FROM io_ports"))
-                .containsExactly("0x3f8|out|1|2");
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT printf('%x', port), direction, size, accesses FROM"
+                                        + " io_ports"))
+                .containsExactly("3f8|out|1|2");
+        assertThat(query(trace, "SELECT to_hex(msr), name, access, accesses FROM msr_stats"))
+                .containsExactly("C0000080|EFER|write|2");
         assertThat(query(trace, "SELECT to_hex(page), faults, writes, fetches FROM npf_pages"))
                 .containsExactly("203000|2|2|0");
         assertThat(query(trace, "SELECT field, changes, different_values FROM vmcb_change_stats"))
                 .containsExactly("eventinj|2|2", "offset_300|1|1", "rip|1|1");
+    }
+
+    @Test
+    void everyMsrOfTheMachineHasAName() {
+        Set<Long> named = MsrName.known().stream().map(MsrName::msr).collect(Collectors.toSet());
+        MachineConfig config = new MachineConfig(1 << 20, 1, "", Instant.EPOCH, 0);
+        int found = 0;
+        try (Machine machine = new Machine(config, (_, _) -> {})) {
+            for (int start : new int[] {0, 0xc000_0000, 0xc001_0000}) {
+                for (int msr = start; msr < start + 0x2000; msr++) {
+                    // Configuration that only the manuals of single models name.
+                    boolean core = (msr & ~0xf) == 0xc001_1020;
+                    if (!core && exists(machine.cpu(0), msr)) {
+                        assertThat(named.contains(Integer.toUnsignedLong(msr)))
+                                .as("MSR %x has a name in MsrName", msr)
+                                .isTrue();
+                        found++;
+                    }
+                }
+            }
+        }
+        assertThat(found).isGreaterThan(80);
+    }
+
+    private static boolean exists(Cpu cpu, int msr) {
+        try {
+            cpu.msrs.read(msr);
+            return true;
+        } catch (GuestException e) {
+            return false;
+        }
     }
 
     @Test
@@ -171,7 +242,8 @@ class TraceDatabaseTest {
         assertThat(
                         query(
                                 trace,
-                                "SELECT insn_count, line FROM console WHERE device = 'COM1' ORDER BY sequence"))
+                                "SELECT insn_count, line FROM console WHERE device = 'COM1' ORDER"
+                                        + " BY sequence"))
                 .containsExactly("10|first", "80|secönd", "160|", "170|last");
         assertThat(query(trace, "SELECT length(line) FROM console WHERE device = 'COM2'"))
                 .containsExactly("20");
@@ -188,7 +260,8 @@ class TraceDatabaseTest {
             assertThat(
                             query(
                                     trace,
-                                    "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'raw' AND table_name = '"
+                                    "SELECT column_name FROM duckdb_columns() WHERE schema_name ="
+                                            + " 'raw' AND table_name = '"
                                             + kind.name()
                                             + "' AND comment IS NOT NULL ORDER BY column_index"))
                     .containsExactlyElementsOf(columns);
@@ -196,14 +269,15 @@ class TraceDatabaseTest {
         assertThat(
                         query(
                                 trace,
-                                "SELECT table_name || '.' || column_name FROM duckdb_columns() WHERE schema_name = 'main' "
-                                        + "AND NOT internal AND comment IS NULL"))
+                                "SELECT table_name || '.' || column_name FROM duckdb_columns()"
+                                    + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
+                                    + " NULL"))
                 .isEmpty();
         assertThat(
                         query(
                                 trace,
-                                "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal "
-                                        + "AND comment IS NULL"))
+                                "SELECT view_name FROM duckdb_views() WHERE schema_name = 'main'"
+                                        + " AND NOT internal AND comment IS NULL"))
                 .isEmpty();
     }
 
@@ -220,8 +294,9 @@ class TraceDatabaseTest {
         assertThat(
                         query(
                                 trace,
-                                "SELECT count(*), count(DISTINCT sequence), min(address) = '0xffff800000000000', "
-                                        + "sum(asid), sum(insn_count) FROM raw.invlpga"))
+                                "SELECT count(*), count(DISTINCT sequence), min(address) ="
+                                        + " '0xffff800000000000', sum(asid), sum(insn_count) FROM"
+                                        + " raw.invlpga"))
                 .containsExactly(
                         "%d|%d|true|%d|%d"
                                 .formatted(

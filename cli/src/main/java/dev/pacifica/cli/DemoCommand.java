@@ -10,7 +10,6 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.Locale;
@@ -24,7 +23,7 @@ import picocli.CommandLine.Option;
         mixinStandardHelpOptions = true,
         description = {
             "Record Pacifica's own little hypervisor with its guest, show what happened, replay it"
-                + " from a checkpoint in the middle, and prove that both agree."
+                    + " from a checkpoint in the middle, and prove that both agree."
         })
 final class DemoCommand implements Callable<Integer> {
     private static final String IMAGE = "demo-hypervisor.elf";
@@ -98,13 +97,11 @@ final class DemoCommand implements Callable<Integer> {
         }
         TraceReader trace = TraceReader.open(output);
         title("Why the guest was left, out of the trace by SQL: SELECT … FROM exit_stats");
-        try (TraceDatabase database = TraceDatabase.open(trace);
-                ResultSet rows =
-                        database.query(
-                                "SELECT exit_reason, exits, exits_percent AS \"%\","
-                                    + " guest_instructions, handling_ns, handling_max_ns FROM"
-                                    + " exit_stats")) {
-            new ResultPrinter(System.out).print(rows, ResultPrinter.Format.TABLE);
+        try (TraceDatabase database = TraceDatabase.open(trace)) {
+            database.query(
+                    "SELECT exit_reason, exits, exits_percent AS \"%\", guest_instructions,"
+                            + " handling_ns, handling_max_ns FROM exit_stats",
+                    new ResultPrinter(System.out, ResultPrinter.Format.TABLE)::print);
         }
         return replay(trace);
     }

@@ -9,7 +9,6 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -22,12 +21,13 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Ask a trace in SQL (DuckDB's).",
-            "What happened: exits, vmruns, npf, io, msr, cpuid, hypercalls, injections, deliveries, virtual_interrupts, "
-                    + "vmcb_changes, consistency_failures, console, inputs, checkpoints, events.",
+            "Ask a trace in SQL (DuckDB's); of several statements each shows its rows.",
+            "What happened: exits, vmruns, npf, io, msr, cpuid, hypercalls, injections, deliveries,"
+                + " virtual_interrupts, vmcb_changes, consistency_failures, console, inputs,"
+                + " checkpoints, events.",
             "Counted: exit_stats, io_ports, npf_pages, msr_stats, vmcb_change_stats.",
-            "Tables show addresses and registers in hexadecimal, and a query may say guest_rip = 0xffffffff81000000; "
-                    + "csv has them in decimal, json as hexadecimal strings."
+            "Tables show addresses and registers in hexadecimal, and a query may say guest_rip ="
+                + " 0xffffffff81000000; csv has them in decimal, json as hexadecimal strings."
         },
         footerHeading = "%nExamples:%n",
         footer = {
@@ -60,18 +60,17 @@ final class QueryCommand implements Callable<Integer> {
                 sql.equals("-")
                         ? new String(System.in.readAllBytes(), StandardCharsets.UTF_8)
                         : sql;
-        if (query.isBlank()) {
-            throw new BadInput("the query is empty");
-        }
         PrintStream out =
                 new PrintStream(
                         new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 16),
                         false,
                         StandardCharsets.UTF_8);
-        try (TraceDatabase database = TraceDatabase.open(TraceReader.open(trace));
-                ResultSet rows = database.query(query)) {
-            new ResultPrinter(out).print(rows, format);
-            out.flush();
+        try (TraceDatabase database = TraceDatabase.open(TraceReader.open(trace))) {
+            if (database.query(query, new ResultPrinter(out, format)::print) == 0) {
+                throw new BadInput("the query is empty");
+            }
+        } finally {
+            out.flush(); // what came before a mistake is shown
         }
         return 0;
     }

@@ -18,9 +18,9 @@ import org.apache.commons.csv.CSVFormat;
 import org.apache.commons.csv.CSVPrinter;
 
 /**
- * Prints the rows of a query. Columns of 64 unsigned bits are addresses and registers: hexadecimal
- * for people, decimal in CSV, and hexadecimal strings in JSON, whose numbers most readers round to
- * 53 bits.
+ * Prints the rows of a query, those of several statements one after the other. Columns of 64
+ * unsigned bits are addresses and registers: hexadecimal for people, decimal in CSV, and
+ * hexadecimal strings in JSON, whose numbers most readers round to 53 bits.
  */
 final class ResultPrinter {
     /** How rows are printed. */
@@ -36,12 +36,20 @@ final class ResultPrinter {
     private static final String UNSIGNED_64 = "UBIGINT";
 
     private final PrintStream out;
+    private final Format format;
+    private boolean printed;
 
-    ResultPrinter(PrintStream out) {
+    ResultPrinter(PrintStream out, Format format) {
         this.out = out;
+        this.format = format;
     }
 
-    void print(ResultSet rows, Format format) throws SQLException, IOException {
+    /** Prints one result after those that came before. */
+    void print(ResultSet rows) throws SQLException, IOException {
+        if (printed && format == Format.TABLE) {
+            out.println();
+        }
+        printed = true;
         switch (format) {
             case TABLE -> table(rows);
             case CSV -> csv(rows);

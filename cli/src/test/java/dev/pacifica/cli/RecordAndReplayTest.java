@@ -77,6 +77,25 @@ class RecordAndReplayTest {
     }
 
     @Test
+    void eachStatementOfAQueryShowsItsRows() throws IOException {
+        guest(new TinyGuest().exit(0));
+        assertThat(record("").status()).isEqualTo(1);
+        assertThat(
+                        pacifica(
+                                "query",
+                                "t.pacifica",
+                                "SELECT 1 AS one; CREATE TEMP TABLE t AS SELECT 2 AS two; FROM t;",
+                                "--format",
+                                "csv"))
+                .isEqualTo(new PacificaProcess.Result(0, "one\r\n1\r\ntwo\r\n2\r\n", ""));
+        PacificaProcess.Result half =
+                pacifica("query", "t.pacifica", "SELECT 1 AS one; SELECT two");
+        assertThat(half.status()).isEqualTo(2);
+        assertThat(half.out()).contains("1 row");
+        assertThat(half.err()).startsWith("pacifica: query: Binder Error");
+    }
+
+    @Test
     void aRecordingReplaysFromEachCheckpointAndAnswersSql() throws IOException {
         guest(new TinyGuest().print("one\n").spin(20).print("two\n").exit(0));
         assertThat(record("", "--checkpoint-every", "300k").status()).isEqualTo(1);

@@ -1,5 +1,7 @@
 package dev.pacifica.recorder;
 
+import java.io.DataInputStream;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.DirectoryStream;
@@ -14,6 +16,7 @@ import net.openhft.chronicle.queue.ExcerptTailer;
 import net.openhft.chronicle.queue.impl.single.SingleChronicleQueueBuilder;
 import net.openhft.chronicle.queue.rollcycles.LegacyRollCycles;
 import net.openhft.chronicle.wire.DocumentContext;
+import net.openhft.chronicle.wire.Wires;
 
 /** A Chronicle Queue of blocks ({@link BlockFormat}) in one folder of a trace. */
 final class BlockLog {
@@ -170,11 +173,31 @@ final class BlockLog {
             if (!Files.isDirectory(folder)) {
                 throw new TraceException("damaged trace: " + folder + " is missing");
             }
+            requireHeaders(folder);
             try {
                 queue = queue(folder, true);
                 tailer = queue.createTailer();
             } catch (RuntimeException | Error e) {
                 throw damaged(e);
+            }
+        }
+
+        /** Refuses a file without a complete header: Chronicle would wait for its writer. */
+        private static void requireHeaders(Path folder) {
+            try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, "*.cq4")) {
+                for (Path file : files) {
+                    try (DataInputStream in = new DataInputStream(Files.newInputStream(file))) {
+                        int header = Integer.reverseBytes(in.readInt());
+                        if (!Wires.isReady(header)) {
+                            throw new EOFException();
+                        }
+                    } catch (EOFException e) {
+                        throw new TraceException("damaged trace: " + file + " has no header", e);
+                    }
+                }
+            } catch (IOException e) {
+                throw new TraceException(
+                        "damaged trace: " + DiskErrors.explain(folder, e).getMessage(), e);
             }
         }
 

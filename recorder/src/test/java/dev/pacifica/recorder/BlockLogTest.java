@@ -77,6 +77,23 @@ class BlockLogTest {
         assertThat(read()).isZero();
     }
 
+    /** Chronicle would wait 10 seconds for the writer of such a file. */
+    @Test
+    void aFileWithoutAHeaderIsRefusedAtOnce() throws IOException {
+        write(1);
+        Path file = data();
+        byte[] good = Files.readAllBytes(file);
+        byte[] unfinished = good.clone();
+        unfinished[3] |= (byte) 0x80;
+        for (byte[] bad :
+                List.of(new byte[0], Arrays.copyOf(good, 3), new byte[1 << 16], unfinished)) {
+            Files.write(file, bad);
+            assertThatThrownBy(() -> new BlockLog.Reader(folder).close())
+                    .isInstanceOf(TraceException.class)
+                    .hasMessage("damaged trace: " + file + " has no header");
+        }
+    }
+
     @Test
     void theSameBlocksMakeTheSameFile() throws IOException {
         write(300);
