@@ -105,9 +105,15 @@ final class SvmInstructions {
         return SystemInstructions.NEXT;
     }
 
-    /** With SVM-Lock offered, STGI works while EFER.SVME is 0 too (§15.31). */
+    /**
+     * With SVM-Lock offered, STGI works while EFER.SVME is 0 too (§15.31), otherwise not (§15.4).
+     */
     private int stgi() {
-        checkPrivileged();
+        if (cpu.model.has(CpuFeature.SVM_LOCK)) {
+            checkPrivileged();
+        } else {
+            checkEnabledAndPrivileged();
+        }
         if (svm.intercepted(ExitCode.STGI)) {
             return exit(ExitCode.STGI);
         }
