@@ -4,10 +4,13 @@
   compare.py run pacifica LOG [OPTION...]   runs it there (further options go to the command)
   compare.py run qemu LOG [OPTION...]
   compare.py table PACIFICA-LOG QEMU-LOG    prints the table
+  compare.py document PACIFICA-LOG QEMU-LOG puts it into docs/svm-conformance.md
 
 A test that ends the emulator, restarts it or lets it hang is noted as such, and the run goes on behind it.
 """
 import collections
+import contextlib
+import io
 import os
 import re
 import subprocess
@@ -17,6 +20,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 IMAGE = os.path.join(HERE, "svm-conformance.elf")
+DOCUMENT = os.path.join(HERE, "../../docs/svm-conformance.md")
+MARK = "<!-- written by compare.py from here on -->"
 SILENCE = 60  # seconds without a line: the machine hangs
 VERDICT = re.compile(r"^(PASS|FAIL|SKIP)  (15\.\S+?)(?:: (.*))?$")
 
@@ -123,5 +128,13 @@ if __name__ == "__main__":
         run(sys.argv[2], sys.argv[3], sys.argv[4:])
     elif len(sys.argv) == 4 and sys.argv[1] == "table":
         table(sys.argv[2], sys.argv[3])
+    elif len(sys.argv) == 4 and sys.argv[1] == "document":
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            table(sys.argv[2], sys.argv[3])
+        with open(DOCUMENT) as old:
+            head = old.read().split(MARK)[0]
+        with open(DOCUMENT, "w") as new:
+            new.write(head + MARK + "\n\n" + text.getvalue().rstrip() + "\n")
     else:
         sys.exit(__doc__)
