@@ -198,7 +198,10 @@ public final class Cpu implements Stateful {
     /** Null when nobody observes. */
     public MachineObserver observer;
 
-    /** General registers 0..15; {@link #ZERO} stays 0. */
+    /**
+     * General registers 0..15; 16 stays 0, and the rest is the engine's, among it {@link
+     * #FLAG_RESULT} and {@link #FLAG_AUX}.
+     */
     public final long[] r = new long[32];
 
     public long rip;
@@ -260,25 +263,25 @@ public final class Cpu implements Stateful {
     private int systemFlags;
 
     /**
-     * The arithmetic flags, lazily: the last result, sign-extended from its size. ZF is {@code
-     * flagResult == 0}, SF its sign and PF the parity of its low byte, the latter two corrected by
-     * {@link #flagAux}.
+     * Where in {@link #r} the arithmetic flags are, lazily: the last result, sign-extended from its
+     * size. ZF tells that it is zero, SF is its sign and PF the parity of its low byte, the latter
+     * two corrected by {@link #FLAG_AUX}.
      */
-    public long flagResult = 1;
+    public static final int FLAG_RESULT = 20;
 
     /**
-     * The other half of the arithmetic flags: bit 63 is CF, bit 62 is CF xor OF (so that a carry
-     * vector of the operation, shifted to the top, is all that needs to be stored), AF is set if
-     * any of {@link #FLAG_AUX_AF} is, bit 0 inverts SF, bits 15:8 are xored to the low byte of the
-     * result before its parity is taken. All other bits are zero.
+     * Where the other half of the arithmetic flags is: bit 63 is CF, bit 62 is CF xor OF (so that a
+     * carry vector of the operation, shifted to the top, is all that needs to be stored), AF is set
+     * if any of {@link #FLAG_AUX_AF} is, bit 0 inverts SF, bits 15:8 are xored to the low byte of
+     * the result before its parity is taken. All other bits are zero.
      */
-    public long flagAux;
+    public static final int FLAG_AUX = 21;
 
-    /** The top two bits of {@link #flagAux}. */
+    /** The top two bits of the slot {@link #FLAG_AUX}. */
     public static final long FLAG_AUX_CARRIES = 0xc000_0000_0000_0000L;
 
     /**
-     * Where AF may be in {@link #flagAux}: bit 3 of an operand of 64, 32, 16 or 8 bits that was
+     * Where AF may be in the slot {@link #FLAG_AUX}: bit 3 of an operand of 64, 32, 16 or 8 bits that was
      * shifted to the top.
      */
     public static final long FLAG_AUX_AF = 1L << 3 | 1L << 35 | 1L << 51 | 1L << 59;
@@ -333,6 +336,7 @@ public final class Cpu implements Stateful {
         msrs = new Msrs(this);
         svm = new Svm(this);
         events = new EventDelivery(this);
+        r[FLAG_RESULT] = 1;
     }
 
     /**
@@ -394,8 +398,8 @@ public final class Cpu implements Stateful {
         boolean zero = (value & ZF) != 0;
         boolean carry = (value & CF) != 0;
         boolean overflow = (value & OF) != 0;
-        flagResult = zero ? 0 : 1;
-        flagAux =
+        r[FLAG_RESULT] = zero ? 0 : 1;
+        r[FLAG_AUX] =
                 (carry ? 1L << 63 : 0)
                         | (carry != overflow ? 1L << 62 : 0)
                         | ((value & AF) != 0 ? 1L << 3 : 0)
@@ -413,45 +417,45 @@ public final class Cpu implements Stateful {
     }
 
     public boolean cf() {
-        return flagAux < 0;
+        return r[FLAG_AUX] < 0;
     }
 
     public boolean pf() {
-        return (Integer.bitCount((int) (flagResult ^ flagAux >>> 8) & 0xff) & 1) == 0;
+        return (Integer.bitCount((int) (r[FLAG_RESULT] ^ r[FLAG_AUX] >>> 8) & 0xff) & 1) == 0;
     }
 
     public boolean af() {
-        return (flagAux & FLAG_AUX_AF) != 0;
+        return (r[FLAG_AUX] & FLAG_AUX_AF) != 0;
     }
 
     public boolean zf() {
-        return flagResult == 0;
+        return r[FLAG_RESULT] == 0;
     }
 
     public boolean sf() {
-        return (flagResult ^ flagAux << 63) < 0;
+        return (r[FLAG_RESULT] ^ r[FLAG_AUX] << 63) < 0;
     }
 
     public boolean of() {
-        return (flagAux ^ flagAux << 1) < 0;
+        return (r[FLAG_AUX] ^ r[FLAG_AUX] << 1) < 0;
     }
 
     /** SF differs from OF: the signed comparison before was "less". */
     public boolean less() {
-        return (flagResult ^ flagAux ^ (flagAux ^ flagAux << 62) << 1) < 0;
+        return (r[FLAG_RESULT] ^ r[FLAG_AUX] ^ (r[FLAG_AUX] ^ r[FLAG_AUX] << 62) << 1) < 0;
     }
 
     /** Changes CF alone. */
     public void setCf(boolean carry) {
-        if (carry != flagAux < 0) {
-            flagAux ^= FLAG_AUX_CARRIES;
+        if (carry != r[FLAG_AUX] < 0) {
+            r[FLAG_AUX] ^= FLAG_AUX_CARRIES;
         }
     }
 
     /** Changes CF and OF alone. */
     public void setCfOf(boolean carry, boolean overflow) {
-        flagAux =
-                flagAux & ~FLAG_AUX_CARRIES
+        r[FLAG_AUX] =
+                r[FLAG_AUX] & ~FLAG_AUX_CARRIES
                         | (carry ? 1L << 63 : 0)
                         | (carry != overflow ? 1L << 62 : 0);
     }

@@ -24,9 +24,9 @@ public final class Alu {
         int cut = 64 - 8 * size;
         long x = a << cut;
         long y = b << cut;
-        long sum = x + y + (cpu.flagAux >>> 63 << cut);
-        cpu.flagAux = (x & y | (x | y) & ~sum) & (TOP | 8L << cut);
-        return cpu.flagResult = sum >> cut;
+        long sum = x + y + (cpu.r[Cpu.FLAG_AUX] >>> 63 << cut);
+        cpu.r[Cpu.FLAG_AUX] = (x & y | (x | y) & ~sum) & (TOP | 8L << cut);
+        return cpu.r[Cpu.FLAG_RESULT] = sum >> cut;
     }
 
     public static long sub(Cpu cpu, int size, long a, long b) {
@@ -38,16 +38,16 @@ public final class Alu {
         int cut = 64 - 8 * size;
         long x = a << cut;
         long y = b << cut;
-        long difference = x - y - (cpu.flagAux >>> 63 << cut);
-        cpu.flagAux = (~x & y | (~x | y) & difference) & (TOP | 8L << cut);
-        return cpu.flagResult = difference >> cut;
+        long difference = x - y - (cpu.r[Cpu.FLAG_AUX] >>> 63 << cut);
+        cpu.r[Cpu.FLAG_AUX] = (~x & y | (~x | y) & difference) & (TOP | 8L << cut);
+        return cpu.r[Cpu.FLAG_RESULT] = difference >> cut;
     }
 
     /** The flags of AND, OR, XOR and TEST for a result. */
     public static long logic(Cpu cpu, int size, long result) {
         int cut = 64 - 8 * size;
-        cpu.flagAux = 0;
-        return cpu.flagResult = result << cut >> cut;
+        cpu.r[Cpu.FLAG_AUX] = 0;
+        return cpu.r[Cpu.FLAG_RESULT] = result << cut >> cut;
     }
 
     /** Adds one; CF stays. */
@@ -88,8 +88,8 @@ public final class Alu {
     static long addAtTop(Cpu cpu, long x, long y, int cut) {
         long sum = x + y;
         long carries = x & ~sum | y & (x | ~sum);
-        cpu.flagAux = carries & TOP | carries >>> cut & 8;
-        cpu.flagResult = sum >> cut;
+        cpu.r[Cpu.FLAG_AUX] = carries & TOP | carries >>> cut & 8;
+        cpu.r[Cpu.FLAG_RESULT] = sum >> cut;
         return sum;
     }
 
@@ -97,8 +97,8 @@ public final class Alu {
     static long subAtTop(Cpu cpu, long x, long y, int cut) {
         long difference = x - y;
         long borrows = ~x & difference | y & (~x | difference);
-        cpu.flagAux = borrows & TOP | borrows >>> cut & 8;
-        cpu.flagResult = difference >> cut;
+        cpu.r[Cpu.FLAG_AUX] = borrows & TOP | borrows >>> cut & 8;
+        cpu.r[Cpu.FLAG_RESULT] = difference >> cut;
         return difference;
     }
 
@@ -106,8 +106,8 @@ public final class Alu {
         long sum = x + (1L << cut);
         long carries = x & ~sum;
         long aux = carries & TOP | carries >>> cut & 8;
-        cpu.flagAux = aux ^ (aux ^ cpu.flagAux) >> 63 & TOP;
-        cpu.flagResult = sum >> cut;
+        cpu.r[Cpu.FLAG_AUX] = aux ^ (aux ^ cpu.r[Cpu.FLAG_AUX]) >> 63 & TOP;
+        cpu.r[Cpu.FLAG_RESULT] = sum >> cut;
         return sum;
     }
 
@@ -115,16 +115,16 @@ public final class Alu {
         long difference = x + (-1L << cut);
         long borrows = ~x & difference;
         long aux = borrows & TOP | borrows >>> cut & 8;
-        cpu.flagAux = aux ^ (aux ^ cpu.flagAux) >> 63 & TOP;
-        cpu.flagResult = difference >> cut;
+        cpu.r[Cpu.FLAG_AUX] = aux ^ (aux ^ cpu.r[Cpu.FLAG_AUX]) >> 63 & TOP;
+        cpu.r[Cpu.FLAG_RESULT] = difference >> cut;
         return difference;
     }
 
     static long shlAtTop(Cpu cpu, long x, int count, int cut) {
         long last = x << count - 1;
         long result = last << 1;
-        cpu.flagAux = last & 1L << 63 | result >>> 1 & 1L << 62;
-        cpu.flagResult = result >> cut;
+        cpu.r[Cpu.FLAG_AUX] = last & 1L << 63 | result >>> 1 & 1L << 62;
+        cpu.r[Cpu.FLAG_RESULT] = result >> cut;
         return result;
     }
 
@@ -134,16 +134,16 @@ public final class Alu {
         long result = last >>> 1;
         long top = result << cut;
         long carry = last << 63;
-        cpu.flagAux = carry | (carry ^ top ^ top << 1) >>> 1 & 1L << 62;
-        cpu.flagResult = top >> cut;
+        cpu.r[Cpu.FLAG_AUX] = carry | (carry ^ top ^ top << 1) >>> 1 & 1L << 62;
+        cpu.r[Cpu.FLAG_RESULT] = top >> cut;
         return result;
     }
 
     /** As the others, but the result is at the bottom, sign-extended. */
     static long sarAtTop(Cpu cpu, long x, int count, int cut) {
         long last = x >> cut >> count - 1;
-        cpu.flagAux = last << 63 >> 1 & TOP;
-        return cpu.flagResult = last >> 1;
+        cpu.r[Cpu.FLAG_AUX] = last << 63 >> 1 & TOP;
+        return cpu.r[Cpu.FLAG_RESULT] = last >> 1;
     }
 
     /**
@@ -218,9 +218,9 @@ public final class Alu {
             carry = (x >>> bits - count & 1) != 0;
         }
         int shift = 64 - bits;
-        cpu.flagAux = 0;
+        cpu.r[Cpu.FLAG_AUX] = 0;
         cpu.setCfOf(carry, ((result ^ x) >>> bits - 1 & 1) != 0);
-        return cpu.flagResult = result << shift >> shift;
+        return cpu.r[Cpu.FLAG_RESULT] = result << shift >> shift;
     }
 
     /** SHRD, as {@link #shld}. */
@@ -236,9 +236,9 @@ public final class Alu {
         }
         boolean carry = (count > bits ? y >>> count - bits - 1 & 1 : x >>> count - 1 & 1) != 0;
         int shift = 64 - bits;
-        cpu.flagAux = 0;
+        cpu.r[Cpu.FLAG_AUX] = 0;
         cpu.setCfOf(carry, ((result ^ x) >>> bits - 1 & 1) != 0);
-        return cpu.flagResult = result << shift >> shift;
+        return cpu.r[Cpu.FLAG_RESULT] = result << shift >> shift;
     }
 
     /**

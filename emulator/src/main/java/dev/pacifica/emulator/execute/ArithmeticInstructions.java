@@ -231,7 +231,7 @@ final class ArithmeticInstructions {
         }
         setAl(cpu, result);
         Alu.logic(cpu, 1, result);
-        cpu.flagAux = low ? 8 : 0;
+        cpu.r[Cpu.FLAG_AUX] = low ? 8 : 0;
         cpu.setCfOf(carryOut, false);
     }
 
@@ -245,7 +245,7 @@ final class ArithmeticInstructions {
         ax &= 0xff0f;
         cpu.r[Cpu.RAX] = cpu.r[Cpu.RAX] & ~0xffffL | ax;
         Alu.logic(cpu, 1, ax);
-        cpu.flagAux = adjust ? 8 : 0;
+        cpu.r[Cpu.FLAG_AUX] = adjust ? 8 : 0;
         cpu.setCfOf(adjust, false);
     }
 

@@ -152,11 +152,11 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
         int at = offset;
         for (int i = 0; i < RUN; i++) {
             if (at >= 4096) {
-                page.append(marker(FastOp.PAGE_END, 4096), 0);
+                endPage(page);
                 return;
             }
             if (page.index[at] >= 0) {
-                page.append(marker(FastOp.GOTO, at), 2L * page.index[at]);
+                mark(page, FastOp.GOTO, at, page.index[at]);
                 return;
             }
             int available = Math.min(Decoder.MAX_LENGTH, 4096 - at);
@@ -164,7 +164,7 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
             if (status != Decoder.Status.OK) {
                 // Crosses the page's end, or is too long: fetched anew each time.
                 page.cover(at, available);
-                page.index[at] = (short) (page.append(word(FastOp.CROSSING, at, available), 0) / 2);
+                page.index[at] = (short) page.append(FastOp.CROSSING, 0, info(at, available));
                 return;
             }
             int length = scratch.length;
@@ -173,15 +173,19 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
             if (page.codeBits != 64 || !Specializer.append(page, scratch, at)) {
                 Insn insn = new Insn();
                 decodeBytes(page, at, available, insn);
-                page.append(word(FastOp.GENERIC, at, length), page.append(insn));
+                page.append(FastOp.GENERIC, page.append(insn), info(at, length));
             }
-            page.index[at] = (short) (n / 2);
+            page.index[at] = (short) n;
             if (Specializer.endsRun(scratch)) {
                 return;
             }
             at += length;
         }
-        page.append(marker(at >= 4096 ? FastOp.PAGE_END : FastOp.STALE, at), 0);
+        if (at >= 4096) {
+            endPage(page);
+        } else {
+            mark(page, FastOp.STALE, at, 0);
+        }
     }
 
     /** Decodes the bytes as they are now. */
@@ -190,13 +194,15 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
         return decoder.decode(window, 0, available, page.codeBits, out);
     }
 
-    private static long marker(int op, int offset) {
-        return word(op, offset, 0);
+    private static void endPage(CodePage page) {
+        mark(page, FastOp.PAGE_END, 4096, 4096L << 32);
     }
 
-    static long word(int op, int offset, int length) {
-        return op
-                | (long) offset << CodeRecord.OFFSET_SHIFT
-                | (long) length << CodeRecord.LENGTH_SHIFT;
+    private static void mark(CodePage page, int op, int offset, long second) {
+        page.append(op, second, info(offset, 0));
+    }
+
+    private static int info(int offset, int length) {
+        return CodeRecord.info(offset, length, 0, CodeRecord.NOWHERE, 8);
     }
 }

@@ -9,8 +9,8 @@ import java.util.Arrays;
  * executed.
  */
 final class CodePage extends DecodedPage {
-    /** Longs of records after which a page that changes itself all the time starts anew. */
-    private static final int MOST_USED = 2 * 12_000;
+    /** Records after which a page that changes itself all the time starts anew. */
+    private static final int MOST_USED = 12_000;
 
     /** Physical address of the page. */
     final long pa;
@@ -21,15 +21,17 @@ final class CodePage extends DecodedPage {
     /** Another page object for the same physical page in another code size. */
     CodePage next;
 
-    /** Records as {@link CodeRecord} describes them; those of a run follow each other. */
-    long[] code = new long[64];
+    // Records as {@link CodeRecord} describes them, each at the same index of three arrays; those
+    // of
+    // a run follow each other.
+    long[] code = new long[32];
+    long[] second = new long[32];
+    int[] info = new int[32];
 
-    /** Longs used in {@link #code}. */
+    /** Records used. */
     int used;
 
-    /**
-     * By page offset: index in {@link #code} of the record that starts there, halved; -1 if none.
-     */
+    /** By page offset: the record that starts there; -1 if none. */
     final short[] index = new short[4096];
 
     /** Instructions of generic records. */
@@ -57,15 +59,35 @@ final class CodePage extends DecodedPage {
         return used >= MOST_USED;
     }
 
-    /** Appends a record and returns its index in {@link #code}. */
-    int append(long first, long second) {
+    /** Appends a record and returns its index. */
+    int append(long word, long more, int facts) {
         if (used == code.length) {
             code = Arrays.copyOf(code, 2 * used);
+            second = Arrays.copyOf(second, 2 * used);
+            info = Arrays.copyOf(info, 2 * used);
         }
-        code[used] = first;
-        code[used + 1] = second;
-        used += 2;
-        return used - 2;
+        code[used] = word;
+        second[used] = more;
+        info[used] = facts;
+        return used++;
+    }
+
+    /** The linear address of a record's instruction while this page is executed. */
+    long linear(int record, long[] r) {
+        return r[CodeRecord.PAGE_BASE] + CodeRecord.offset(info[record]);
+    }
+
+    /** The linear address of the instruction after a record's, likewise. */
+    long next(int record, long[] r) {
+        int facts = info[record];
+        return r[CodeRecord.PAGE_BASE] + CodeRecord.offset(facts) + CodeRecord.length(facts);
+    }
+
+    /** Lets a direct jump go to a record of this page without looking for it. */
+    void link(int record, int target) {
+        if (CodeRecord.op(code[record]) == FastOp.JCC) {
+            second[record] = second[record] & ~0xffff_ffffL | target;
+        }
     }
 
     int append(Insn insn) {
@@ -89,9 +111,8 @@ final class CodePage extends DecodedPage {
         for (int offset = Math.max(0, from - 14); offset < to; offset++) {
             int n = index[offset];
             if (n >= 0) {
-                long word = code[2 * n];
-                if (offset + CodeRecord.length(word) > from) {
-                    code[2 * n] = CodeRecord.withoutOperands(word, FastOp.STALE);
+                if (offset + CodeRecord.length(info[n]) > from) {
+                    code[n] = FastOp.STALE;
                     index[offset] = -1;
                     any = true;
                 }
@@ -103,8 +124,8 @@ final class CodePage extends DecodedPage {
     /** Takes the whole page out of use: whoever still runs in it finds only stale records. */
     void kill() {
         dead = true;
-        for (int i = 0; i < used; i += 2) {
-            code[i] = CodeRecord.withoutOperands(code[i], FastOp.STALE);
+        for (int i = 0; i < used; i++) {
+            code[i] = FastOp.STALE;
         }
         Arrays.fill(index, (short) -1);
     }

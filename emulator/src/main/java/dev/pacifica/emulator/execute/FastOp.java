@@ -1,9 +1,10 @@
 package dev.pacifica.emulator.execute;
 
 /**
- * The specialised operations, on the operands that {@link CodeRecord} describes. One serves for all
- * sizes and shapes of operands where it can: what occurs twice in the big switch of {@link HotLoop}
- * is computed by HotSpot before the switch, for every instruction.
+ * The specialised operations, on the operands that {@link CodeRecord} describes. What occurs twice
+ * in one of the switches of {@link HotLoop} HotSpot computes before the switch, for every
+ * instruction: so arithmetic has one case for register, immediate and memory operands, and none for
+ * operations without a result.
  */
 final class FastOp {
     /** Any instruction, by way of its Insn. */
@@ -20,78 +21,82 @@ final class FastOp {
     /** No instruction: the run goes on at the record whose index is in the second long. */
     static final int GOTO = 3;
 
-    /** No instruction: the run goes on in the next page. */
+    /** No instruction: the run goes on in the next page, whose offset is in the second long. */
     static final int PAGE_END = 4;
 
     static final int NOP = 5;
 
     /**
-     * From here on a target and a source of 8 to 64 bits. CMP and TEST are SUB and AND with nowhere
-     * to write the result.
+     * From here on arithmetic of 8 to 64 bits with a target, a first and a second operand. CMP and
+     * TEST are SUB and AND with nowhere to write the result.
      */
-    static final int ADD = 6;
+    static final int ADD_SUB = 6;
 
-    static final int SUB = 7;
-    static final int AND = 8;
-    static final int OR = 9;
-    static final int XOR = 10;
+    /** AND OR XOR. */
+    static final int LOGIC = 7;
 
-    /** CMP with its operands in reverse: memory is the source. */
-    static final int COMPARE = 11;
+    static final int INC_DEC = 8;
+    static final int SHL = 9;
+    static final int SHR = 10;
+    static final int SAR = 11;
 
-    static final int ZERO = 12;
-    static final int INC = 13;
-    static final int DEC = 14;
-    static final int SHL = 15;
-    static final int SHR = 16;
-    static final int SAR = 17;
-    static final int IMUL = 18;
+    /** Jcc and JMP near, direct: their operands are the flags. */
+    static final int JCC = 12;
 
-    /** MOV, and LEA without index. */
-    static final int MOV = 19;
+    static final int MOV64 = 13;
+    static final int MOV32 = 14;
 
-    static final int MOV8 = 20;
-    static final int ZX8 = 21;
-    static final int ZX16 = 22;
-    static final int SX8 = 23;
-    static final int SXD = 24;
-    static final int STORE64 = 25;
-    static final int STORE32 = 26;
-    static final int STORE16 = 27;
-    static final int STORE8 = 28;
-    static final int PUSH = 29;
-    static final int POP = 30;
-    static final int LEAVE = 31;
+    /** MOV of the second long. */
+    static final int MOVI = 15;
 
-    /** CALL near, whose target is the register operand. */
-    static final int CALL = 32;
+    static final int LEA64 = 16;
+    static final int LEA32 = 17;
+    static final int ZX8 = 18;
+    static final int ZX16 = 19;
+    static final int SXD = 20;
+    static final int IMUL = 21;
 
-    static final int RET = 33;
+    /** JMP near whose target is a register. */
+    static final int JMP_R = 22;
 
-    /** JMP near, whose target is the source. */
-    static final int JMP = 34;
+    /** From here on operations with a memory operand. */
+    static final int LOAD64 = 23;
 
-    /**
-     * JB JAE JBE JA by the bits that HotLoop defines, likewise J_L; JO and JP are left to the
-     * generic way.
-     */
-    static final int J_B = 35;
+    /** No instruction: fetches the memory operand of the next record. */
+    static final int OPERAND = 24;
 
-    static final int J_Z = 36;
-    static final int J_NZ = 37;
-    static final int J_S = 38;
-    static final int J_NS = 39;
-    static final int J_L = 40;
+    static final int LOAD32 = 25;
+    static final int LOAD_ZX8 = 26;
+    static final int LOAD_ZX16 = 27;
+    static final int LOAD_SXD = 28;
+    static final int STORE64 = 29;
+    static final int STORE32 = 30;
+    static final int STORE16 = 31;
+    static final int STORE8 = 32;
+    static final int STOREI64 = 33;
+    static final int STOREI32 = 34;
+    static final int STOREI8 = 35;
+    static final int PUSH = 36;
+    static final int POP = 37;
+    static final int LEAVE = 38;
+
+    /** CALL near, whose target is the first operand. */
+    static final int CALL = 39;
+
+    static final int RET = 40;
+
+    /** JMP near whose target is in memory. */
+    static final int JMP_M = 41;
 
     /** The first one that {@link RareOps} executes. */
-    static final int FIRST_RARE = 41;
+    static final int FIRST_RARE = 42;
 
-    static final int LEA = 41;
     static final int ADC = 42;
     static final int SBB = 43;
     static final int NEG = 44;
     static final int NOT = 45;
     static final int ALU8 = 46;
+
     static final int SETCC = 47;
     static final int CMOV = 48;
     static final int SHIFT_CL = 49;
@@ -107,32 +112,34 @@ final class FastOp {
     static final int CWDE = 59;
     static final int CQO = 60;
     static final int CDQ = 61;
-    static final int SX16 = 62;
-    static final int MOV16 = 63;
-    static final int XCHG64 = 64;
-    static final int XCHG32 = 65;
-    static final int MUL64 = 66;
-    static final int MUL32 = 67;
+    static final int SX8 = 62;
+    static final int SX16 = 63;
+    static final int MOV8 = 64;
+    static final int MOV16 = 65;
+    static final int XCHG64 = 66;
+    static final int XCHG32 = 67;
+    static final int MUL64 = 68;
+    static final int MUL32 = 69;
 
-    /** The first one that reads and writes the memory operand. */
-    static final int FIRST_UPDATE = 68;
+    /** From here on those that write the memory operand, and most read it first. */
+    static final int RMW64 = 70;
 
-    static final int RMW64 = 68;
-    static final int RMW32 = 69;
-    static final int RMW16 = 70;
-    static final int RMW8 = 71;
-    static final int UNARY64 = 72;
-    static final int UNARY32 = 73;
-    static final int UNARY8 = 74;
-    static final int SHIFT64 = 75;
-    static final int SHIFT32 = 76;
-    static final int XCHG64_M = 77;
-    static final int XCHG32_M = 78;
-    static final int XADD64_M = 79;
-    static final int XADD32_M = 80;
-    static final int CMPXCHG64_M = 81;
-    static final int CMPXCHG32_M = 82;
-    static final int SETCC_M = 83;
+    static final int RMW32 = 71;
+    static final int RMW16 = 72;
+    static final int RMW8 = 73;
+    static final int UNARY64 = 74;
+    static final int UNARY32 = 75;
+    static final int UNARY8 = 76;
+    static final int SHIFT64 = 77;
+    static final int SHIFT32 = 78;
+    static final int XCHG64_M = 79;
+    static final int XCHG32_M = 80;
+    static final int XADD64_M = 81;
+    static final int XADD32_M = 82;
+    static final int CMPXCHG64_M = 83;
+    static final int CMPXCHG32_M = 84;
+    static final int SETCC_M = 85;
+    static final int STOREI16 = 86;
 
     private FastOp() {}
 }

@@ -1,5 +1,24 @@
 package dev.pacifica.emulator.execute;
 
+import static dev.pacifica.emulator.execute.CodeRecord.AND_BIT;
+import static dev.pacifica.emulator.execute.CodeRecord.BASE_SHIFT;
+import static dev.pacifica.emulator.execute.CodeRecord.BYTES_SHIFT;
+import static dev.pacifica.emulator.execute.CodeRecord.CUT_SHIFT;
+import static dev.pacifica.emulator.execute.CodeRecord.FS_BASE;
+import static dev.pacifica.emulator.execute.CodeRecord.GS_BASE;
+import static dev.pacifica.emulator.execute.CodeRecord.INDEX_AND_SEGMENT;
+import static dev.pacifica.emulator.execute.CodeRecord.INDEX_SHIFT;
+import static dev.pacifica.emulator.execute.CodeRecord.NO_INDEX;
+import static dev.pacifica.emulator.execute.CodeRecord.OP_MASK;
+import static dev.pacifica.emulator.execute.CodeRecord.PAGE_BASE;
+import static dev.pacifica.emulator.execute.CodeRecord.REG_SHIFT;
+import static dev.pacifica.emulator.execute.CodeRecord.SCALE_SHIFT;
+import static dev.pacifica.emulator.execute.CodeRecord.SEGMENT_SHIFT;
+import static dev.pacifica.emulator.execute.CodeRecord.SUBTRACT_BIT;
+import static dev.pacifica.emulator.execute.CodeRecord.WIDE;
+import static dev.pacifica.emulator.execute.CodeRecord.WRITE_SHIFT;
+import static dev.pacifica.emulator.execute.CodeRecord.XOR_BIT;
+
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.decode.Decoder;
@@ -19,12 +38,18 @@ import dev.pacifica.emulator.time.VirtualClock;
  */
 final class HotLoop {
     private static final long PAGE = ~0xfffL;
-    // Bits of a conditional jump's index field; not the same for both families, or HotSpot would
-    // test them before the switch.
-    static final int BELOW_INVERTED = 1 << CodeRecord.INDEX_SHIFT;
-    static final int BELOW_OR_ZERO = 2 << CodeRecord.INDEX_SHIFT;
-    static final int LESS_INVERTED = 4 << CodeRecord.INDEX_SHIFT;
-    static final int LESS_OR_ZERO = 8 << CodeRecord.INDEX_SHIFT;
+    private static final long TOP = Cpu.FLAG_AUX_CARRIES;
+    private static final long LOW = 0xffff_ffffL;
+
+    /** Instructions that are counted down in an int. */
+    private static final long MOST_AT_A_TIME = 1 << 30;
+
+    // A conditional jump's index field: any of these flags, or none.
+    static final int BELOW = 1;
+    static final int EQUAL = 2;
+    static final int LESS = 4;
+    static final int NEGATIVE = 8;
+    static final int INVERTED = 16;
 
     private final Cpu cpu;
     private final VirtualClock clock;
@@ -100,302 +125,428 @@ final class HotLoop {
         long[] r = cpu.r;
         int last = r.length - 1; // 31: a mask that HotSpot knows to stay within the array
         long[] tlb = cpu.mmu.fast;
-        FetchTlb fetchTlb = cpu.mmu.fetch;
         CodePage page = startPage;
-        long[] code = page.code;
-        short[] index = page.index;
-        long linearPage = start & PAGE;
-        int pc = 2 * index[(int) start & 0xfff];
-        long remaining = limit - clock.retired;
-        r[CodeRecord.PAGE_BASE] = linearPage;
-        r[CodeRecord.FS_BASE] = cpu.segBase[Cpu.FS];
-        r[CodeRecord.GS_BASE] = cpu.segBase[Cpu.GS];
-        long target;
-        next:
-        while (remaining > 0) {
-            long word = code[pc];
-            long second = code[pc + 1];
-            int f = (int) word;
-            long a = r[f >>> CodeRecord.REG_SHIFT & last];
-            long b = r[f >>> CodeRecord.BASE_SHIFT & last];
-            int cut = (int) (word >>> CodeRecord.CUT_SHIFT) << 3;
-            long va = 0;
-            long host = 0;
-            pc += 2;
-            remaining--;
+        int pc = page.index[(int) start & 0xfff];
+        int left = (int) Math.min(limit - clock.retired, MOST_AT_A_TIME);
+        long end = clock.retired + left;
+        // Where the run would end if no jump came: jumps move it, so that nothing else counts.
+        int stop = pc + left;
+        r[PAGE_BASE] = start & PAGE;
+        r[FS_BASE] = cpu.segBase[Cpu.FS];
+        r[GS_BASE] = cpu.segBase[Cpu.GS];
+        while (true) {
+            long[] code = page.code;
+            long[] seconds = page.second;
+            long target;
             jump:
             {
-                long result;
-                write:
+                slow:
                 {
-                    slow:
+                    near:
                     {
-                        if (f >= 0) {
-                            b += second;
-                        } else {
-                            va =
-                                    b
-                                            + (r[f >>> CodeRecord.INDEX_SHIFT & last]
-                                                    << (f >>> CodeRecord.SCALE_SHIFT & 3))
-                                            + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)]
-                                            + (int) second;
-                            int t = ((int) (va >>> 12) & Tlb.ENTRIES - 1) * Tlb.STRIDE;
-                            if (tlb[t + (f >>> CodeRecord.WRITE_SHIFT & 1)]
-                                    != (va + (word >>> CodeRecord.BYTES_SHIFT & 7) & PAGE)) {
-                                break slow;
-                            }
-                            host = va + tlb[t + 2];
-                            a += second >> 32;
-                            b = RawMemory.getLong(host);
-                        }
-                        long x = a << cut;
-                        long y = b << cut;
-                        switch (f & CodeRecord.OP_MASK) {
-                            case FastOp.GOTO -> {
-                                remaining++;
-                                pc = (int) second;
-                                continue next;
-                            }
-                            case FastOp.PAGE_END -> {
-                                remaining++;
-                                target = linearPage + 4096;
-                                break jump;
-                            }
-                            case FastOp.NOP -> {
-                                continue next;
-                            }
-                            case FastOp.ADD -> {
-                                result = Alu.addAtTop(cpu, x, y, cut) >>> cut;
-                                break write;
-                            }
-                            case FastOp.SUB -> {
-                                result = Alu.subAtTop(cpu, x, y, cut) >>> cut;
-                                break write;
-                            }
-                            case FastOp.AND -> {
-                                long bits = x & y;
-                                cpu.flagAux = 0;
-                                cpu.flagResult = bits >> cut;
-                                result = bits >>> cut;
-                                break write;
-                            }
-                            case FastOp.OR -> {
-                                long bits = x | y;
-                                cpu.flagAux = 0;
-                                cpu.flagResult = bits >> cut;
-                                result = bits >>> cut;
-                                break write;
-                            }
-                            case FastOp.XOR -> {
-                                long bits = x ^ y;
-                                cpu.flagAux = 0;
-                                cpu.flagResult = bits >> cut;
-                                result = bits >>> cut;
-                                break write;
-                            }
-                            case FastOp.COMPARE -> {
-                                Alu.subAtTop(cpu, y, x, cut);
-                                continue next;
-                            }
-                            case FastOp.ZERO -> {
-                                cpu.flagResult = 0;
-                                cpu.flagAux = 0;
-                                result = 0;
-                                break write;
-                            }
-                            case FastOp.INC -> {
-                                result = Alu.incAtTop(cpu, x, cut) >>> cut;
-                                break write;
-                            }
-                            case FastOp.DEC -> {
-                                result = Alu.decAtTop(cpu, x, cut) >>> cut;
-                                break write;
-                            }
-                            case FastOp.SHL -> {
-                                result = Alu.shlAtTop(cpu, x, (int) second, cut) >>> cut;
-                                break write;
-                            }
-                            case FastOp.SHR -> {
-                                result = Alu.shrAtTop(cpu, x, (int) second, cut);
-                                break write;
-                            }
-                            case FastOp.SAR -> {
-                                result = Alu.sarAtTop(cpu, x, (int) second, cut) << cut >>> cut;
-                                break write;
-                            }
-                            case FastOp.IMUL -> {
-                                result = Alu.imulAtTop(cpu, x, y, cut) >>> cut;
-                                break write;
-                            }
-                            case FastOp.MOV -> {
-                                result = y >>> cut;
-                                break write;
-                            }
-                            case FastOp.MOV8 -> {
-                                result = a ^ (a ^ b) & 0xff;
-                                break write;
-                            }
-                            case FastOp.ZX8 -> {
-                                result = b & 0xff;
-                                break write;
-                            }
-                            case FastOp.ZX16 -> {
-                                result = b & 0xffff;
-                                break write;
-                            }
-                            case FastOp.SX8 -> {
-                                result = (long) (byte) b << cut >>> cut;
-                                break write;
-                            }
-                            case FastOp.SXD -> {
-                                result = (int) b;
-                                break write;
-                            }
-                            case FastOp.STORE64 -> {
-                                RawMemory.putLong(host, a);
-                                continue next;
-                            }
-                            case FastOp.STORE32 -> {
-                                RawMemory.putInt(host, (int) a);
-                                continue next;
-                            }
-                            case FastOp.STORE16 -> {
-                                RawMemory.putShort(host, (int) a);
-                                continue next;
-                            }
-                            case FastOp.STORE8 -> {
-                                RawMemory.putByte(host, (int) a);
-                                continue next;
-                            }
-                            case FastOp.PUSH -> {
-                                RawMemory.putLong(host, a);
-                                r[Cpu.RSP] = va;
-                                continue next;
-                            }
-                            case FastOp.POP -> {
-                                r[Cpu.RSP] = va + 8;
-                                result = b;
-                                break write;
-                            }
-                            case FastOp.LEAVE -> {
-                                r[Cpu.RSP] = va + 8;
-                                result = b;
-                                break write;
-                            }
-                            case FastOp.CALL -> {
-                                if (!Cpu.canonical(a)) {
-                                    break slow;
+                        do {
+                            long word = code[pc];
+                            int f = (int) word;
+                            long x = r[f >>> REG_SHIFT & last];
+                            long y = r[f >>> BASE_SHIFT & last] + (word >> 32);
+                            pc++;
+                            done:
+                            {
+                                if (f < 0) {
+                                    long va = y;
+                                    if ((f & INDEX_AND_SEGMENT) != NO_INDEX) {
+                                        int segment = 16 + (f >>> SEGMENT_SHIFT & 3) & last;
+                                        int scale = f >>> SCALE_SHIFT & 3;
+                                        va += (r[f >>> INDEX_SHIFT & last] << scale) + r[segment];
+                                    }
+                                    int entry = (int) (va >>> 10) & (Tlb.ENTRIES - 1) * Tlb.STRIDE;
+                                    if (tlb[entry + (f >>> WRITE_SHIFT & 1)]
+                                            != (va + (f >>> BYTES_SHIFT & 7) & PAGE)) {
+                                        break slow;
+                                    }
+                                    long host = va + tlb[entry + 2];
+                                    switch (f & OP_MASK) {
+                                        case FastOp.LOAD64 -> {
+                                            r[f >>> REG_SHIFT & last] = RawMemory.getLong(host);
+                                            break done;
+                                        }
+                                        case FastOp.OPERAND -> {
+                                            stop++;
+                                            r[CodeRecord.OPERAND] = RawMemory.getLong(host);
+                                            break done;
+                                        }
+                                        case FastOp.LOAD32 -> {
+                                            r[f >>> REG_SHIFT & last] =
+                                                    RawMemory.getInt(host) & LOW;
+                                            break done;
+                                        }
+                                        case FastOp.LOAD_ZX8 -> {
+                                            r[f >>> REG_SHIFT & last] = RawMemory.getByte(host);
+                                            break done;
+                                        }
+                                        case FastOp.LOAD_ZX16 -> {
+                                            r[f >>> REG_SHIFT & last] = RawMemory.getShort(host);
+                                            break done;
+                                        }
+                                        case FastOp.LOAD_SXD -> {
+                                            r[f >>> REG_SHIFT & last] = RawMemory.getInt(host);
+                                            break done;
+                                        }
+                                        case FastOp.STORE64 -> {
+                                            RawMemory.putLong(host, x);
+                                            break done;
+                                        }
+                                        case FastOp.STORE32 -> {
+                                            RawMemory.putInt(host, (int) x);
+                                            break done;
+                                        }
+                                        case FastOp.STORE16 -> {
+                                            RawMemory.putShort(host, (int) x);
+                                            break done;
+                                        }
+                                        case FastOp.STORE8 -> {
+                                            RawMemory.putByte(host, (int) x);
+                                            break done;
+                                        }
+                                        case FastOp.STOREI64 -> {
+                                            RawMemory.putLong(host, (int) seconds[pc - 1]);
+                                            break done;
+                                        }
+                                        case FastOp.STOREI32 -> {
+                                            RawMemory.putInt(host, (int) seconds[pc - 1]);
+                                            break done;
+                                        }
+                                        case FastOp.STOREI8 -> {
+                                            RawMemory.putByte(host, (int) seconds[pc - 1]);
+                                            break done;
+                                        }
+                                        case FastOp.PUSH -> {
+                                            RawMemory.putLong(host, x + (int) seconds[pc - 1]);
+                                            r[Cpu.RSP] = va;
+                                            break done;
+                                        }
+                                        case FastOp.POP -> {
+                                            r[Cpu.RSP] = va + 8;
+                                            r[f >>> REG_SHIFT & last] = RawMemory.getLong(host);
+                                            break done;
+                                        }
+                                        case FastOp.LEAVE -> {
+                                            r[Cpu.RSP] = va + 8;
+                                            r[Cpu.RBP] = RawMemory.getLong(host);
+                                            break done;
+                                        }
+                                        case FastOp.CALL -> {
+                                            target = x + (int) seconds[pc - 1];
+                                            if (!Cpu.canonical(target)) {
+                                                break slow;
+                                            }
+                                            RawMemory.putLong(host, page.next(pc - 1, r));
+                                            r[Cpu.RSP] = va;
+                                            break jump;
+                                        }
+                                        case FastOp.RET -> {
+                                            r[Cpu.RSP] = va + 8;
+                                            target = RawMemory.getLong(host);
+                                            break jump;
+                                        }
+                                        case FastOp.JMP_M -> {
+                                            target = RawMemory.getLong(host);
+                                            break jump;
+                                        }
+                                        default -> {
+                                            if (RareOps.update(cpu, page, pc - 1, x, host)) {
+                                                break done;
+                                            }
+                                            break slow;
+                                        }
+                                    }
                                 }
-                                RawMemory.putLong(host, linearPage + CodeRecord.next(word));
-                                r[Cpu.RSP] = va;
-                                target = a;
-                                break jump;
-                            }
-                            case FastOp.RET -> {
-                                r[Cpu.RSP] = va + 8;
-                                target = b;
-                                break jump;
-                            }
-                            case FastOp.JMP -> {
-                                target = b;
-                                break jump;
-                            }
-                            case FastOp.J_B -> {
-                                if ((cpu.cf() || (f & BELOW_OR_ZERO) != 0 && cpu.zf())
-                                        != ((f & BELOW_INVERTED) != 0)) {
-                                    target = b;
-                                    break jump;
+                                int t = f >>> INDEX_SHIFT & last;
+                                int g;
+                                long result;
+                                long aux;
+                                condition:
+                                {
+                                    long value;
+                                    flags:
+                                    {
+                                        switch (f & OP_MASK) {
+                                            case FastOp.GOTO -> {
+                                                int to = (int) seconds[pc - 1];
+                                                stop += to - (pc - 1);
+                                                pc = to;
+                                                break done;
+                                            }
+                                            case FastOp.PAGE_END -> {
+                                                stop++;
+                                                target = seconds[pc - 1] >> 32;
+                                                break near;
+                                            }
+                                            case FastOp.NOP -> {
+                                                break done;
+                                            }
+                                            case FastOp.ADD_SUB -> {
+                                                // Subtracting is adding the complement and one; a
+                                                // borrow is no carry.
+                                                int cut = ~f >>> CUT_SHIFT & 56;
+                                                long invert = f << 31 - SUBTRACT_BIT >> 31;
+                                                long a = x << cut;
+                                                long b = y << cut ^ invert;
+                                                long sum = a - invert + b;
+                                                long carries = (a & b | (a | b) & ~sum) ^ invert;
+                                                aux = carries & TOP | carries >>> cut & 8;
+                                                result = sum >> cut;
+                                                value = sum >>> cut;
+                                                break flags;
+                                            }
+                                            case FastOp.LOGIC -> {
+                                                // a | b is (a & b) ^ (a ^ b)
+                                                long and = f << 31 - AND_BIT >> 31;
+                                                long xor = f << 31 - XOR_BIT >> 31;
+                                                int cut = ~f >>> CUT_SHIFT & 56;
+                                                long bits = (x & y & and ^ (x ^ y) & xor) << cut;
+                                                aux = 0;
+                                                result = bits >> cut;
+                                                value = bits >>> cut;
+                                                break flags;
+                                            }
+                                            case FastOp.INC_DEC -> {
+                                                // The second operand is the flags, of which CF
+                                                // stays.
+                                                long invert = f << 31 - SUBTRACT_BIT >> 31;
+                                                if ((f & WIDE) != 0) {
+                                                    result = x + (invert | 1);
+                                                    aux = (x ^ invert) & ~(result ^ invert);
+                                                    aux &= TOP | 8;
+                                                    value = result;
+                                                } else {
+                                                    int sum = (int) x + (int) (invert | 1);
+                                                    int carries =
+                                                            ((int) x ^ (int) invert)
+                                                                    & ~(sum ^ (int) invert);
+                                                    aux = (long) carries << 32 & TOP | carries & 8;
+                                                    result = sum;
+                                                    value = sum & LOW;
+                                                }
+                                                aux ^= (aux ^ y) >> 63 & TOP;
+                                                break flags;
+                                            }
+                                            // The constant of a shift is its count less one.
+                                            case FastOp.SHL -> {
+                                                long out;
+                                                if ((f & WIDE) != 0) {
+                                                    out = x << (int) y;
+                                                    value = out << 1;
+                                                    result = value;
+                                                } else {
+                                                    out = x << 32 << (int) y;
+                                                    value = out << 1 >>> 32;
+                                                    result = (int) value;
+                                                }
+                                                aux = out & 1L << 63 | out << 1 >>> 1 & 1L << 62;
+                                                break flags;
+                                            }
+                                            case FastOp.SHR -> {
+                                                long out;
+                                                long top;
+                                                if ((f & WIDE) != 0) {
+                                                    out = x >>> (int) y;
+                                                    top = out >>> 1 ^ out >>> 1 << 1;
+                                                } else {
+                                                    out = (int) x >>> (int) y & LOW;
+                                                    top = out >>> 1 << 33;
+                                                }
+                                                result = out >>> 1;
+                                                value = result;
+                                                long carry = out << 63;
+                                                aux = carry | (carry ^ top) >>> 1 & 1L << 62;
+                                                break flags;
+                                            }
+                                            case FastOp.SAR -> {
+                                                long out;
+                                                if ((f & WIDE) != 0) {
+                                                    out = x >> (int) y;
+                                                    value = out >> 1;
+                                                    result = value;
+                                                } else {
+                                                    out = (int) x >> (int) y;
+                                                    result = out >> 1;
+                                                    value = result & LOW;
+                                                }
+                                                aux = out << 63 >> 1 & TOP;
+                                                break flags;
+                                            }
+                                            case FastOp.JCC -> {
+                                                g = f;
+                                                result = x;
+                                                aux = y;
+                                                break condition;
+                                            }
+                                            case FastOp.MOV64 -> {
+                                                r[t] = y;
+                                                break done;
+                                            }
+                                            case FastOp.MOV32 -> {
+                                                r[t] = y & LOW;
+                                                break done;
+                                            }
+                                            case FastOp.MOVI -> {
+                                                r[t] = seconds[pc - 1];
+                                                break done;
+                                            }
+                                            case FastOp.LEA64 -> {
+                                                r[f >>> REG_SHIFT & last] =
+                                                        y + (r[t] << (f >>> SCALE_SHIFT & 3));
+                                                break done;
+                                            }
+                                            case FastOp.LEA32 -> {
+                                                r[f >>> REG_SHIFT & last] =
+                                                        y + (r[t] << (f >>> SCALE_SHIFT & 3)) & LOW;
+                                                break done;
+                                            }
+                                            case FastOp.ZX8 -> {
+                                                r[t] = y & 0xff;
+                                                break done;
+                                            }
+                                            case FastOp.ZX16 -> {
+                                                r[t] = y & 0xffff;
+                                                break done;
+                                            }
+                                            case FastOp.SXD -> {
+                                                r[t] = (int) y;
+                                                break done;
+                                            }
+                                            case FastOp.IMUL -> {
+                                                long product;
+                                                boolean whole;
+                                                if ((f & WIDE) != 0) {
+                                                    product = x * y;
+                                                    whole =
+                                                            Math.multiplyHigh(x, y)
+                                                                    == product >> 63;
+                                                } else {
+                                                    product = (long) (int) x * (int) y;
+                                                    whole = product == (int) product;
+                                                    product &= LOW;
+                                                }
+                                                r[Cpu.FLAG_AUX] =
+                                                        r[Cpu.FLAG_AUX] & ~TOP
+                                                                | (whole ? 0 : 1L << 63);
+                                                r[t] = product;
+                                                break done;
+                                            }
+                                            case FastOp.JMP_R -> {
+                                                target = y;
+                                                break jump;
+                                            }
+                                            default -> {
+                                                if ((f & OP_MASK) >= FastOp.FIRST_RARE
+                                                        && RareOps.execute(
+                                                                cpu, page, pc - 1, x, y)) {
+                                                    break done;
+                                                }
+                                                break slow;
+                                            }
+                                        }
+                                    }
+                                    r[Cpu.FLAG_RESULT] = result;
+                                    r[Cpu.FLAG_AUX] = aux;
+                                    r[t] = value;
+                                    // A conditional jump that follows is done at once.
+                                    g = (int) code[pc];
+                                    if ((g & OP_MASK) != FastOp.JCC || pc >= stop) {
+                                        break done;
+                                    }
+                                    pc++;
                                 }
-                                continue next;
-                            }
-                            case FastOp.J_Z -> {
-                                if (cpu.zf()) {
-                                    target = b;
-                                    break jump;
+                                int flags =
+                                        (int) (aux >>> 63)
+                                                | (result == 0 ? 2 : 0)
+                                                | (int)
+                                                                ((result
+                                                                                ^ aux
+                                                                                ^ (aux ^ aux << 62)
+                                                                                        << 1)
+                                                                        >>> 63)
+                                                        << 2
+                                                | (int) ((result ^ aux << 63) >>> 63) << 3;
+                                if ((flags & g >>> INDEX_SHIFT & 15)
+                                        != 0
+                                        != ((g & INVERTED << INDEX_SHIFT) != 0)) {
+                                    long second = seconds[pc - 1];
+                                    if ((int) second < 0) {
+                                        target = second >> 32;
+                                        break near;
+                                    }
+                                    stop += (int) second - pc;
+                                    pc = (int) second;
                                 }
-                                continue next;
                             }
-                            case FastOp.J_NZ -> {
-                                if (!cpu.zf()) {
-                                    target = b;
-                                    break jump;
-                                }
-                                continue next;
-                            }
-                            case FastOp.J_S -> {
-                                if (cpu.sf()) {
-                                    target = b;
-                                    break jump;
-                                }
-                                continue next;
-                            }
-                            case FastOp.J_NS -> {
-                                if (!cpu.sf()) {
-                                    target = b;
-                                    break jump;
-                                }
-                                continue next;
-                            }
-                            case FastOp.J_L -> {
-                                if ((cpu.less() || (f & LESS_OR_ZERO) != 0 && cpu.zf())
-                                        != ((f & LESS_INVERTED) != 0)) {
-                                    target = b;
-                                    break jump;
-                                }
-                                continue next;
-                            }
-                            default -> {
-                                if ((f & CodeRecord.OP_MASK) >= FastOp.FIRST_RARE
-                                        && RareOps.execute(cpu, r, word, second, a, b, host)) {
-                                    continue next;
-                                }
-                                break slow;
-                            }
-                        }
-                    }
-                    clock.retired = limit - remaining - 1;
-                    cpu.rip = ripOf(linearPage + CodeRecord.offset(word));
-                    pc = slow(page, pc - 2);
-                    if (pc < 0) {
+                        } while (pc < stop);
+                        clock.retired = end;
+                        cpu.rip = ripOf(page.linear(pc, r));
                         return;
                     }
-                    code = page.code;
-                    remaining = limit - clock.retired;
-                    r[CodeRecord.FS_BASE] = cpu.segBase[Cpu.FS];
-                    r[CodeRecord.GS_BASE] = cpu.segBase[Cpu.GS];
-                    continue next;
+                    target += r[PAGE_BASE];
+                    break jump;
                 }
-                r[(int) (word >>> CodeRecord.TARGET_SHIFT) & last] = result;
-                continue next;
-            }
-            long targetPage = target & PAGE;
-            if (targetPage != linearPage) {
-                int i = FetchTlb.index(target);
-                // From 16- and 32-bit code this only falls through a page's end: segment limit and
-                // code size must be looked at.
-                if (fetchTlb.page[i] != targetPage
-                        || !(fetchTlb.code[i] instanceof CodePage entered)
-                        || entered.codeBits != 64
-                        || page.codeBits != 64
-                        || entered.dead) {
-                    leave(target, word, limit - remaining);
+                clock.retired = end - (stop - (pc - 1));
+                cpu.rip = ripOf(page.linear(pc - 1, r));
+                pc = slow(page, pc - 1);
+                if (pc < 0) {
                     return;
                 }
-                page = entered;
-                linearPage = targetPage;
-                code = page.code;
-                index = page.index;
-                r[CodeRecord.PAGE_BASE] = targetPage;
+                left = (int) Math.min(limit - clock.retired, MOST_AT_A_TIME);
+                end = clock.retired + left;
+                stop = pc + left;
+                if (left <= 0) {
+                    return;
+                }
+                r[FS_BASE] = cpu.segBase[Cpu.FS];
+                r[GS_BASE] = cpu.segBase[Cpu.GS];
+                continue;
             }
-            int record = index[(int) target & 0xfff];
+            left = stop - pc;
+            CodePage entered = enterFast(page, target);
+            int record = entered == null ? -1 : entered.index[(int) target & 0xfff];
             if (record < 0) {
-                leave(target, word, limit - remaining);
+                leave(page, pc - 1, target, end - left);
                 return;
             }
-            pc = 2 * record;
+            if (entered == page) {
+                page.link(pc - 1, record);
+            }
+            page = entered;
+            pc = record;
+            stop = pc + left;
+            r[PAGE_BASE] = target & PAGE;
+            if (left == 0) {
+                clock.retired = end;
+                cpu.rip = ripOf(target);
+                return;
+            }
         }
-        clock.retired = limit;
-        cpu.rip = ripOf(linearPage + CodeRecord.offset(code[pc]));
+    }
+
+    /**
+     * The decoded page of a jump's target if it can be gone on with at once, or null. From 16- and
+     * 32-bit code this only falls through a page's end: segment limit and code size must be looked
+     * at.
+     */
+    private CodePage enterFast(CodePage from, long target) {
+        long targetPage = target & PAGE;
+        if (targetPage == cpu.r[PAGE_BASE]) {
+            return from;
+        }
+        FetchTlb tlb = cpu.mmu.fetch;
+        int i = FetchTlb.index(target);
+        return tlb.page[i] == targetPage
+                        && tlb.code[i] instanceof CodePage entered
+                        && entered.codeBits == 64
+                        && from.codeBits == 64
+                        && !entered.dead
+                ? entered
+                : null;
     }
 
     /** RIP of a linear code address. */
@@ -406,13 +557,14 @@ final class HotLoop {
     /**
      * Ends the loop after a jump, or a fall through the page's end, to code that must be looked up.
      */
-    private void leave(long target, long word, long retired) {
-        if (cpu.mode64 && !Cpu.canonical(target) && CodeRecord.op(word) != FastOp.PAGE_END) {
-            if (CodeRecord.op(word) == FastOp.RET) {
+    private void leave(CodePage page, int pc, long target, long retired) {
+        int op = CodeRecord.op(page.code[pc]);
+        if (cpu.mode64 && !Cpu.canonical(target) && op != FastOp.PAGE_END) {
+            if (op == FastOp.RET) {
                 cpu.r[Cpu.RSP] -= 8; // a jump has changed nothing, a call checks before it does
             }
             clock.retired = retired - 1;
-            cpu.rip = cpu.r[CodeRecord.PAGE_BASE] + CodeRecord.offset(word);
+            cpu.rip = page.linear(pc, cpu.r);
             throw cpu.fault(GuestException.GP, 0);
         }
         clock.retired = retired;
@@ -425,10 +577,9 @@ final class HotLoop {
      * whoever called {@link #run} must look around first.
      */
     private int slow(CodePage page, int pc) {
-        long word = page.code[pc];
-        int offset = CodeRecord.offset(word);
+        int offset = CodeRecord.offset(page.info[pc]);
         Insn insn = scratch;
-        switch (CodeRecord.op(word)) {
+        switch (CodeRecord.op(page.code[pc])) {
             case FastOp.STALE -> {
                 if (page.dead || page.full()) {
                     return -1;
@@ -436,18 +587,18 @@ final class HotLoop {
                 if (page.index[offset] < 0) {
                     cache.decode(page, offset);
                 }
-                int found = 2 * page.index[offset];
-                page.code[pc] = CodeRecord.withoutOperands(word, FastOp.GOTO);
-                page.code[pc + 1] = found;
+                int found = page.index[offset];
+                page.code[pc] = FastOp.GOTO;
+                page.second[pc] = found;
                 return found;
             }
             case FastOp.CROSSING -> {
                 executeFetched();
                 return -1;
             }
-            case FastOp.GENERIC -> insn = page.insns[(int) page.code[pc + 1]];
+            case FastOp.GENERIC -> insn = page.insns[(int) page.second[pc]];
             default -> {
-                if (opensMemory(word, page.code[pc + 1])) {
+                if (opensMemory(page.code[pc], page.second[pc])) {
                     return pc;
                 }
                 cache.decodeBytes(page, offset, Math.min(Decoder.MAX_LENGTH, 4096 - offset), insn);
@@ -459,11 +610,11 @@ final class HotLoop {
             return -1;
         }
         if (how == IntegerInstructions.NEXT) {
-            return pc + 2;
+            return pc + (CodeRecord.op(page.code[pc]) == FastOp.OPERAND ? 2 : 1);
         }
         long inPage = cpu.rip - pageStart;
         if (inPage >= 0 && inPage < 4096 && page.index[(int) inPage] >= 0) {
-            return 2 * page.index[(int) inPage];
+            return page.index[(int) inPage];
         }
         return -1;
     }
@@ -479,17 +630,16 @@ final class HotLoop {
         }
         long[] r = cpu.r;
         long va =
-                r[f >>> CodeRecord.BASE_SHIFT & 31]
-                        + (r[f >>> CodeRecord.INDEX_SHIFT & 31]
-                                << (f >>> CodeRecord.SCALE_SHIFT & 3))
-                        + r[16 + (f >>> CodeRecord.SEGMENT_SHIFT & 3)]
-                        + (int) second;
+                r[f >>> BASE_SHIFT & 31]
+                        + (r[f >>> INDEX_SHIFT & 31] << (f >>> SCALE_SHIFT & 3))
+                        + r[16 + (f >>> SEGMENT_SHIFT & 3)]
+                        + (word >> 32);
         if (CodeRecord.op(word) == FastOp.CALL
-                && !Cpu.canonical(r[f >>> CodeRecord.REG_SHIFT & 31] + (second >> 32))) {
+                && !Cpu.canonical(r[f >>> REG_SHIFT & 31] + (int) second)) {
             return false; // which comes before a fault of the push
         }
-        int bytes = (int) (word >>> CodeRecord.BYTES_SHIFT & 7) + 1;
-        int write = f >>> CodeRecord.WRITE_SHIFT & 1;
+        int bytes = (f >>> BYTES_SHIFT & 7) + 1;
+        int write = f >>> WRITE_SHIFT & 1;
         if ((va & 0xfff) + bytes > 4096 || !Cpu.canonical(va)) {
             return false;
         }

@@ -13,25 +13,21 @@ final class RareOps {
     private RareOps() {}
 
     /**
-     * Executes the record with its operands {@code a} and {@code b}, and the memory operand at
-     * {@code host} if it has one; false if it must go the generic way, nothing having changed.
+     * Executes the record with its operands {@code a} and {@code b}; false if it must go the
+     * generic way, nothing having changed.
      */
-    static boolean execute(Cpu cpu, long[] r, long word, long second, long a, long b, long host) {
-        int f = (int) word;
-        if ((f & CodeRecord.OP_MASK) >= FastOp.FIRST_UPDATE) {
-            return update(cpu, r, word, second, a, b, host);
-        }
-        int target = (int) (word >>> CodeRecord.TARGET_SHIFT) & 31;
-        int cut = (int) (word >>> CodeRecord.CUT_SHIFT) << 3;
+    static boolean execute(Cpu cpu, CodePage page, int record, long a, long b) {
+        int f = (int) page.code[record];
+        int op = f & CodeRecord.OP_MASK;
+        int info = page.info[record];
+        long second = page.second[record];
+        long[] r = cpu.r;
+        int target = CodeRecord.target(info);
+        int cut = CodeRecord.cut(info);
         int size = 8 - (cut >> 3);
         int base = f >>> CodeRecord.BASE_SHIFT & 31;
-        int detail = CodeRecord.detail(word);
-        switch (f & CodeRecord.OP_MASK) {
-            case FastOp.LEA -> {
-                long index =
-                        r[f >>> CodeRecord.INDEX_SHIFT & 31] << (f >>> CodeRecord.SCALE_SHIFT & 3);
-                r[target] = b + index << cut >>> cut;
-            }
+        int detail = CodeRecord.detail(info);
+        switch (op) {
             case FastOp.ADC -> r[target] = Alu.adc(cpu, size, a, b) << cut >>> cut;
             case FastOp.SBB -> r[target] = Alu.sbb(cpu, size, a, b) << cut >>> cut;
             case FastOp.NEG -> r[target] = Alu.sub(cpu, size, 0, a) << cut >>> cut;
@@ -58,7 +54,9 @@ final class RareOps {
             case FastOp.CWDE -> r[Cpu.RAX] = (short) r[Cpu.RAX] & LOW;
             case FastOp.CQO -> r[Cpu.RDX] = r[Cpu.RAX] >> 63;
             case FastOp.CDQ -> r[Cpu.RDX] = (int) r[Cpu.RAX] >> 31 & LOW;
+            case FastOp.SX8 -> r[target] = (long) (byte) b << cut >>> cut;
             case FastOp.SX16 -> r[target] = (long) (short) b << cut >>> cut;
+            case FastOp.MOV8 -> r[target] = a & ~0xffL | b & 0xff;
             case FastOp.MOV16 -> r[target] = a & ~0xffffL | b & 0xffff;
             case FastOp.XCHG64 -> {
                 r[target] = b;
@@ -88,13 +86,20 @@ final class RareOps {
         return true;
     }
 
-    /** Those that read and write memory: {@code b} is what it holds. */
-    private static boolean update(
-            Cpu cpu, long[] r, long word, long second, long a, long b, long host) {
-        int target = (int) (word >>> CodeRecord.TARGET_SHIFT) & 31;
-        int detail = CodeRecord.detail(word);
-        int count = (int) (second >> 32);
-        switch (CodeRecord.op(word)) {
+    /**
+     * Executes a record whose memory operand, at {@code host}, is written, and maybe read first;
+     * {@code reg} is its register operand.
+     */
+    static boolean update(Cpu cpu, CodePage page, int record, long reg, long host) {
+        int info = page.info[record];
+        long second = page.second[record];
+        long[] r = cpu.r;
+        int target = CodeRecord.target(info);
+        int detail = CodeRecord.detail(info);
+        int count = (int) second;
+        long a = reg + (int) second;
+        long b = RawMemory.getLong(host);
+        switch (CodeRecord.op(page.code[record])) {
             case FastOp.RMW64 -> RawMemory.putLong(host, alu(cpu, 8, detail, b, a));
             case FastOp.RMW32 -> RawMemory.putInt(host, (int) alu(cpu, 4, detail, b, a));
             case FastOp.RMW16 -> RawMemory.putShort(host, (int) alu(cpu, 2, detail, b, a));
@@ -134,6 +139,7 @@ final class RareOps {
                     r[Cpu.RAX] = b & LOW;
                 }
             }
+            case FastOp.STOREI16 -> RawMemory.putShort(host, (int) a);
             case FastOp.SETCC_M -> RawMemory.putByte(host, cpu.condition(detail) ? 1 : 0);
             default -> {
                 return false;

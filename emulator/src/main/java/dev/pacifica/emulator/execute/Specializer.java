@@ -11,6 +11,11 @@ import dev.pacifica.emulator.decode.Operation;
 final class Specializer {
     private static final int NOT_SPECIAL = -1;
 
+    // Members of families.
+    private static final long AND = 1L << CodeRecord.AND_BIT;
+    private static final long XOR = 1L << CodeRecord.XOR_BIT;
+    private static final long SUBTRACT = 1L << CodeRecord.SUBTRACT_BIT;
+
     private Specializer() {}
 
     /** Whether what follows the instruction is reached by a jump only. */
@@ -63,29 +68,17 @@ final class Specializer {
             switch (insn.row.operation) {
                 case NOP ->
                         registers(FastOp.NOP, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.ZERO);
-                case ADD -> binary(0, FastOp.ADD);
-                case OR -> binary(1, FastOp.OR);
-                case ADC -> binary(2, FastOp.ADC);
-                case SBB -> binary(3, FastOp.SBB);
-                case AND -> binary(4, FastOp.AND);
-                case SUB -> binary(5, FastOp.SUB);
-                case XOR -> binary(6, FastOp.XOR);
-                case CMP -> {
-                    if (!Operands.isMemory(insn, 0)) {
-                        source(FastOp.SUB, CodeRecord.NOWHERE, register(0), 1, 0);
-                    } else {
-                        fromMemory(FastOp.COMPARE, CodeRecord.NOWHERE, 1);
-                    }
-                }
-                case TEST -> {
-                    if (!Operands.isMemory(insn, 0)) {
-                        source(FastOp.AND, CodeRecord.NOWHERE, register(0), 1, 0);
-                    } else {
-                        fromMemory(FastOp.AND, CodeRecord.NOWHERE, 1);
-                    }
-                }
-                case INC -> unary(0, FastOp.INC);
-                case DEC -> unary(1, FastOp.DEC);
+                case ADD -> binary(0, FastOp.ADD_SUB, 0);
+                case OR -> binary(1, FastOp.LOGIC, AND | XOR);
+                case ADC -> binary(2, FastOp.ADC, 0);
+                case SBB -> binary(3, FastOp.SBB, 0);
+                case AND -> binary(4, FastOp.LOGIC, AND);
+                case SUB -> binary(5, FastOp.ADD_SUB, SUBTRACT);
+                case XOR -> binary(6, FastOp.LOGIC, XOR);
+                case CMP -> compare(FastOp.ADD_SUB, SUBTRACT);
+                case TEST -> compare(FastOp.LOGIC, AND);
+                case INC -> increment(0, 0);
+                case DEC -> increment(1, SUBTRACT);
                 case NOT -> unary(2, FastOp.NOT);
                 case NEG -> unary(3, FastOp.NEG);
                 case SHL, SHR, SAR, ROL, ROR -> shift();
@@ -99,27 +92,19 @@ final class Specializer {
                 case PUSH -> push();
                 case POP -> {
                     if (size == 8 && !insn.memory) {
-                        stack(FastOp.POP, insn.rm, CodeRecord.ZERO, Cpu.RSP, 0, 0);
+                        stack(FastOp.POP, insn.rm, Cpu.RSP, 0, 0);
                     }
                 }
                 case LEAVE -> {
                     if (size == 8) {
-                        stack(FastOp.LEAVE, Cpu.RBP, CodeRecord.ZERO, Cpu.RBP, 0, 0);
+                        stack(FastOp.LEAVE, Cpu.RBP, Cpu.RBP, 0, 0);
                     }
                 }
                 case CALL -> call();
-                case JMP -> {
-                    if (size == 8) {
-                        if (Operands.form(insn, 0) == Operands.NONE) {
-                            branch(FastOp.JMP, 0);
-                        } else {
-                            source(FastOp.JMP, CodeRecord.NOWHERE, CodeRecord.ZERO, 0, 0);
-                        }
-                    }
-                }
+                case JMP -> jump();
                 case RET -> {
                     if (size == 8 && insn.imm == 0) {
-                        stack(FastOp.RET, CodeRecord.NOWHERE, CodeRecord.ZERO, Cpu.RSP, 0, 0);
+                        stack(FastOp.RET, CodeRecord.ZERO, Cpu.RSP, 0, 0);
                     }
                 }
                 case JCC -> {
@@ -129,29 +114,22 @@ final class Specializer {
                 }
                 case SETCC -> {
                     if (insn.memory) {
-                        memory(
-                                FastOp.SETCC_M,
-                                CodeRecord.NOWHERE,
-                                CodeRecord.ZERO,
-                                insn.condition,
-                                0,
-                                true,
-                                1);
+                        update(FastOp.SETCC_M, CodeRecord.ZERO, 0, insn.condition);
                     } else if (insn.byteRm() < 16) {
-                        page.append(
-                                first(
-                                        FastOp.SETCC,
-                                        insn.rm,
-                                        insn.rm,
-                                        CodeRecord.ZERO,
-                                        insn.condition),
-                                0);
+                        registers(
+                                FastOp.SETCC,
+                                insn.rm,
+                                insn.rm,
+                                CodeRecord.ZERO,
+                                0,
+                                0,
+                                insn.condition);
                     }
                 }
                 case CMOVCC -> wide(FastOp.CMOV, insn.condition);
                 case BT -> {
                     if (!insn.memory && size >= 4) {
-                        source(FastOp.BT, CodeRecord.NOWHERE, insn.rm, 1, 0);
+                        source(FastOp.BT, 0, CodeRecord.NOWHERE, insn.rm, 1, 0);
                     }
                 }
                 case BSF -> wide(FastOp.BSF, 0);
@@ -184,20 +162,13 @@ final class Specializer {
             }
         }
 
-        private void binary(int kind, int op) {
+        private void binary(int kind, int op, long family) {
             if (Operands.isMemory(insn, 0)) {
                 int update = bySize(FastOp.RMW64, FastOp.RMW32, FastOp.RMW16, FastOp.RMW8);
                 boolean immediate = Operands.form(insn, 1) == Operands.IMM;
                 int reg = immediate ? CodeRecord.ZERO : register(1);
                 if (reg >= 0) {
-                    memory(
-                            update,
-                            CodeRecord.NOWHERE,
-                            reg,
-                            kind,
-                            immediate ? insn.imm : 0,
-                            true,
-                            size);
+                    update(update, reg, immediate ? insn.imm : 0, kind);
                 }
                 return;
             }
@@ -206,23 +177,43 @@ final class Specializer {
                 return;
             }
             if (size == 1) {
-                source(FastOp.ALU8, target, target, 1, kind);
+                source(FastOp.ALU8, 0, target, target, 1, kind);
             } else if (kind == 6
                     && !insn.memory
                     && Operands.form(insn, 1) != Operands.IMM
                     && register(1) == target) {
-                registers(FastOp.ZERO, target, CodeRecord.ZERO, CodeRecord.ZERO);
+                registers(FastOp.LOGIC, target, CodeRecord.ZERO, CodeRecord.ZERO);
             } else {
-                source(op, target, target, 1, 0);
+                source(op, family, target, target, 1, 0);
             }
         }
 
-        /** An operation of a register or immediate (slot) with memory, which is only read. */
-        private void fromMemory(int op, int target, int slot) {
-            boolean immediate = Operands.form(insn, slot) == Operands.IMM;
-            int reg = immediate ? CodeRecord.ZERO : register(slot);
-            if (reg >= 0) {
-                memory(op, target, reg, 0, immediate ? insn.imm : 0, false, size);
+        /** CMP and TEST: the memory operand, if any, may be the first one. */
+        private void compare(int op, long family) {
+            if (!Operands.isMemory(insn, 0)) {
+                source(op, family, CodeRecord.NOWHERE, register(0), 1, 0);
+                return;
+            }
+            boolean immediate = Operands.form(insn, 1) == Operands.IMM;
+            int reg = immediate ? CodeRecord.ZERO : register(1);
+            if (reg >= 0 && operand()) {
+                registers(
+                        op | family,
+                        CodeRecord.NOWHERE,
+                        CodeRecord.OPERAND,
+                        reg,
+                        immediate ? insn.imm : 0,
+                        0,
+                        0);
+            }
+        }
+
+        /** INC and DEC of registers get the flags, of which CF stays, as second operand. */
+        private void increment(int kind, long family) {
+            if (!insn.memory && size >= 4) {
+                registers(FastOp.INC_DEC | family, insn.rm, insn.rm, Cpu.FLAG_AUX);
+            } else {
+                unary(kind, -1);
             }
         }
 
@@ -233,7 +224,7 @@ final class Specializer {
                 }
             } else if (size != 2) {
                 int update = bySize(FastOp.UNARY64, FastOp.UNARY32, 0, FastOp.UNARY8);
-                memory(update, CodeRecord.NOWHERE, CodeRecord.ZERO, kind, 0, true, size);
+                update(update, CodeRecord.ZERO, 0, kind);
             }
         }
 
@@ -252,7 +243,7 @@ final class Specializer {
             int form = Operands.form(insn, 1) & 7;
             if (form == Operands.FIXED) {
                 if (!insn.memory) {
-                    page.append(first(FastOp.SHIFT_CL, insn.rm, insn.rm, CodeRecord.ZERO, kind), 0);
+                    registers(FastOp.SHIFT_CL, insn.rm, insn.rm, CodeRecord.ZERO, 0, 0, kind);
                 }
                 return;
             }
@@ -261,30 +252,19 @@ final class Specializer {
                 return;
             }
             if (insn.memory) {
-                memory(
-                        size == 8 ? FastOp.SHIFT64 : FastOp.SHIFT32,
-                        CodeRecord.NOWHERE,
-                        CodeRecord.ZERO,
-                        kind,
-                        count,
-                        true,
-                        size);
+                int op = size == 8 ? FastOp.SHIFT64 : FastOp.SHIFT32;
+                update(op, CodeRecord.ZERO, count, kind);
+            } else if (kind >= 3) {
+                registers(FastOp.ROTATE_I, insn.rm, insn.rm, CodeRecord.ZERO, 0, count, kind);
             } else {
-                page.append(
-                        first(
-                                kind < 3 ? FastOp.SHL + kind : FastOp.ROTATE_I,
-                                insn.rm,
-                                insn.rm,
-                                CodeRecord.ZERO,
-                                kind),
-                        count);
+                registers(FastOp.SHL + kind, insn.rm, insn.rm, CodeRecord.ZERO, count - 1, 0, 0);
             }
         }
 
         private void doubleShift(int op) {
             int count = (int) insn.imm & (size == 8 ? 63 : 31);
             if (!insn.memory && size >= 4 && Operands.form(insn, 2) == Operands.IMM && count != 0) {
-                page.append(first(op, insn.rm, insn.rm, insn.reg, 0), count);
+                registers(op, insn.rm, insn.rm, insn.reg, 0, count, 0);
             }
         }
 
@@ -297,38 +277,58 @@ final class Specializer {
                 if (insn.row.operation == Operation.MUL) {
                     source(
                             size == 8 ? FastOp.MUL64 : FastOp.MUL32,
+                            0,
                             CodeRecord.NOWHERE,
                             CodeRecord.ZERO,
                             0,
                             0);
                 }
             } else if (operands == 2) {
-                source(FastOp.IMUL, insn.reg, insn.reg, 1, 0);
-            } else if (insn.memory) {
-                fromMemory(FastOp.IMUL, insn.reg, 2);
-            } else {
-                page.append(first(FastOp.IMUL, insn.reg, insn.rm, CodeRecord.ZERO, 0), insn.imm);
+                source(FastOp.IMUL, 0, insn.reg, insn.reg, 1, 0);
+            } else if (!insn.memory || operand()) {
+                int factor = insn.memory ? CodeRecord.OPERAND : insn.rm;
+                registers(FastOp.IMUL, insn.reg, factor, CodeRecord.ZERO, insn.imm, 0, 0);
             }
         }
 
         private void move() {
+            boolean immediate = Operands.form(insn, 1) == Operands.IMM;
             if (Operands.isMemory(insn, 0)) {
-                boolean immediate = Operands.form(insn, 1) == Operands.IMM;
-                int reg = immediate ? CodeRecord.ZERO : register(1);
-                if (reg >= 0) {
+                if (immediate) {
+                    int op =
+                            bySize(
+                                    FastOp.STOREI64,
+                                    FastOp.STOREI32,
+                                    FastOp.STOREI16,
+                                    FastOp.STOREI8);
+                    update(op, CodeRecord.ZERO, insn.imm, 0);
+                } else if (register(1) >= 0) {
                     int op = bySize(FastOp.STORE64, FastOp.STORE32, FastOp.STORE16, FastOp.STORE8);
-                    memory(op, CodeRecord.NOWHERE, reg, 0, immediate ? insn.imm : 0, true, size);
+                    memory(op, register(1), true, size);
                 }
                 return;
             }
             int target = register(0);
-            if (target >= 0) {
-                source(
-                        bySize(FastOp.MOV, FastOp.MOV, FastOp.MOV16, FastOp.MOV8),
+            if (target < 0) {
+                return;
+            }
+            if (size < 4) {
+                source(size == 2 ? FastOp.MOV16 : FastOp.MOV8, 0, target, target, 1, 0);
+            } else if (Operands.isMemory(insn, 1)) {
+                memory(size == 8 ? FastOp.LOAD64 : FastOp.LOAD32, target, false, size);
+            } else if (immediate) {
+                long value = size == 8 ? insn.imm : insn.imm & 0xffff_ffffL;
+                append(
+                        word(FastOp.MOVI, CodeRecord.ZERO, CodeRecord.ZERO, target, 0),
+                        value,
+                        0,
+                        target);
+            } else {
+                registers(
+                        size == 8 ? FastOp.MOV64 : FastOp.MOV32,
                         target,
-                        target,
-                        1,
-                        0);
+                        CodeRecord.ZERO,
+                        register(1));
             }
         }
 
@@ -337,22 +337,32 @@ final class Specializer {
             if (size < 4 || from == 1 && !insn.memory && insn.byteRm() >= 16) {
                 return;
             }
+            if (signed && from < 4) {
+                int op = from == 1 ? FastOp.SX8 : FastOp.SX16;
+                if (!insn.memory || operand(from)) {
+                    int source = insn.memory ? CodeRecord.OPERAND : insn.rm;
+                    registers(op, insn.reg, CodeRecord.ZERO, source);
+                }
+                return;
+            }
             int op;
             if (from == 1) {
-                op = signed ? FastOp.SX8 : FastOp.ZX8;
+                op = insn.memory ? FastOp.LOAD_ZX8 : FastOp.ZX8;
             } else if (from == 2) {
-                op = signed ? FastOp.SX16 : FastOp.ZX16;
+                op = insn.memory ? FastOp.LOAD_ZX16 : FastOp.ZX16;
+            } else if (size == 8) {
+                op = insn.memory ? FastOp.LOAD_SXD : FastOp.SXD;
             } else {
-                op = size == 8 ? FastOp.SXD : FastOp.MOV;
+                op = insn.memory ? FastOp.LOAD32 : FastOp.MOV32;
             }
             if (insn.memory) {
-                memory(op, insn.reg, CodeRecord.ZERO, 0, 0, false, from);
+                memory(op, insn.reg, false, from);
             } else {
                 registers(op, insn.reg, CodeRecord.ZERO, insn.rm);
             }
         }
 
-        /** Without an index an address is a register plus a constant, which any source is. */
+        /** Without an index an address is a register plus a constant, as any second operand. */
         private void loadAddress() {
             if (size < 4) {
                 return;
@@ -361,15 +371,18 @@ final class Specializer {
             long displacement = relative ? insn.disp + offset + insn.length : insn.disp;
             int base = relative ? CodeRecord.PAGE_BASE : insn.base;
             if (insn.index == Insn.NO_REGISTER) {
-                page.append(first(FastOp.MOV, insn.reg, CodeRecord.ZERO, base, 0), displacement);
-            } else {
-                long first =
-                        first(FastOp.LEA, insn.reg, CodeRecord.ZERO, base, 0)
-                                & ~(31L << CodeRecord.INDEX_SHIFT);
-                long index =
-                        (long) insn.index << CodeRecord.INDEX_SHIFT
-                                | (long) insn.scale << CodeRecord.SCALE_SHIFT;
-                page.append(first | index, displacement);
+                registers(
+                        size == 8 ? FastOp.MOV64 : FastOp.MOV32,
+                        insn.reg,
+                        CodeRecord.ZERO,
+                        base,
+                        displacement,
+                        0,
+                        0);
+            } else if (displacement == (int) displacement) {
+                int op = size == 8 ? FastOp.LEA64 : FastOp.LEA32;
+                long scale = (long) insn.scale << CodeRecord.SCALE_SHIFT;
+                append(word(op, insn.reg, base, insn.index, displacement) | scale, 0, 0, insn.reg);
             }
         }
 
@@ -377,7 +390,7 @@ final class Specializer {
             if (size == 8 && !insn.memory) {
                 boolean immediate = Operands.form(insn, 0) == Operands.IMM;
                 int reg = immediate ? CodeRecord.ZERO : insn.rm;
-                stack(FastOp.PUSH, CodeRecord.NOWHERE, reg, Cpu.RSP, -8, immediate ? insn.imm : 0);
+                stack(FastOp.PUSH, reg, Cpu.RSP, -8, immediate ? insn.imm : 0);
             }
         }
 
@@ -389,49 +402,64 @@ final class Specializer {
             if (Operands.form(insn, 0) == Operands.NONE) {
                 long relative = offset + insn.length + insn.imm;
                 if (relative == (int) relative) {
-                    stack(
-                            FastOp.CALL,
-                            CodeRecord.NOWHERE,
-                            CodeRecord.PAGE_BASE,
-                            Cpu.RSP,
-                            -8,
-                            relative);
+                    stack(FastOp.CALL, CodeRecord.PAGE_BASE, Cpu.RSP, -8, relative);
                 }
             } else {
-                stack(FastOp.CALL, CodeRecord.NOWHERE, insn.rm, Cpu.RSP, -8, 0);
+                stack(FastOp.CALL, insn.rm, Cpu.RSP, -8, 0);
             }
         }
 
+        private void jump() {
+            if (size != 8) {
+                return;
+            }
+            if (Operands.form(insn, 0) == Operands.NONE) {
+                branch(HotLoop.INVERTED);
+            } else if (insn.memory) {
+                memory(FastOp.JMP_M, CodeRecord.ZERO, false, 8);
+            } else {
+                registers(FastOp.JMP_R, CodeRecord.NOWHERE, CodeRecord.ZERO, insn.rm);
+            }
+        }
+
+        /** The operands are the flags; JO and JP are left to the generic way. */
         private void conditionalJump() {
-            boolean inverted = (insn.condition & 1) != 0;
-            switch (insn.condition >> 1) {
-                case 1 -> branch(FastOp.J_B, inverted ? HotLoop.BELOW_INVERTED : 0);
-                case 2 -> branch(inverted ? FastOp.J_NZ : FastOp.J_Z, 0);
-                case 3 ->
-                        branch(
-                                FastOp.J_B,
-                                HotLoop.BELOW_OR_ZERO | (inverted ? HotLoop.BELOW_INVERTED : 0));
-                case 4 -> branch(inverted ? FastOp.J_NS : FastOp.J_S, 0);
-                case 6 -> branch(FastOp.J_L, inverted ? HotLoop.LESS_INVERTED : 0);
-                case 7 ->
-                        branch(
-                                FastOp.J_L,
-                                HotLoop.LESS_OR_ZERO | (inverted ? HotLoop.LESS_INVERTED : 0));
-                default -> {}
+            int flags =
+                    switch (insn.condition >> 1) {
+                        case 1 -> HotLoop.BELOW;
+                        case 2 -> HotLoop.EQUAL;
+                        case 3 -> HotLoop.BELOW | HotLoop.EQUAL;
+                        case 4 -> HotLoop.NEGATIVE;
+                        case 6 -> HotLoop.LESS;
+                        case 7 -> HotLoop.LESS | HotLoop.EQUAL;
+                        default -> 0;
+                    };
+            if (flags != 0) {
+                branch(flags | ((insn.condition & 1) != 0 ? HotLoop.INVERTED : 0));
             }
         }
 
-        private void branch(int op, int bits) {
-            long first =
-                    first(op, CodeRecord.NOWHERE, CodeRecord.ZERO, CodeRecord.PAGE_BASE, 0)
-                            & ~(31L << CodeRecord.INDEX_SHIFT);
-            page.append(first | bits, offset + insn.length + insn.imm);
+        /** A direct jump if any of the flags is set, or none if {@link HotLoop#INVERTED}. */
+        private void branch(int flags) {
+            long target = offset + insn.length + insn.imm;
+            if (target == (int) target) {
+                append(
+                        word(FastOp.JCC, Cpu.FLAG_RESULT, Cpu.FLAG_AUX, flags, 0),
+                        target << 32 | CodeRecord.UNLINKED & 0xffff_ffffL,
+                        0,
+                        CodeRecord.NOWHERE);
+            }
         }
 
         private void update(int op64, int op32) {
             if (insn.memory && size >= 4) {
-                memory(size == 8 ? op64 : op32, insn.reg, insn.reg, 0, 0, true, size);
+                memory(size == 8 ? op64 : op32, insn.reg, true, size);
             }
+        }
+
+        /** An operation that writes its memory operand, of a register plus an immediate. */
+        private void update(int op, int reg, long immediate, int detail) {
+            memory(op, reg, true, size, immediate & 0xffff_ffffL, detail);
         }
 
         private void plain(int op64, int op32) {
@@ -446,7 +474,7 @@ final class Specializer {
 
         private void wide(int op, int detail) {
             if (size >= 4) {
-                source(op, insn.reg, insn.reg, 1, detail);
+                source(op, 0, insn.reg, insn.reg, 1, detail);
             }
         }
 
@@ -466,50 +494,75 @@ final class Specializer {
             return size == 1 && Insn.byteRegister(number, insn.rex) >= 16 ? NOT_SPECIAL : number;
         }
 
-        /** The first long without memory operand. */
-        private long first(int op, int target, int reg, int base, int detail) {
-            return CodeCache.word(op, offset, insn.length)
-                    | (long) target << CodeRecord.TARGET_SHIFT
-                    | (long) reg << CodeRecord.REG_SHIFT
+        private void append(long word, long second, int detail, int target) {
+            page.append(word, second, CodeRecord.info(offset, insn.length, detail, target, size));
+        }
+
+        /** The first long; {@code constant} must fit into 32 bits. */
+        private static long word(long op, int reg, int base, int index, long constant) {
+            return constant << CodeRecord.CONSTANT_SHIFT
+                    | (long) index << CodeRecord.INDEX_SHIFT
                     | (long) base << CodeRecord.BASE_SHIFT
-                    | (long) CodeRecord.ZERO << CodeRecord.INDEX_SHIFT
-                    | (long) detail << CodeRecord.DETAIL_SHIFT
-                    | 8L - Math.max(size, 1) << CodeRecord.CUT_SHIFT;
+                    | (long) reg << CodeRecord.REG_SHIFT
+                    | op;
         }
 
-        private void registers(int op, int target, int reg, int base) {
-            page.append(first(op, target, reg, base, 0), 0);
+        private void registers(long op, int target, int reg, int base) {
+            registers(op, target, reg, base, 0, 0, 0);
         }
 
-        /** An operation whose source is the operand in {@code slot}, whatever it is. */
-        private void source(int op, int target, int reg, int slot, int detail) {
+        private void registers(
+                long op, int target, int reg, int base, long constant, long second, int detail) {
+            if (reg >= 0 && base >= 0 && (constant == (int) constant || size <= 4)) {
+                long bytes = (long) (Math.max(size, 1) - 1) << CodeRecord.BYTES_SHIFT;
+                append(word(op, reg, base, target, constant) | bytes, second, detail, target);
+            }
+        }
+
+        /** An operation whose second operand is the one in {@code slot}, whatever it is. */
+        private void source(int op, long family, int target, int reg, int slot, int detail) {
             if (reg < 0) {
                 return;
             }
             if (Operands.isMemory(insn, slot)) {
-                memory(op, target, reg, detail, 0, false, size);
+                if (operand()) {
+                    registers(op | family, target, reg, CodeRecord.OPERAND, 0, 0, detail);
+                }
             } else if (Operands.form(insn, slot) == Operands.IMM) {
-                page.append(first(op, target, reg, CodeRecord.ZERO, detail), insn.imm);
-            } else if (register(slot) >= 0) {
-                page.append(first(op, target, reg, register(slot), detail), 0);
+                registers(op | family, target, reg, CodeRecord.ZERO, insn.imm, 0, detail);
+            } else {
+                registers(op | family, target, reg, register(slot), 0, 0, detail);
             }
         }
 
         /** An operation on eight bytes at a register plus a displacement. */
-        private void stack(
-                int op, int target, int reg, int base, int displacement, long immediate) {
+        private void stack(int op, int reg, int base, int displacement, long immediate) {
             long write = displacement < 0 ? 1L << CodeRecord.WRITE_SHIFT : 0;
-            long first =
-                    first(op, target, reg, base, 0)
+            append(
+                    word(op, reg, base, CodeRecord.ZERO, displacement)
                             | CodeRecord.MEMORY
                             | write
-                            | 7L << CodeRecord.BYTES_SHIFT;
-            page.append(first, immediate << 32 | displacement & 0xffff_ffffL);
+                            | 7L << CodeRecord.BYTES_SHIFT,
+                    immediate & 0xffff_ffffL,
+                    0,
+                    CodeRecord.NOWHERE);
         }
 
-        /** An operation with a memory operand, if its displacement fits. */
-        private void memory(
-                int op, int target, int reg, int detail, long immediate, boolean write, int bytes) {
+        /** Fetches the memory operand for the record that follows; false if it can't. */
+        private boolean operand() {
+            return operand(size);
+        }
+
+        private boolean operand(int bytes) {
+            return memory(FastOp.OPERAND, CodeRecord.ZERO, false, bytes);
+        }
+
+        private boolean memory(int op, int reg, boolean write, int bytes) {
+            return memory(op, reg, write, bytes, 0, 0);
+        }
+
+        /** An operation with a memory operand; false if its displacement does not fit. */
+        private boolean memory(int op, int reg, boolean write, int bytes, long second, int detail) {
             long displacement = insn.disp;
             int base = insn.base;
             if (base == Insn.RIP) {
@@ -517,21 +570,23 @@ final class Specializer {
                 displacement += offset + insn.length;
             }
             if (displacement != (int) displacement) {
-                return;
+                return false;
             }
             long segment =
                     insn.segment < 4
                             ? 0
                             : insn.segment == 4 ? CodeRecord.FS_BASE - 16 : CodeRecord.GS_BASE - 16;
-            long first =
-                    first(op, target, reg, base, detail) & ~(31L << CodeRecord.INDEX_SHIFT)
-                            | (long) insn.index << CodeRecord.INDEX_SHIFT
-                            | (long) insn.scale << CodeRecord.SCALE_SHIFT
-                            | segment << CodeRecord.SEGMENT_SHIFT
-                            | (write ? 1L << CodeRecord.WRITE_SHIFT : 0)
+            append(
+                    word(op, reg, base, insn.index, displacement)
                             | CodeRecord.MEMORY
-                            | (long) (bytes - 1) << CodeRecord.BYTES_SHIFT;
-            page.append(first, immediate << 32 | displacement & 0xffff_ffffL);
+                            | (write ? 1L << CodeRecord.WRITE_SHIFT : 0)
+                            | (long) (bytes - 1) << CodeRecord.BYTES_SHIFT
+                            | segment << CodeRecord.SEGMENT_SHIFT
+                            | (long) insn.scale << CodeRecord.SCALE_SHIFT,
+                    second,
+                    detail,
+                    reg);
+            return true;
         }
     }
 }
