@@ -44,11 +44,7 @@ final class Recording {
                 Machine machine =
                         setup.build(
                                 setup.request(TraceReader.open(trace)), serial, recorder.inputs());
-                Interruption interruption =
-                        new Interruption(() -> {
-                            RunCommand.endInput(inputs);
-                            machine.requestPause();
-                        })) {
+                Interruption interruption = interruption(recorder, machine, inputs)) {
             recorder.start(new EmulatedMachine(machine));
             begun = true;
             Stop stop = null;
@@ -79,6 +75,15 @@ final class Recording {
             RecordCommand.delete(trace);
             throw new TraceException.DiskFull(e.getMessage() + "; nothing was recorded");
         }
+    }
+
+    private static Interruption interruption(
+            TraceRecorder recorder, Machine machine, InputSource inputs) {
+        recorder.awaitOpen();
+        return new Interruption(() -> {
+            RunCommand.endInput(inputs);
+            machine.requestPause();
+        });
     }
 
     private TraceRecorder create(InputSource inputs) {

@@ -189,13 +189,17 @@ class BadInputIT {
         assertThat(refused("info", "t.pacifica")).startsWith("damaged trace: ");
     }
 
-    /** The middle of what a file holds before its trailing zeros. */
+    /**
+     * The middle of what a file holds before its trailing zeros; in a log, of the last block, as
+     * Chronicle's own index before the blocks may be damaged without harm.
+     */
     private static int middle(byte[] bytes) {
         int end = bytes.length;
         while (bytes[end - 1] == 0) {
             end--;
         }
-        return end / 2;
+        int block = new String(bytes, StandardCharsets.ISO_8859_1).lastIndexOf("PBLK");
+        return (Math.max(block, 0) + end) / 2;
     }
 
     @Test

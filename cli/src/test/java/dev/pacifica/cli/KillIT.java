@@ -87,7 +87,7 @@ class KillIT {
         assertThat(replay.status()).isZero();
         Matcher verdict = VERDICT.matcher(replay.out());
         assertThat(verdict.matches()).as(replay.out()).isTrue();
-        assertThat(count(verdict.group(1))).isGreaterThanOrEqualTo(reaches);
+        assertThat(count(verdict.group(1))).isEqualTo(reaches);
         assertThat(count(verdict.group(2))).isEqualTo(events);
         Ladder.say(
                 "kill %d of %d: the trace goes to instruction %,d (%.0f %% of the run) with %,d"

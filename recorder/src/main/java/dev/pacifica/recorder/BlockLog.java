@@ -48,6 +48,33 @@ final class BlockLog {
                 .build();
     }
 
+    /** Fails if there is no room for a log in the folder. */
+    static void requireRoomToBegin(Path folder) {
+        requireRoom(folder, disk(folder), 2L * RESERVE);
+    }
+
+    private static FileStore disk(Path folder) {
+        try {
+            return Files.getFileStore(folder);
+        } catch (IOException e) {
+            throw new TraceException(folder + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static void requireRoom(Path folder, FileStore disk, long bytes) {
+        try {
+            if (disk.getUsableSpace() < bytes) {
+                throw full(folder);
+            }
+        } catch (IOException e) {
+            throw new TraceException(folder + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static TraceException.DiskFull full(Path folder) {
+        return new TraceException.DiskFull("no space left on the disk of " + folder);
+    }
+
     /**
      * Appends blocks. A block is safe from the death of this process as soon as {@link #append}
      * returns.
@@ -65,12 +92,8 @@ final class BlockLog {
 
         Writer(Path folder) {
             this.folder = folder;
-            try {
-                disk = Files.getFileStore(folder);
-            } catch (IOException e) {
-                throw new TraceException(folder + ": " + e.getMessage(), e);
-            }
-            requireRoom(2L * RESERVE);
+            disk = disk(folder);
+            requireRoom(folder, disk, 2L * RESERVE);
             queue = queue(folder, false);
             appender = queue.createAppender();
         }
@@ -80,7 +103,7 @@ final class BlockLog {
          * head is filled in here.
          */
         void append(byte[] block, int end, long firstSequence, int count) {
-            requireRoom(RESERVE + end);
+            requireRoom(folder, disk, RESERVE + end);
             long next = BlockFormat.seal(block, end, firstSequence, count, chain);
             staging.clear();
             staging.ensureCapacity(end);
@@ -90,27 +113,13 @@ final class BlockLog {
                 appender.writeBytes(staging);
             } catch (InternalError e) {
                 // HotSpot's answer to a mapped write that the disk has no room for.
-                throw full();
+                throw full(folder);
             }
             chain = next;
         }
 
         long chain() {
             return chain;
-        }
-
-        private void requireRoom(long bytes) {
-            try {
-                if (disk.getUsableSpace() < bytes) {
-                    throw full();
-                }
-            } catch (IOException e) {
-                throw new TraceException(folder + ": " + e.getMessage(), e);
-            }
-        }
-
-        private TraceException.DiskFull full() {
-            return new TraceException.DiskFull("no space left on the disk of " + folder);
         }
 
         @Override

@@ -19,13 +19,12 @@ import java.util.zip.CRC32C;
  * through the same eyes.
  */
 public final class EventEncoder implements MachineObserver, Stateful {
-    /** Takes a full block of records: {@code count} of them in [{@code from}, {@code to}). */
+    /** Takes blocks of records. */
     @FunctionalInterface
     public interface Sink {
-        void block(byte[] bytes, int from, int to, long firstSequence, int count);
+        /** Takes a block; the encoder goes on with the one returned, which may be the same. */
+        EventBlock block(EventBlock closed);
     }
-
-    private static final int EVENTS_PER_BLOCK = 256;
 
     private static final int RCX = 1;
     private static final int RDX = 2;
@@ -35,11 +34,10 @@ public final class EventEncoder implements MachineObserver, Stateful {
     private final RecordedMachine machine;
     private final VirtualClock clock;
     private final Sink sink;
-    private final byte[] buffer =
-            new byte[BlockFormat.HEADER_LENGTH + (EVENTS_PER_BLOCK + 1) * Events.MAX_LENGTH];
-    private final EventWriter out = new EventWriter(buffer, BlockFormat.HEADER_LENGTH);
-    private int inBlock;
-    private long blockSequence;
+    private EventBlock block = new EventBlock();
+
+    /** How far the last block reaches. */
+    private long reached;
 
     /** Of each processor: sequence of the vmrun event whose guest is running, or -1. */
     private final long[] runningVmrun;
@@ -63,7 +61,7 @@ public final class EventEncoder implements MachineObserver, Stateful {
 
     /** How many events there were, those in the unfinished block included. */
     public long events() {
-        return blockSequence + inBlock;
+        return block.firstSequence() + block.count();
     }
 
     /** How many inputs were delivered. */
@@ -71,22 +69,26 @@ public final class EventEncoder implements MachineObserver, Stateful {
         return inputs;
     }
 
-    /** Hands the unfinished block over. */
+    /**
+     * Hands the unfinished block over, even an empty one if the machine has come further since the
+     * last: it tells how far.
+     */
     public void flush() {
-        if (inBlock > 0) {
-            sink.block(buffer, BlockFormat.HEADER_LENGTH, out.end(), blockSequence, inBlock);
-            blockSequence += inBlock;
-            inBlock = 0;
-            out.clear();
+        if (block.count() > 0 || clock.retired != reached) {
+            long next = events();
+            reached = clock.retired;
+            block.close(reached, clock.now());
+            block = sink.block(block);
+            block.reset(next);
         }
     }
 
     private EventWriter begin(EventKind kind, int vcpu) {
-        if (inBlock == EVENTS_PER_BLOCK) {
+        if (block.count() == EventBlock.CAPACITY) {
             flush();
         }
-        inBlock++;
-        return out.begin(kind, vcpu, clock.retired, clock.now());
+        block.add();
+        return block.out.begin(kind, vcpu, clock.retired, clock.now());
     }
 
     @Override
@@ -365,10 +367,9 @@ public final class EventEncoder implements MachineObserver, Stateful {
     @Override
     public void load(StateReader from) {
         from.section("events");
-        blockSequence = from.u64("events");
+        block.reset(from.u64("events"));
+        reached = clock.retired;
         inputs = from.u64("inputs");
-        inBlock = 0;
-        out.clear();
         from.longs("running", runningVmrun);
         from.longs("vmrunTime", vmrunTime);
         from.longs("exitInsn", exitInsn);

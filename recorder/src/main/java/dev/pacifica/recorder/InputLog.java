@@ -49,18 +49,29 @@ public final class InputLog {
     /** Passes inputs of a live source through and logs each. */
     static final class Tap implements InputSource, AutoCloseable {
         private final InputSource live;
-        private final BlockLog.Writer log;
+        private final Path folder;
+
+        /** Opened for the first input, because most recordings have none. */
+        private BlockLog.Writer log;
+
         private VirtualClock clock;
+        private Runnable beforeWaiting;
         private long inputs;
 
         Tap(InputSource live, Path folder) {
             this.live = live;
-            log = new BlockLog.Writer(folder);
+            this.folder = folder;
+            BlockLog.requireRoomToBegin(folder);
         }
 
-        /** Must be called before the machine runs. */
-        void attach(VirtualClock machineClock) {
+        /**
+         * Must be called before the machine runs.
+         *
+         * @param flush called before the machine waits for input, which may take for ever
+         */
+        void attach(VirtualClock machineClock, Runnable flush) {
             clock = machineClock;
+            beforeWaiting = flush;
         }
 
         long inputs() {
@@ -68,7 +79,7 @@ public final class InputLog {
         }
 
         long chain() {
-            return log.chain();
+            return log == null ? BlockFormat.CHAIN_START : log.chain();
         }
 
         @Override
@@ -90,6 +101,9 @@ public final class InputLog {
                         .putShort((short) input.device())
                         .putInt(data.length);
                 record.put(data);
+                if (log == null) {
+                    log = new BlockLog.Writer(folder);
+                }
                 log.append(block, block.length, inputs++, 1);
             }
             return input;
@@ -97,12 +111,15 @@ public final class InputLog {
 
         @Override
         public boolean await(long now) {
+            beforeWaiting.run();
             return live.await(now);
         }
 
         @Override
         public void close() {
-            log.close();
+            if (log != null) {
+                log.close();
+            }
         }
     }
 

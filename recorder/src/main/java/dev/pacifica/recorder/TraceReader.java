@@ -67,7 +67,8 @@ public final class TraceReader {
      * How far the event log goes.
      *
      * @param events number of events
-     * @param insnCount moment of the last event
+     * @param insnCount how many instructions the machine had retired when it was written last
+     * @param timeNs the virtual time then
      */
     public record Extent(long events, long insnCount, long timeNs) {}
 
@@ -77,14 +78,12 @@ public final class TraceReader {
      */
     public Extent extent() {
         try (EventLog log = events()) {
-            long insnCount = 0;
-            long timeNs = 0;
-            for (EventReader event = log.next(); event != null; event = log.next()) {
-                insnCount = event.insnCount();
-                timeNs = event.timeNs();
+            EventReader event = log.next();
+            while (event != null) {
+                event = log.next();
             }
             requireWhole(log);
-            return new Extent(log.events(), insnCount, timeNs);
+            return new Extent(log.events(), log.insnCount(), log.timeNs());
         }
     }
 

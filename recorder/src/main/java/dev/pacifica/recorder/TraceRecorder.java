@@ -27,7 +27,7 @@ import java.util.concurrent.TimeUnit;
 public final class TraceRecorder implements AutoCloseable {
     private final Path trace;
     private final InputLog.Tap inputs;
-    private final BlockLog.Writer events;
+    private final EventLogWriter events;
     private final CheckpointStore.Writer checkpoints;
     private final ExecutorService background =
             Executors.newSingleThreadExecutor(
@@ -92,7 +92,7 @@ public final class TraceRecorder implements AutoCloseable {
         }
         manifest.write(trace);
         checkpoints = new CheckpointStore.Writer(trace);
-        events = new BlockLog.Writer(trace.resolve("events"));
+        events = new EventLogWriter(trace.resolve("events"));
         inputs = new InputLog.Tap(live, trace.resolve("inputs"));
     }
 
@@ -132,15 +132,19 @@ public final class TraceRecorder implements AutoCloseable {
         return trace.resolve(manifest.images().get(index).file());
     }
 
+    /**
+     * Waits until the logs are open, which begins with the construction and takes a while. From
+     * then on the trace can be ended in good order even while this process shuts down.
+     */
+    public void awaitOpen() {
+        events.awaitOpen();
+    }
+
     /** Begins with a machine that is ready to run its first instruction, and takes checkpoint 0. */
     public void start(RecordedMachine recorded) {
         machine = recorded;
-        encoder =
-                new EventEncoder(
-                        recorded,
-                        (bytes, _, to, firstSequence, count) ->
-                                events.append(bytes, to, firstSequence, count));
-        inputs.attach(recorded.clock());
+        encoder = new EventEncoder(recorded, events::exchange);
+        inputs.attach(recorded.clock(), encoder::flush);
         recorded.observe(encoder);
         checkpoint();
     }
@@ -150,16 +154,24 @@ public final class TraceRecorder implements AutoCloseable {
         return encoder.events();
     }
 
-    /** Makes all events so far safe from the death of this process. */
+    /**
+     * Hands all events so far, and how far the machine is, over to be written; throws what went
+     * wrong with those handed over before.
+     */
     public void flush() {
         encoder.flush();
+        events.check();
         if (pending != null && pending.isDone()) {
             await();
         }
     }
 
-    /** Waits until every checkpoint taken so far is on the disk and in the manifest. */
+    /**
+     * Waits until every event handed over and every checkpoint taken so far is on the disk, safe
+     * from the death of this process.
+     */
     public void settle() {
+        events.await(events.handedOver());
         await();
     }
 
@@ -181,6 +193,7 @@ public final class TraceRecorder implements AutoCloseable {
         long timeNs = machine.clock().now();
         long eventCount = encoder.events();
         long inputCount = inputs.inputs();
+        long blocks = events.handedOver();
         await();
         pending =
                 background.submit(() -> {
@@ -199,6 +212,8 @@ public final class TraceRecorder implements AutoCloseable {
                                     written.pages(),
                                     written.newPages(),
                                     written.bytes()));
+                    // No checkpoint is in the manifest without all events before it.
+                    events.await(blocks);
                     manifest = manifest.with(List.copyOf(all), null);
                     manifest.write(trace);
                 });
@@ -240,6 +255,7 @@ public final class TraceRecorder implements AutoCloseable {
         int dirty = CheckpointStore.dirtyPages(machine.memory());
         encoder.stateDigest(digest(state.toByteArray()), dirty);
         encoder.flush();
+        events.await(events.handedOver());
         await();
         machine.observe(null);
         Manifest.End end =
@@ -277,7 +293,10 @@ public final class TraceRecorder implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
-        events.close();
-        inputs.close();
+        try {
+            events.close();
+        } finally {
+            inputs.close();
+        }
     }
 }

@@ -1,5 +1,6 @@
 package dev.pacifica.replayer;
 
+import dev.pacifica.recorder.EventBlock;
 import dev.pacifica.recorder.EventEncoder;
 import dev.pacifica.recorder.EventLog;
 import dev.pacifica.schemas.EventField;
@@ -36,13 +37,14 @@ final class EventComparison implements EventEncoder.Sink {
     }
 
     @Override
-    public void block(byte[] bytes, int from, int to, long firstSequence, int count) {
-        int at = from;
-        for (int i = 0; i < count && divergence == null; i++) {
-            found.wrap(bytes, at, to, firstSequence + i);
+    public EventBlock block(EventBlock closed) {
+        int at = 0;
+        for (int i = 0; i < closed.count() && divergence == null; i++) {
+            found.wrap(closed.bytes(), at, closed.end(), closed.firstSequence() + i);
             compare();
             at += found.kind().length();
         }
+        return closed;
     }
 
     private void compare() {

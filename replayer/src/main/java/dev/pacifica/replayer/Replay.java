@@ -41,7 +41,7 @@ public final class Replay {
      * What a replay found.
      *
      * @param fromInsnCount where it began
-     * @param toInsnCount where it ended
+     * @param toInsnCount where it ended; of a recording that was cut off, where that ended
      * @param events how many events were compared
      * @param checkpoints how many checkpoints were compared
      * @param divergence the first difference, or null
@@ -83,37 +83,32 @@ public final class Replay {
                                     .formatted(fromCheckpoint, checkpoints.size() - 1));
         }
         List<Mark> marks = new ArrayList<>();
-        long lastInsn = scan(marks);
+        TraceReader.Extent extent = scan(marks);
         try (EventLog recorded = trace.events()) {
-            return new Run(recorded, until, lastInsn).from(fromCheckpoint, marks);
+            return new Run(recorded, until, extent).from(fromCheckpoint, marks);
         }
     }
 
-    /**
-     * Reads the whole event log: checks it, collects the checkpoint events, returns the last
-     * event's instruction count.
-     */
-    private long scan(List<Mark> marks) {
-        long last = 0;
+    /** Reads the whole event log, checks it and collects the checkpoint events. */
+    private TraceReader.Extent scan(List<Mark> marks) {
         try (EventLog log = trace.events()) {
             for (EventReader event = log.next(); event != null; event = log.next()) {
-                last = event.insnCount();
                 if (event.kind() == Events.Checkpoint.KIND) {
                     // Numbered as a replay will number it, so that another number in the event
                     // shows.
-                    marks.add(new Mark(marks.size(), last));
+                    marks.add(new Mark(marks.size(), event.insnCount()));
                 }
             }
             trace.requireWhole(log);
+            return new TraceReader.Extent(log.events(), log.insnCount(), log.timeNs());
         }
-        return last;
     }
 
     /** One replay on one machine. */
     private final class Run {
         private final EventLog recorded;
         private final long until;
-        private final long lastInsn;
+        private final TraceReader.Extent extent;
         private final InputLog.Playback inputs = new InputLog.Playback(trace.inputs(), 0);
         private final RecordedMachine machine = factory.build(trace, inputs);
         private final CheckpointStore.Reader store = trace.checkpoints();
@@ -125,10 +120,10 @@ public final class Replay {
         private Stop stop;
         private Divergence divergence;
 
-        Run(EventLog recorded, long until, long lastInsn) {
+        Run(EventLog recorded, long until, TraceReader.Extent extent) {
             this.recorded = recorded;
             this.until = until;
-            this.lastInsn = lastInsn;
+            this.extent = extent;
             comparison = new EventComparison(recorded, trace.manifest().end() != null);
             encoder = new EventEncoder(machine, comparison);
         }
@@ -156,7 +151,7 @@ public final class Replay {
             runToEnd();
             return new Result(
                     from,
-                    machine.clock().retired,
+                    reached(),
                     comparison.compared(),
                     compared,
                     divergence,
@@ -196,9 +191,17 @@ public final class Replay {
                 return;
             }
             if (end == null) {
-                // Killed: run through the last recorded event; what comes after it is not known.
-                runTo(Math.min(until, lastInsn + 1));
-                if (until > lastInsn && divergence == null && !cancelled) {
+                // Killed: what comes after the last block is not known.
+                boolean whole = runTo(Math.min(until, extent.insnCount()));
+                if (until <= extent.insnCount() || divergence != null || cancelled) {
+                    return;
+                }
+                if (whole && encoder.events() < extent.events()) {
+                    // The block was closed within an instruction, or while the machine was idle:
+                    // its last events belong to what comes after that count.
+                    runTo(extent.insnCount() + 1);
+                }
+                if (!cancelled) {
                     requireNoneLeft();
                 }
                 return;
@@ -221,6 +224,14 @@ public final class Replay {
             if (divergence == null && !cancelled) {
                 compareEnd(end);
             }
+        }
+
+        /** How far the machine was compared. */
+        private long reached() {
+            long retired = machine.clock().retired;
+            return trace.manifest().end() == null && divergence == null
+                    ? Math.min(retired, extent.insnCount())
+                    : retired;
         }
 
         private void compareEnd(Manifest.End end) {
@@ -299,7 +310,7 @@ public final class Replay {
             if (cancelled) {
                 return "cancelled";
             }
-            if (end == null && machine.clock().retired >= lastInsn) {
+            if (end == null && machine.clock().retired >= extent.insnCount()) {
                 return "the recording was cut off here";
             }
             return end != null && machine.clock().retired >= end.insnCount()

@@ -32,6 +32,9 @@ final class FakeMachine implements RecordedMachine {
     /** Set to make the machine misbehave: a byte of RAM changes at this instruction. */
     long memoryGlitchAt = -1;
 
+    /** From this instruction on, nothing happens that anybody could see. */
+    long silentFrom = Long.MAX_VALUE;
+
     FakeMachine(long seed, long endsAt, InputSource inputs) {
         this.inputs = inputs;
         this.endsAt = endsAt;
@@ -75,10 +78,10 @@ final class FakeMachine implements RecordedMachine {
                     8,
                     next(4) == 0 ? 0 : registers[next(16)]);
         }
-        if (next(50) == 0) {
+        if (next(50) == 0 && clock.retired < silentFrom) {
             worldSwitch();
         }
-        if (next(300) == 0) {
+        if (next(300) == 0 && clock.retired < silentFrom) {
             observer.serialOutput(0, 'a' + next(26));
         }
         if (next(400) == 0) {

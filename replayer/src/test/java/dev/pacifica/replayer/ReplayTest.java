@@ -195,8 +195,57 @@ class ReplayTest {
             Replay.Result result =
                     replay(copy, _ -> {}).run(from < 0 ? Replay.POWER_ON : from, Long.MAX_VALUE);
             assertThat(result.divergence()).isNull();
-            assertThat(result.toInsnCount()).isGreaterThanOrEqualTo(extent.insnCount());
+            assertThat(result.toInsnCount()).isEqualTo(extent.insnCount());
         }
+    }
+
+    private TraceReader killed(Consumer<FakeMachine> change, long... flushedAt) throws IOException {
+        TraceRecorder recorder =
+                new TraceRecorder(
+                        trace(),
+                        "test",
+                        "2026-01-01T00:00:00Z",
+                        JsonNodeFactory.instance.objectNode(),
+                        List.of(),
+                        InputSource.NONE);
+        FakeMachine machine = new FakeMachine(1, Long.MAX_VALUE, recorder.inputs());
+        change.accept(machine);
+        recorder.start(machine);
+        for (long at : flushedAt) {
+            machine.run(at);
+            recorder.flush();
+        }
+        machine.run(machine.clock().retired + 100_000);
+        recorder.settle();
+        Path copy = folder.resolve("copy.pacifica");
+        copyTree(trace(), copy);
+        recorder.close();
+        return TraceReader.open(copy);
+    }
+
+    @Test
+    void aKilledTraceReachesTheLastFlushOfASilentMachine() throws IOException {
+        TraceReader reader = killed(m -> m.silentFrom = 50_000, 60_000, 70_000);
+        assertThat(reader.extent().insnCount()).isEqualTo(70_000);
+        Replay.Result result =
+                replay(reader.path(), m -> m.silentFrom = 50_000).run(0, Long.MAX_VALUE);
+        assertThat(result.divergence()).isNull();
+        assertThat(result.toInsnCount()).isEqualTo(70_000);
+        assertThat(result.events()).isEqualTo(reader.extent().events() - 2);
+        assertThat(result.end()).isEqualTo("the recording was cut off here");
+    }
+
+    /** A full block is closed wherever the machine is, within an instruction too. */
+    @Test
+    void aKilledTraceEndsAtItsLastFullBlock() throws IOException {
+        TraceReader reader = killed(_ -> {});
+        TraceReader.Extent extent = reader.extent();
+        assertThat(extent.insnCount()).isBetween(20_000L, 100_000L);
+        assertThat(extent.events()).isGreaterThan(3_000);
+        Replay.Result result = replay(reader.path(), _ -> {}).run(Replay.POWER_ON, Long.MAX_VALUE);
+        assertThat(result.divergence()).isNull();
+        assertThat(result.toInsnCount()).isEqualTo(extent.insnCount());
+        assertThat(result.events()).isEqualTo(extent.events());
     }
 
     @Test

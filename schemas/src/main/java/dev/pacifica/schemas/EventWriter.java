@@ -41,11 +41,6 @@ public final class EventWriter {
         return end;
     }
 
-    /** Whether a record of any kind still fits. */
-    public boolean hasRoom() {
-        return buffer.length - end >= Events.MAX_LENGTH;
-    }
-
     /** Begins a record with all of its own fields zero. */
     public EventWriter begin(EventKind kind, int vcpu, long insnCount, long timeNs) {
         start = end;

@@ -73,6 +73,11 @@ final class Vmcb implements MachineObserver.VmcbView {
 
     @Override
     public long get(int offset, int size) {
-        return memory.read(address + offset, size);
+        return switch (size) {
+            case 1 -> get8(offset);
+            case 2 -> get16(offset);
+            case 4 -> get32(offset) & 0xffff_ffffL;
+            default -> get64(offset);
+        };
     }
 }

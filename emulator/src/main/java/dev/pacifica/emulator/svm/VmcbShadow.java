@@ -5,6 +5,8 @@ import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
 import java.util.Arrays;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
  * Copies of the VMCBs as the processor last left them, so that an observer can be told which fields
@@ -13,14 +15,35 @@ import java.util.Arrays;
  */
 final class VmcbShadow implements Stateful {
     private static final int ENTRIES = 16;
-    private static final int WORDS = VmcbLayout.USED / 8;
     private static final long FREE = -1;
+
+    /** The fields by the 8 bytes they lie in; reserved bytes between them are nobody's business. */
+    private static final VmcbLayout.Field[][] FIELDS =
+            VmcbLayout.FIELDS.stream()
+                    .collect(
+                            Collectors.groupingBy(
+                                    field -> field.offset() & ~7,
+                                    TreeMap::new,
+                                    Collectors.toList()))
+                    .values()
+                    .stream()
+                    .map(fields -> fields.toArray(VmcbLayout.Field[]::new))
+                    .toArray(VmcbLayout.Field[][]::new);
+
+    /** Where those 8 bytes lie in the VMCB. */
+    private static final int[] OFFSETS =
+            Arrays.stream(FIELDS).mapToInt(fields -> fields[0].offset() & ~7).toArray();
+
+    private static final int WORDS = OFFSETS.length;
 
     private final int cpuId;
     private final long[] address = new long[ENTRIES];
     private final long[] lastUse = new long[ENTRIES];
     private final long[][] words = new long[ENTRIES][];
     private long uses;
+
+    /** Where the last search ended; the next one tries there first. */
+    private int found;
 
     VmcbShadow(int cpuId) {
         this.cpuId = cpuId;
@@ -40,7 +63,7 @@ final class VmcbShadow implements Stateful {
         lastUse[entry] = ++uses;
         long[] copy = words[entry];
         for (int i = 0; i < WORDS; i++) {
-            copy[i] = vmcb.get64(8 * i);
+            copy[i] = vmcb.get64(OFFSETS[i]);
         }
     }
 
@@ -62,7 +85,7 @@ final class VmcbShadow implements Stateful {
         }
         long[] copy = words[entry];
         for (int word = 0; word < WORDS; word++) {
-            long now = vmcb.get64(8 * word);
+            long now = vmcb.get64(OFFSETS[word]);
             if (now != copy[word]) {
                 report(vmcb.address(), word, copy[word], now, observer);
             }
@@ -70,10 +93,10 @@ final class VmcbShadow implements Stateful {
     }
 
     private void report(long vmcb, int word, long then, long now, MachineObserver observer) {
-        for (VmcbLayout.Field field : VmcbLayout.FIELDS) {
+        for (VmcbLayout.Field field : FIELDS[word]) {
             long before = part(then, field);
             long after = part(now, field);
-            if (field.offset() >>> 3 == word && before != after) {
+            if (before != after) {
                 observer.vmcbChange(cpuId, vmcb, field.offset(), field.size(), before, after);
             }
         }
@@ -85,8 +108,12 @@ final class VmcbShadow implements Stateful {
     }
 
     private int find(long vmcb) {
+        if (address[found] == vmcb) {
+            return found;
+        }
         for (int i = 0; i < ENTRIES; i++) {
             if (address[i] == vmcb) {
+                found = i;
                 return i;
             }
         }
