@@ -36,6 +36,7 @@ public final class EventDelivery implements Stateful {
     private static final int EXIT_SMI = 0x62;
     private static final int EXIT_INIT = 0x63;
     private static final int EXIT_VINTR = 0x64;
+    private static final int EXIT_FERR_FREEZE = 0x7e;
     private static final int EXIT_SHUTDOWN = 0x7f;
 
     /** VM_CR.R_INIT (§15.30.1). */
@@ -285,6 +286,20 @@ public final class EventDelivery implements Stateful {
         if (cpu.observer != null) {
             cpu.observer.halt(cpu.id, Cpu.SHUTDOWN);
         }
+    }
+
+    /**
+     * The processor freezes at an x87 or MMX instruction because of an earlier one's error, as with
+     * CR0.NE clear it does until an interrupt comes; a guest exits instead if that is intercepted
+     * (§15.14.2). The instruction has not begun; what is returned is to be thrown.
+     */
+    public WorldSwitched freeze() {
+        if (cpu.guestMode && cpu.svm.intercepted(EXIT_FERR_FREEZE)) {
+            cpu.svm.exit(EXIT_FERR_FREEZE, 0, 0);
+        } else {
+            SystemIdle.freeze(cpu);
+        }
+        return cpu.worldSwitched;
     }
 
     private void wake() {

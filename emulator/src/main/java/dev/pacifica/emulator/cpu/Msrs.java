@@ -75,6 +75,9 @@ public final class Msrs implements Stateful {
     /** HWCR.McStatusWrEn: MCi_STATUS may be written with something else than zero. */
     private static final long HWCR_STATUS_WRITABLE = 1 << 18;
 
+    /** HWCR.IgnneEm: the IGNNE MSR takes the place of the signal. */
+    private static final long HWCR_IGNNE_EMULATION = 1 << 8;
+
     /** HWCR reset value of Zen: TscFreqSel, which software checks. */
     private static final long HWCR_RESET = 1 << 24;
 
@@ -230,6 +233,14 @@ public final class Msrs implements Stateful {
         }
     }
 
+    /**
+     * IGNNE (§15.30.2): the value in the MSR while HWCR has its emulation on, otherwise what the
+     * chipset drives.
+     */
+    public boolean numericErrorsIgnored() {
+        return (hwcr & HWCR_IGNNE_EMULATION) != 0 ? ignne != 0 : cpu.fpu.errorIgnored();
+    }
+
     /** The bits that SPEC_CTRL has in this model; 0 if there is no such register (§3.2.9). */
     public long speculationBits() {
         return (cpu.model.has(CpuFeature.IBRS) ? SPEC_CTRL_IBRS : 0)
@@ -338,7 +349,7 @@ public final class Msrs implements Stateful {
                 require(cpu.model.has(CpuFeature.SVM));
                 yield vmCr;
             }
-            case IGNNE -> ignne;
+            case IGNNE -> numericErrorsIgnored() ? 1 : 0;
             case VM_HSAVE_PA -> {
                 require(cpu.model.has(CpuFeature.SVM));
                 yield vmHsavePa;
@@ -463,7 +474,10 @@ public final class Msrs implements Stateful {
             case NB_CFG -> nbCfg = value;
             case MMIO_CONF_BASE -> mmioConfBase = value;
             case VM_CR -> require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeVmCr(value));
-            case IGNNE -> ignne = value & 1;
+            case IGNNE -> {
+                require(value >>> 1 == 0);
+                ignne = value;
+            }
             case INT_PENDING -> {} // no interrupt messages here
             case VM_HSAVE_PA ->
                     require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeHostSaveArea(value));

@@ -25,6 +25,11 @@ final class SystemIdle {
         return SystemInstructions.NEXT;
     }
 
+    /** As HLT, but RIP stays at the instruction. */
+    static void freeze(Cpu cpu) {
+        idle(cpu, Cpu.HALTED);
+    }
+
     static int halt(Cpu cpu) {
         if (cpu.guestMode && cpu.svm.intercepted(EXIT_HLT)) {
             cpu.svm.exit(EXIT_HLT, 0, 0);

@@ -78,6 +78,7 @@ public final class PcDevices implements Stateful {
         claim(ports, power, AcpiPm.PM1_EVENT, 12, AcpiPm.GPE0, AcpiPm.GPE0_LENGTH);
         claim(ports, add(new I8042(router.isa(1), stop)), 0x60, 1, 0x64, 1);
         claim(ports, add(new Port92(stop)), 0x92, 1);
+        claim(ports, add(new NumericErrors(cpus, router.isa(13))), NumericErrors.PORT, 2);
         claim(ports, add(new SmiControl(bus)), SmiControl.COMMAND, 2, SmiControl.ENABLE, 8);
         claim(ports, add(new PciHost(stop)), PciHost.PORT, 8);
         claim(ports, new DebugExit(stop), DebugExit.PORT, 4);

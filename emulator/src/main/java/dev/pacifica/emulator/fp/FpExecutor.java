@@ -87,12 +87,18 @@ public final class FpExecutor {
     }
 
     /**
-     * Raises #MF for a pending exception; with CR0.NE clear it is reported outside the processor
-     * and execution goes on.
+     * Raises #MF for a pending exception. With CR0.NE clear it is reported outside the processor
+     * (FERR), which freezes until an interrupt comes, unless IGNNE lets it go on.
      */
     static void checkPending(Cpu cpu) {
-        if (cpu.fpu.pending() && (cpu.cr0 & Cpu.CR0_NE) != 0) {
-            throw cpu.fault(GuestException.MF);
+        if (cpu.fpu.pending()) {
+            if ((cpu.cr0 & Cpu.CR0_NE) != 0) {
+                throw cpu.fault(GuestException.MF);
+            }
+            if (!cpu.msrs.numericErrorsIgnored()) {
+                cpu.fpu.raiseErrorLine();
+                throw cpu.events.freeze();
+            }
         }
     }
 

@@ -69,6 +69,9 @@ public final class FpuState implements Stateful {
 
     private Runnable errorLine = () -> {};
 
+    /** IGNNE as the chipset drives it: it lets go of the line when the error is gone. */
+    private boolean errorIgnored;
+
     public FpuState() {
         reset();
     }
@@ -79,6 +82,16 @@ public final class FpuState implements Stateful {
      */
     public void setErrorLine(Runnable line) {
         errorLine = line;
+    }
+
+    /** The chipset asserts IGNNE until no exception is pending any more. */
+    public void ignoreError() {
+        errorIgnored = pending();
+    }
+
+    /** IGNNE as the chipset drives it. */
+    public boolean errorIgnored() {
+        return errorIgnored;
     }
 
     void raiseErrorLine() {
@@ -100,6 +113,7 @@ public final class FpuState implements Stateful {
     public void initialise() {
         setControl(0x37F);
         status = 0;
+        errorIgnored = false;
         top = 0;
         valid = 0;
         instructionPointer = 0;
@@ -141,6 +155,7 @@ public final class FpuState implements Stateful {
     private void summarise() {
         boolean pending = (status & ~control & 0x3F) != 0;
         status = status & ~(ES | BUSY) | (pending ? ES | BUSY : 0);
+        errorIgnored &= pending;
     }
 
     /** Whether an unmasked x87 exception waits for the next waiting instruction. */
@@ -150,6 +165,7 @@ public final class FpuState implements Stateful {
 
     void clearExceptions() {
         status &= 0x4700;
+        errorIgnored = false;
     }
 
     /** Sets exception flags (and SF); may make an exception pending. */
@@ -319,6 +335,7 @@ public final class FpuState implements Stateful {
         out.u8("fpu.valid", valid);
         out.u16("fpu.control", control);
         out.u16("fpu.status", statusWord());
+        out.flag("fpu.errorIgnored", errorIgnored);
         out.u64("fpu.instructionPointer", instructionPointer);
         out.u16("fpu.instructionSelector", instructionSelector);
         out.u64("fpu.dataPointer", dataPointer);
@@ -337,6 +354,7 @@ public final class FpuState implements Stateful {
         valid = in.u8("fpu.valid");
         setControl(in.u16("fpu.control"));
         setStatusWord(in.u16("fpu.status"));
+        errorIgnored = in.flag("fpu.errorIgnored");
         instructionPointer = in.u64("fpu.instructionPointer");
         instructionSelector = in.u16("fpu.instructionSelector");
         dataPointer = in.u64("fpu.dataPointer");
