@@ -26,10 +26,10 @@ import java.util.stream.Stream;
  * <p>As a program: {@code VmcbFuzzer RUNS SEED} prints the outcomes.
  */
 final class VmcbFuzzer implements AutoCloseable {
-    private static final long PT_32 = 0xb0000;
-    private static final long PT_PAE = 0xc0000;
-    private static final long HOST_32 = 0xa0000;
-    private static final long HOST_PAE = 0x90000;
+    static final long PT_32 = 0xb0000;
+    static final long PT_PAE = 0xc0000;
+    static final long HOST_32 = 0xa0000;
+    static final long HOST_PAE = 0x90000;
     private static final long ALL = SvmMachine.P | SvmMachine.W | SvmMachine.U;
     private static final int MOST_INSTRUCTIONS = 12;
     private static final long UNWRITTEN = 0x7777;
@@ -135,7 +135,7 @@ final class VmcbFuzzer implements AutoCloseable {
     }
 
     /** One host with its guests, and its pristine memory and registers. */
-    private static final class World implements AutoCloseable, MachineObserver {
+    static final class World implements AutoCloseable, MachineObserver {
         final SvmMachine machine = new SvmMachine();
         final Host host;
         final byte[][] guests;
@@ -261,7 +261,7 @@ final class VmcbFuzzer implements AutoCloseable {
             return page;
         }
 
-        private void restore(byte[] vmcb) {
+        void restore(byte[] vmcb) {
             machine.memory.write(SvmMachine.VMCB, vmcb, 0, vmcb.length);
         }
 
