@@ -83,7 +83,7 @@ final class MachineOptions {
                     "Whether processors keep VMCB fields between a #VMEXIT and the next VMRUN as"
                         + " the VMCB's clean bits allow, or load all of them every time. Default:"
                         + " ${DEFAULT-VALUE}.")
-    boolean vmcbCache;
+    OnOff vmcbCache;
 
     @Option(
             names = "--max-instructions",
@@ -124,12 +124,18 @@ final class MachineOptions {
         return maxInstructions == null ? Long.MAX_VALUE : maxInstructions;
     }
 
-    static final class OnOffConverter implements ITypeConverter<Boolean> {
+    /** No boolean, because picocli gives the defaults of those to the converter as "false". */
+    enum OnOff {
+        ON,
+        OFF
+    }
+
+    static final class OnOffConverter implements ITypeConverter<OnOff> {
         @Override
-        public Boolean convert(String text) {
+        public OnOff convert(String text) {
             return switch (text) {
-                case "on" -> true;
-                case "off" -> false;
+                case "on" -> OnOff.ON;
+                case "off" -> OnOff.OFF;
                 default -> throw new TypeConversionException("'" + text + "' is not on or off");
             };
         }

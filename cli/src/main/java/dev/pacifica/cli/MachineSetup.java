@@ -56,7 +56,7 @@ record MachineSetup(
                 options.memory.bytes(),
                 options.cpus,
                 options.quantum,
-                options.vmcbCache,
+                options.vmcbCache == MachineOptions.OnOff.ON,
                 options.cpu,
                 options.rtcBase.toString(),
                 options.seed,
