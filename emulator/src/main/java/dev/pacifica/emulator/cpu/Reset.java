@@ -54,8 +54,8 @@ public final class Reset {
         boolean bootProcessor = cpu.apic == null || (cpu.apic.base() & 1 << 8) != 0;
         if (!bootProcessor) {
             cpu.activity = Cpu.WAIT_FOR_SIPI;
-            cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         }
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT; // an SMI or NMI may have waited behind it
         cpu.updateMode();
         if (cpu.pendingStartup >= 0) {
             startup(cpu, cpu.pendingStartup);

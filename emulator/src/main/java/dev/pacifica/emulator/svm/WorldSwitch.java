@@ -298,9 +298,9 @@ final class WorldSwitch {
         cpu.guestMode = false;
     }
 
-    /** RSM into the guest. What the handler executed is not counted as the guest's. */
+    /** RSM into the guest. What the handler executed, RSM too, is not counted as the guest's. */
     void resume() {
-        enteredAt += cpu.retired() - suspendedAt;
+        enteredAt += cpu.retired() - suspendedAt + 1;
         if (nestedPaging) {
             cpu.msrs.pat = suspendedPat;
         }

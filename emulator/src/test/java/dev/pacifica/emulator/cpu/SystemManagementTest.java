@@ -295,6 +295,47 @@ class SystemManagementTest {
     }
 
     @Test
+    void anInitGoesBeforeAnSmiAndTheSmiBeforeAnInterrupt() {
+        with(TestProcessor.realMode()).code("90");
+        p.cpu.setRflags(Cpu.IF | 2);
+        p.apic.pending = 0x51;
+        p.cpu.initPending = true;
+        smi();
+        p.step();
+        assertThat(p.cpu.rip).isEqualTo(0xfff0);
+        p.step();
+        assertThat(p.cpu.smm.active()).isTrue();
+        assertThat(saved(0x178, 8)).isEqualTo(0xfff0);
+        assertThat(p.apic.pending).isEqualTo(0x51);
+    }
+
+    @Test
+    void aMaskableInterruptIsTakenAfterRsm() {
+        p.code(HANDLER, RSM).code("90");
+        p.cpu.setRflags(Cpu.IF | 2);
+        p.apic.pending = 0x51;
+        smi();
+        p.step(2);
+        assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE);
+        p.step();
+        assertThat(p.handler()).isEqualTo(0x51);
+    }
+
+    @Test
+    void aProcessorInMwaitGoesOnBehindIt() {
+        // lea rax, [700h]; xor ecx, ecx; xor edx, edx; monitor; mwait; nop
+        p.code("488d042500070000 31c9 31d2 0f01c8 0f01c9 90").code(HANDLER, RSM);
+        p.step(5);
+        assertThat(p.cpu.activity).isEqualTo(Cpu.MWAITING);
+        smi();
+        p.step(2);
+        assertThat(saved(0xc9, 1)).isZero();
+        assertThat(p.cpu.activity).isEqualTo(Cpu.RUNNING);
+        p.step();
+        assertThat(p.cpu.rip).isEqualTo(TestProcessor.CODE + 19);
+    }
+
+    @Test
     void rsmItselfIsNotSteppedOver() {
         p.code(HANDLER, RSM).code("90 90");
         p.cpu.setRflags(Cpu.TF | 2);

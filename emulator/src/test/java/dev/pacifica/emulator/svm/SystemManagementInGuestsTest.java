@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.memory.PortDevice;
+import dev.pacifica.emulator.state.BinaryStateReader;
+import dev.pacifica.emulator.state.BinaryStateWriter;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -131,6 +133,75 @@ class SystemManagementInGuestsTest {
         assertThat(machine.run(10)).isTrue();
         assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
         assertThat(machine.get64(VmcbLayout.RAX)).isEqualTo(0x77);
+    }
+
+    @Test
+    void savedInTheHandlerTheGuestGoesOnFromThere() {
+        machine.nestedPaging();
+        machine.put64(VmcbLayout.G_PAT, 0x0606_0606_0606_0606L);
+        machine.vmrun();
+        smi();
+        machine.step(1);
+        BinaryStateWriter out = new BinaryStateWriter();
+        cpu.save(out);
+        cpu.svm.save(out);
+        cpu.mmu.save(out);
+        machine.step(2);
+        assertThat(machine.run(10)).isTrue();
+        BinaryStateReader in = new BinaryStateReader(out.toByteArray());
+        cpu.load(in);
+        cpu.svm.load(in);
+        cpu.mmu.load(in);
+        assertThat(cpu.smm.active()).isTrue();
+        assertThat(cpu.guestMode).isFalse();
+        machine.memory.write(NOTE, 2, 0);
+        machine.put64(VmcbLayout.EXITCODE, 0);
+        machine.step(2);
+        assertThat(machine.memory.read(NOTE, 2)).isEqualTo(0x1234);
+        assertThat(cpu.guestMode).isTrue();
+        assertThat(cpu.msrs.pat).isEqualTo(0x0606_0606_0606_0606L);
+        assertThat(machine.run(10)).isTrue();
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HOST_CODE + 3);
+    }
+
+    @Test
+    void aHaltedGuestHaltsAgainAfterRsm() {
+        machine.put32(VmcbLayout.INTERCEPT_MISC1, 0);
+        machine.code(SvmMachine.GUEST_CODE, "f4 90");
+        machine.vmrun();
+        machine.step(1);
+        smi();
+        machine.step(1);
+        assertThat(saved(0xc9, 1)).isEqualTo(1);
+        machine.step(2);
+        assertThat(cpu.guestMode).isTrue();
+        assertThat(cpu.activity).isEqualTo(Cpu.HALTED);
+    }
+
+    @Test
+    void theHandlersInstructionsAreNotTheGuests() {
+        Recorder recorder = new Recorder();
+        cpu.observer = recorder;
+        machine.code(HANDLER, "90 90 90 90 0faa");
+        machine.vmrun();
+        machine.step(1);
+        smi();
+        machine.step(6);
+        assertThat(cpu.guestMode).isTrue();
+        assertThat(machine.run(10)).isTrue();
+        assertThat(recorder.lines).last().isEqualTo("vmexit 10000 code 78 after 3");
+    }
+
+    @Test
+    void aShutdownInTheHandlerIsNotIntercepted() {
+        machine.intercept(ExitCode.SHUTDOWN);
+        machine.code(HANDLER, "2ec706fcfe0000 0faa"); // spoils the revision identifier
+        machine.vmrun();
+        smi();
+        machine.step(3);
+        assertThat(cpu.activity).isEqualTo(Cpu.SHUTDOWN);
+        assertThat(cpu.guestMode).isFalse();
     }
 
     @Test
