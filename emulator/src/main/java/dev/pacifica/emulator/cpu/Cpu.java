@@ -532,6 +532,14 @@ public final class Cpu implements Stateful {
         return fault;
     }
 
+    /**
+     * Whether memory at a system-physical address is write-back by MTRRs and CR0.CD. Page
+     * attributes are not considered.
+     */
+    public boolean cachesWriteBack(long pa) {
+        return (cr0 & CR0_CD) == 0 && memory.isRam(pa) && msrs.memoryTypes().writeBack(pa);
+    }
+
     /** Whether the address is canonical for 48-bit linear addresses. */
     public static boolean canonical(long va) {
         return va << 16 >> 16 == va;

@@ -120,7 +120,7 @@ public enum CpuFeature {
     TLBI_CTL(0x8000_000a, Register.EDX, 24, Use.STANDARD),
     VNMI(0x8000_000a, Register.EDX, 25, Use.STANDARD),
     SVME_ADDR_CHK(0x8000_000a, Register.EDX, 28, Use.STANDARD),
-    BUS_LOCK_THRESHOLD(0x8000_000a, Register.EDX, 29, Use.ABSENT),
+    BUS_LOCK_THRESHOLD(0x8000_000a, Register.EDX, 29, Use.STANDARD),
     IDLE_HLT(0x8000_000a, Register.EDX, 30, Use.STANDARD),
     LFENCE_RDTSC(0x8000_0021, Register.EAX, 2, Use.STANDARD),
     /** The SMI handler can lock its paging configuration (APM Vol 2 §10.3.9). */

@@ -490,15 +490,16 @@ public final class EventDelivery implements Stateful {
     }
 
     /**
-     * Whether the next instruction must be executed singly (also to record its branch), between
-     * {@link #beforeInstruction} and {@link #afterInstruction}.
+     * Whether the next instruction must be executed singly (also to record its branch or to see
+     * whether it locks the bus), between {@link #beforeInstruction} and {@link #afterInstruction}.
      */
     public boolean stepNeeded() {
         return (cpu.systemFlags() & (Cpu.TF | Cpu.RF)) != 0
                 || cpu.interruptShadow
                 || cpu.stackShadow
                 || breakpoints.instructionsArmed()
-                || (cpu.msrs.debugCtl & Msrs.LAST_BRANCH_RECORD) != 0;
+                || (cpu.msrs.debugCtl & Msrs.LAST_BRANCH_RECORD) != 0
+                || cpu.svm.countsBusLocks();
     }
 
     /** Before an instruction that is executed singly: instruction breakpoints (raises #DB). */

@@ -5,12 +5,17 @@ import dev.pacifica.emulator.state.StateWriter;
 
 /**
  * MTRRs and PAT (APM Vol 2 §7.7, §7.8): stored and checked; memory types have no effect on this
- * machine.
+ * machine but that atomic updates outside write-back memory lock the bus.
  */
 final class MemoryTypeRegisters {
     private static final int VARIABLE = 8;
     private static final long PHYSICAL_MASK = (1L << CpuModel.PHYSICAL_BITS) - 1;
     private static final int DEF_TYPE = 0x2ff;
+
+    private static final int WRITE_BACK = 6;
+    private static final int VALID = 1 << 11;
+    private static final int ENABLE = 1 << 11;
+    private static final int FIXED_ENABLE = 1 << 10;
 
     private final long[] base = new long[VARIABLE];
     private final long[] mask = new long[VARIABLE];
@@ -96,6 +101,36 @@ final class MemoryTypeRegisters {
         long[] half = isBase ? base : mask;
         half[msr - 0x200 >> 1] = value;
         return true;
+    }
+
+    /** Whether the MTRRs make the address write-back (§7.7.3 to §7.7.5). */
+    boolean writeBack(long pa) {
+        if ((defType & ENABLE) == 0) {
+            return false;
+        }
+        if (pa < 1 << 20 && (defType & FIXED_ENABLE) != 0) {
+            return fixedType((int) pa) == WRITE_BACK;
+        }
+        boolean covered = false;
+        for (int i = 0; i < VARIABLE; i++) {
+            long bits = mask[i] & ~0xfffL;
+            if ((mask[i] & VALID) != 0 && (pa & bits) == (base[i] & bits)) {
+                if ((base[i] & 0xff) != WRITE_BACK) {
+                    return false; // of overlapping ranges the one that caches less counts
+                }
+                covered = true;
+            }
+        }
+        return covered || (defType & 0xff) == WRITE_BACK;
+    }
+
+    /** The type of an address in the first MiB: 64-KiB, 16-KiB and 4-KiB ranges. */
+    private int fixedType(int pa) {
+        int range =
+                pa < 0x8_0000
+                        ? pa >>> 16
+                        : pa < 0xc_0000 ? 8 + (pa - 0x8_0000 >>> 14) : 24 + (pa - 0xc_0000 >>> 12);
+        return (int) (fixed[range >>> 3] >>> 8 * (range & 7)) & 7;
     }
 
     private static boolean validType(int type) {

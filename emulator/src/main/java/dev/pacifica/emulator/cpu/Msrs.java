@@ -212,6 +212,10 @@ public final class Msrs implements Stateful {
         cpu.attention |= Cpu.ATTENTION_DEBUG;
     }
 
+    MemoryTypeRegisters memoryTypes() {
+        return memoryTypes;
+    }
+
     /** A branch was taken, while DebugCtl.LBR or TF makes instructions execute singly. */
     void recordBranch(long from, long to) {
         if ((debugCtl & LAST_BRANCH_RECORD) != 0) {

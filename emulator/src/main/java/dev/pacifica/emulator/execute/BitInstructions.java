@@ -90,7 +90,7 @@ final class BitInstructions {
             cpu.setCf((Operands.load(cpu, at, size) & mask) != 0);
             return;
         }
-        Operands.forUpdate(cpu, at, size);
+        Operands.forUpdate(cpu, insn, at, size);
         long value = Operands.load(cpu, at, size);
         Operands.store(cpu, at, size, change(operation, value, mask));
         cpu.setCf((value & mask) != 0);

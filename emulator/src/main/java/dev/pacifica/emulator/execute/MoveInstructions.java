@@ -140,7 +140,7 @@ final class MoveInstructions {
         if ((at & 15) != 0) {
             throw cpu.fault(GuestException.GP, 0);
         }
-        Operands.forUpdate(cpu, at, 16);
+        Operands.forUpdate(cpu, insn, at, 16);
         long low = cpu.mmu.read64(at);
         long high = cpu.mmu.read64(at + 8);
         long[] r = cpu.r;

@@ -5,6 +5,7 @@ import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.InstructionRow;
 import dev.pacifica.emulator.decode.InstructionTable;
 import dev.pacifica.emulator.decode.Operand;
+import dev.pacifica.emulator.decode.Operation;
 import java.util.List;
 
 /**
@@ -174,11 +175,15 @@ public final class Operands {
      * write would raise.
      */
     static long addressForUpdate(Cpu cpu, Insn insn, int size) {
-        return forUpdate(cpu, cpu.linear(insn.segment, offset(cpu, insn), size, true), size);
+        return forUpdate(cpu, insn, cpu.linear(insn.segment, offset(cpu, insn), size, true), size);
     }
 
-    static long forUpdate(Cpu cpu, long linear, int size) {
+    /** As {@link #addressForUpdate}, at a linear address. */
+    static long forUpdate(Cpu cpu, Insn insn, long linear, int size) {
         cpu.mmu.probeWrite(linear, size);
+        if (cpu.svm.countsBusLocks() && (insn.lock || insn.row.operation == Operation.XCHG)) {
+            cpu.svm.lockedUpdate(linear, size);
+        }
         return linear;
     }
 

@@ -41,6 +41,9 @@ final class Intercepts {
         if (!model.has(CpuFeature.IDLE_HLT)) {
             instructions &= ~(1L << ExitCode.IDLE_HLT - FIRST_INSTRUCTION);
         }
+        if (!model.has(CpuFeature.BUS_LOCK_THRESHOLD)) {
+            instructions &= ~(1L << ExitCode.BUSLOCK - FIRST_INSTRUCTION);
+        }
         if (!model.has(CpuFeature.TLBI_CTL)) {
             instructions &= ~(1L << ExitCode.TLBSYNC - FIRST_INSTRUCTION);
         }

@@ -12,6 +12,8 @@ import dev.pacifica.emulator.state.Stateful;
  * chapter 15).
  */
 public final class Svm implements Stateful {
+    private static final int BUS_LOCK_LINE = 64;
+
     /** The rules of the SVM MSRs. */
     public final SvmLock lock;
 
@@ -19,6 +21,7 @@ public final class Svm implements Stateful {
     private final Intercepts intercepts;
     private final VirtualInterrupts interrupts = new VirtualInterrupts();
     private final PauseFilter pauseFilter = new PauseFilter();
+    private final BusLockThreshold busLocks = new BusLockThreshold();
     private final VmcbShadow shadow;
     private final WorldSwitch world;
     private final SvmInstructions instructions;
@@ -28,7 +31,7 @@ public final class Svm implements Stateful {
         lock = new SvmLock(cpu);
         intercepts = new Intercepts(cpu.memory);
         shadow = new VmcbShadow(cpu.id);
-        world = new WorldSwitch(cpu, intercepts, interrupts, pauseFilter, shadow);
+        world = new WorldSwitch(cpu, intercepts, interrupts, pauseFilter, busLocks, shadow);
         instructions = new SvmInstructions(cpu, this, world, shadow);
         cpu.mmu.setNestedFaultHandler(world::nestedPageFault);
     }
@@ -174,6 +177,25 @@ public final class Svm implements Stateful {
         return intercepts.intercepts(ExitCode.PAUSE) && pauseFilter.expires(cpu.clock.now());
     }
 
+    /** Whether the running guest's bus locks are counted, so that each one must be seen. */
+    public boolean countsBusLocks() {
+        return busLocks.enabled;
+    }
+
+    /**
+     * An atomic update is about to be executed, its faults are checked and {@link #countsBusLocks}:
+     * if it locks the bus, which it does across a 64-byte line and outside write-back memory
+     * (§7.3.3), and the threshold is exceeded, the guest is left (§15.14.5).
+     */
+    public void lockedUpdate(long linear, int size) {
+        boolean splits = (linear & BUS_LOCK_LINE - 1) + size > BUS_LOCK_LINE;
+        if ((splits || !cpu.cachesWriteBack(cpu.mmu.translateRead(linear)))
+                && busLocks.exceeded()) {
+            exit(ExitCode.BUSLOCK, 0, 0);
+            throw cpu.worldSwitched;
+        }
+    }
+
     /**
      * HLT executed in a guest: whether the idle-HLT intercept exits, which it does while neither
      * V_IRQ nor V_NMI is set (§15.9).
@@ -266,6 +288,7 @@ public final class Svm implements Stateful {
         intercepts.save(out);
         interrupts.save(out);
         pauseFilter.save(out);
+        busLocks.save(out);
         world.save(out);
         shadow.save(out);
     }
@@ -277,6 +300,7 @@ public final class Svm implements Stateful {
         intercepts.load(in);
         interrupts.load(in);
         pauseFilter.load(in);
+        busLocks.load(in);
         world.load(in);
         shadow.load(in);
     }

@@ -63,6 +63,10 @@ final class Vmcb implements MachineObserver.VmcbView {
         RawMemory.putByte(host + offset, value);
     }
 
+    void put16(int offset, int value) {
+        RawMemory.putShort(host + offset, value);
+    }
+
     void put32(int offset, int value) {
         RawMemory.putInt(host + offset, value);
     }

@@ -35,6 +35,8 @@ import java.util.List;
  *   0C0 |                                 |            VMCB clean bits      |
  *   0C8 |                            nRIP                                   |
  *   0D0 |  guest instruction bytes 127:8 (up to 15)     | number fetched    |
+ *       :                                                                   :
+ *   120 |                                  | bus lock threshold 15:0        |
  *       +-------------------------------------------------------------------+
  *
  *   State-save area (Table B-2), a segment register each 16 bytes:
@@ -108,6 +110,7 @@ public final class VmcbLayout {
     public static final int AVIC_LOGICAL_TABLE = 0x0f0;
     public static final int AVIC_PHYSICAL_TABLE = 0x0f8;
     public static final int VMSA_POINTER = 0x108;
+    public static final int BUS_LOCK_THRESHOLD = 0x120;
 
     /** Offset of the state-save area. */
     public static final int STATE = 0x400;
@@ -201,6 +204,7 @@ public final class VmcbLayout {
                     new Field("AVIC_LOGICAL_TABLE", AVIC_LOGICAL_TABLE, 8),
                     new Field("AVIC_PHYSICAL_TABLE", AVIC_PHYSICAL_TABLE, 8),
                     new Field("VMSA_POINTER", VMSA_POINTER, 8),
+                    new Field("BUS_LOCK_THRESHOLD", BUS_LOCK_THRESHOLD, 2),
                     new Field("ES.SELECTOR", ES, 2),
                     new Field("ES.ATTRIB", ES + ATTRIBUTES, 2),
                     new Field("ES.LIMIT", ES + LIMIT, 4),

@@ -13,6 +13,7 @@ final class WorldSwitch {
     private final Intercepts intercepts;
     private final VirtualInterrupts interrupts;
     private final PauseFilter pauseFilter;
+    private final BusLockThreshold busLocks;
     private final VmcbShadow shadow;
 
     /** Null unless VMCB state is cached: then every VMRUN loads everything (§15.15.1). */
@@ -51,11 +52,13 @@ final class WorldSwitch {
             Intercepts intercepts,
             VirtualInterrupts interrupts,
             PauseFilter pauseFilter,
+            BusLockThreshold busLocks,
             VmcbShadow shadow) {
         this.cpu = cpu;
         this.intercepts = intercepts;
         this.interrupts = interrupts;
         this.pauseFilter = pauseFilter;
+        this.busLocks = busLocks;
         this.shadow = shadow;
         vmcb = new Vmcb(cpu.memory);
         host = new HostState(cpu, new Vmcb(cpu.memory));
@@ -97,6 +100,7 @@ final class WorldSwitch {
     private void loadGuest(Vmcb from) {
         intercepts.load(from, cpu.model);
         pauseFilter.load(from, cpu.model);
+        busLocks.load(from, intercepts.intercepts(ExitCode.BUSLOCK));
         interrupts.load(from, host.interruptFlag(), cpu.model);
         tscOffset = from.get64(VmcbLayout.TSC_OFFSET);
         injectedNextRip =
@@ -193,6 +197,7 @@ final class WorldSwitch {
                         ? nextRip()
                         : 0);
         information.store(vmcb, bytes);
+        busLocks.leave(vmcb);
         long shadowBits = vmcb.get64(VmcbLayout.INTERRUPT_SHADOW) & ~1L;
         vmcb.put64(
                 VmcbLayout.INTERRUPT_SHADOW,
@@ -321,6 +326,7 @@ final class WorldSwitch {
 
     /** RESET: no guest, and none remembered. */
     void reset() {
+        busLocks.enabled = false;
         if (cache != null) {
             cache.reset();
         }
