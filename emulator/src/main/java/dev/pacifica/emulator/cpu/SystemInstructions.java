@@ -144,7 +144,9 @@ public final class SystemInstructions {
         }
         cpu.events.suppressStep();
         cpu.events.resumeFlagLoaded();
+        long from = cpu.rip;
         cpu.smm.resume();
+        cpu.msrs.recordBranch(from, cpu.rip);
         return JUMPED;
     }
 }

@@ -176,6 +176,7 @@ public final class SystemManagement implements Stateful {
             cpu.svm.suspend();
         }
         cpu.activity = Cpu.RUNNING;
+        cpu.msrs.frequency.start();
         cpu.nmiBlocked = true;
         cpu.interruptShadow = false;
         cpu.stackShadow = false;
@@ -194,6 +195,7 @@ public final class SystemManagement implements Stateful {
         cpu.segSelector[Cpu.CS] = base >>> 4 & 0xffff;
         cpu.segBase[Cpu.CS] = base & 0xffff_ffffL;
         cpu.segAttr[Cpu.CS] = CODE_ATTR;
+        cpu.msrs.recordException(cpu.rip, ENTRY);
         cpu.rip = ENTRY;
         cpu.cr0 &= ~CR0_CLEARED;
         cpu.cr4 = 0;
@@ -288,6 +290,7 @@ public final class SystemManagement implements Stateful {
             cpu.events.givePendingTraps(heldTraps);
             if (area.get8(SaveStateArea.AUTO_HALT_RESTART) != 0) {
                 cpu.activity = Cpu.HALTED;
+                cpu.msrs.frequency.stop();
                 if (cpu.observer != null) {
                     cpu.observer.halt(cpu.id, Cpu.HALTED);
                 }

@@ -67,6 +67,28 @@ class SystemManagementTest {
         assertThat(cpu.rip).isEqualTo(TestProcessor.USER_CODE + 1);
     }
 
+    /** §13.1.6: SMI and RSM are control transfers, the former an interrupt. */
+    @Test
+    void smiAndRsmAreRecordedAsBranches() {
+        p.code("90 90").code(HANDLER, RSM);
+        Cpu cpu = p.cpu;
+        cpu.msrs.setDebugControl(1);
+        cpu.msrs.lastBranchFrom = 0x11;
+        cpu.msrs.lastBranchTo = 0x22;
+        p.step();
+        smi();
+        p.step();
+        assertThat(cpu.msrs.lastBranchFrom).isEqualTo(TestProcessor.CODE + 1);
+        assertThat(cpu.msrs.lastBranchTo).isEqualTo(0x8000);
+        assertThat(cpu.msrs.lastExceptionFrom).isEqualTo(0x11);
+        assertThat(cpu.msrs.lastExceptionTo).isEqualTo(0x22);
+        p.step();
+        assertThat(cpu.smm.active()).isFalse();
+        assertThat(cpu.msrs.lastBranchFrom).isEqualTo(0x8000);
+        assertThat(cpu.msrs.lastBranchTo).isEqualTo(TestProcessor.CODE + 1);
+        assertThat(cpu.msrs.lastExceptionFrom).isEqualTo(0x11);
+    }
+
     @Test
     void table103GivesTheHandlersRegisters() {
         Cpu cpu = p.cpu;
