@@ -70,7 +70,11 @@ public final class Reset {
      */
     public static void startup(Cpu cpu, int vector) {
         if (cpu.initPending) {
-            boolean heldBack = !cpu.gif || cpu.guestMode || (cpu.msrs.vmCr & VM_CR_R_INIT) != 0;
+            boolean heldBack =
+                    !cpu.gif
+                            || cpu.guestMode
+                            || cpu.smm.active()
+                            || (cpu.msrs.vmCr & VM_CR_R_INIT) != 0;
             cpu.pendingStartup = heldBack ? -1 : vector;
             return;
         }

@@ -18,13 +18,13 @@ public final class Wakefulness {
         if (cpu.activity == Cpu.RUNNING) {
             return true;
         }
-        if (cpu.initPending && cpu.gif) {
+        if (cpu.initPending && cpu.gif && (!cpu.smm.active() || cpu.activity == Cpu.SHUTDOWN)) {
             return true;
         }
         if (cpu.activity == Cpu.SHUTDOWN || cpu.activity == Cpu.WAIT_FOR_SIPI) {
             return false;
         }
-        return cpu.gif && (cpu.smiPending || nmiDue(cpu) || interruptDue(cpu))
+        return cpu.gif && (cpu.smm.due() || nmiDue(cpu) || interruptDue(cpu))
                 || cpu.guestMode && cpu.gif && cpu.svm.virtualNmiDue()
                 || cpu.events.trapPending()
                 || cpu.activity == Cpu.MWAITING && SystemIdle.monitoredLineChanged(cpu);

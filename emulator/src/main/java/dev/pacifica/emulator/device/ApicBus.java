@@ -5,6 +5,7 @@ import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Predicate;
 
 /** Carries interrupt messages between local APICs, I/O APICs and the 8259s' INTR wire. */
 public final class ApicBus implements Stateful {
@@ -82,11 +83,15 @@ public final class ApicBus implements Stateful {
 
     private boolean sendToLowest(
             int destination, boolean logical, boolean wide, int vector, boolean level) {
+        return sendToLowest(apic -> apic.matches(destination, logical, wide), vector, level);
+    }
+
+    private boolean sendToLowest(Predicate<LocalApic> addressed, int vector, boolean level) {
         LocalApic winner = null;
         int count = locals.size();
         for (int i = 1; i <= count; i++) {
             LocalApic apic = locals.get((lastWinner + i) % count);
-            if (apic.matches(destination, logical, wide)
+            if (addressed.test(apic)
                     && apic.acceptsFixed()
                     && (winner == null || apic.processorPriority() < winner.processorPriority())) {
                 winner = apic;
@@ -100,11 +105,15 @@ public final class ApicBus implements Stateful {
         return true;
     }
 
-    /** Delivers to all, or to all but {@code sender}. */
+    /** Delivers to all or to all but {@code sender}; in lowest-priority mode to one of these. */
     void broadcast(LocalApic sender, boolean includingSelf, int mode, int vector, boolean level) {
+        if (mode == LOWEST_PRIORITY) {
+            sendToLowest(apic -> includingSelf || apic != sender, vector, level);
+            return;
+        }
         for (LocalApic apic : locals) {
             if (includingSelf || apic != sender) {
-                apic.accept(mode == LOWEST_PRIORITY ? FIXED : mode, vector, level);
+                apic.accept(mode, vector, level);
             }
         }
     }

@@ -88,6 +88,7 @@ public final class Machine implements Stateful, AutoCloseable {
             cpu.msrs.asFirmwareLeavesThem();
             if (cpu.id != 0) {
                 cpu.activity = Cpu.WAIT_FOR_SIPI;
+                cpu.svm.followVmcbsWith(all.getFirst().svm);
             }
         }
         scheduler = new Scheduler(clock, all, interpreters, config.quantum());

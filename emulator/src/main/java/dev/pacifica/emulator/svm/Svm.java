@@ -36,6 +36,11 @@ public final class Svm implements Stateful {
         cpu.mmu.setNestedFaultHandler(world::nestedPageFault);
     }
 
+    /** Follows the VMCBs of a machine's processors as one, for its observer. */
+    public void followVmcbsWith(Svm other) {
+        shadow.shareWith(other.shadow);
+    }
+
     /**
      * Whether the guest's VMCB intercepts this exit code (Appendix C: 0 to BFh, the bit's position
      * in the intercept vectors).

@@ -11,7 +11,8 @@ import java.util.stream.Collectors;
 /**
  * Copies of the VMCBs as the processor last left them, so that an observer can be told which fields
  * the hypervisor changed before the next VMRUN. Kept only while somebody observes; the least
- * recently used of a fixed number goes first.
+ * recently used of a fixed number goes first. The processors of a machine share them, because a
+ * hypervisor runs one VMCB now here, now there.
  */
 final class VmcbShadow implements Stateful {
     private static final int ENTRIES = 16;
@@ -37,17 +38,31 @@ final class VmcbShadow implements Stateful {
     private static final int WORDS = OFFSETS.length;
 
     private final int cpuId;
-    private final long[] address = new long[ENTRIES];
-    private final long[] lastUse = new long[ENTRIES];
-    private final long[][] words = new long[ENTRIES][];
-    private long uses;
+    private Copies copies = new Copies();
+    private boolean shares;
+
+    private static final class Copies {
+        final long[] address = new long[ENTRIES];
+        final long[] lastUse = new long[ENTRIES];
+        final long[][] words = new long[ENTRIES][];
+        long uses;
+
+        Copies() {
+            Arrays.fill(address, FREE);
+        }
+    }
 
     /** Where the last search ended; the next one tries there first. */
     private int found;
 
     VmcbShadow(int cpuId) {
         this.cpuId = cpuId;
-        Arrays.fill(address, FREE);
+    }
+
+    /** From now on this one uses, and leaves to be saved, another processor's copies. */
+    void shareWith(VmcbShadow other) {
+        copies = other.copies;
+        shares = true;
     }
 
     /** Takes the VMCB as it is now. */
@@ -55,13 +70,13 @@ final class VmcbShadow implements Stateful {
         int entry = find(vmcb.address());
         if (entry < 0) {
             entry = oldest();
-            address[entry] = vmcb.address();
-            if (words[entry] == null) {
-                words[entry] = new long[WORDS];
+            copies.address[entry] = vmcb.address();
+            if (copies.words[entry] == null) {
+                copies.words[entry] = new long[WORDS];
             }
         }
-        lastUse[entry] = ++uses;
-        long[] copy = words[entry];
+        copies.lastUse[entry] = ++copies.uses;
+        long[] copy = copies.words[entry];
         for (int i = 0; i < WORDS; i++) {
             copy[i] = vmcb.get64(OFFSETS[i]);
         }
@@ -83,7 +98,7 @@ final class VmcbShadow implements Stateful {
         if (entry < 0) {
             return;
         }
-        long[] copy = words[entry];
+        long[] copy = copies.words[entry];
         for (int word = 0; word < WORDS; word++) {
             long now = vmcb.get64(OFFSETS[word]);
             if (now != copy[word]) {
@@ -108,11 +123,11 @@ final class VmcbShadow implements Stateful {
     }
 
     private int find(long vmcb) {
-        if (address[found] == vmcb) {
+        if (copies.address[found] == vmcb) {
             return found;
         }
         for (int i = 0; i < ENTRIES; i++) {
-            if (address[i] == vmcb) {
+            if (copies.address[i] == vmcb) {
                 found = i;
                 return i;
             }
@@ -123,7 +138,7 @@ final class VmcbShadow implements Stateful {
     private int oldest() {
         int oldest = 0;
         for (int i = 1; i < ENTRIES; i++) {
-            if (lastUse[i] < lastUse[oldest]) {
+            if (copies.lastUse[i] < copies.lastUse[oldest]) {
                 oldest = i;
             }
         }
@@ -132,27 +147,33 @@ final class VmcbShadow implements Stateful {
 
     @Override
     public void save(StateWriter out) {
+        if (shares) {
+            return;
+        }
         out.section("vmcb-shadow" + cpuId);
-        out.u64("uses", uses);
+        out.u64("uses", copies.uses);
         for (int i = 0; i < ENTRIES; i++) {
-            out.u64("address", address[i]);
-            out.u64("lastUse", lastUse[i]);
-            if (address[i] != FREE) {
-                out.longs("words", words[i]);
+            out.u64("address", copies.address[i]);
+            out.u64("lastUse", copies.lastUse[i]);
+            if (copies.address[i] != FREE) {
+                out.longs("words", copies.words[i]);
             }
         }
     }
 
     @Override
     public void load(StateReader in) {
+        if (shares) {
+            return;
+        }
         in.section("vmcb-shadow" + cpuId);
-        uses = in.u64("uses");
+        copies.uses = in.u64("uses");
         for (int i = 0; i < ENTRIES; i++) {
-            address[i] = in.u64("address");
-            lastUse[i] = in.u64("lastUse");
-            if (address[i] != FREE) {
-                words[i] = new long[WORDS];
-                in.longs("words", words[i]);
+            copies.address[i] = in.u64("address");
+            copies.lastUse[i] = in.u64("lastUse");
+            if (copies.address[i] != FREE) {
+                copies.words[i] = new long[WORDS];
+                in.longs("words", copies.words[i]);
             }
         }
     }
