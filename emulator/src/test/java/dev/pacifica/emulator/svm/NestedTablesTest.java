@@ -353,7 +353,7 @@ class NestedTablesTest {
 
     @Test
     void withoutTheGuestsNxeItsPagesAreExecutableUnlessTheHostForbids() {
-        machine.put64(VmcbLayout.EFER, machine.get64(VmcbLayout.EFER) & ~(long) Cpu.EFER_NXE);
+        machine.put64(VmcbLayout.EFER, machine.get64(VmcbLayout.EFER) & ~Cpu.EFER_NXE);
         machine.nestedPage(PAGE, PAGE | ALL | SvmMachine.NX);
         machine.guestPage(PAGE + 0x1000, PAGE | ALL | SvmMachine.NX);
         machine.vmrun();
