@@ -281,8 +281,8 @@ public final class Cpu implements Stateful {
     public static final long FLAG_AUX_CARRIES = 0xc000_0000_0000_0000L;
 
     /**
-     * Where AF may be in the slot {@link #FLAG_AUX}: bit 3 of an operand of 64, 32, 16 or 8 bits that was
-     * shifted to the top.
+     * Where AF may be in the slot {@link #FLAG_AUX}: bit 3 of an operand of 64, 32, 16 or 8 bits
+     * that was shifted to the top.
      */
     public static final long FLAG_AUX_AF = 1L << 3 | 1L << 35 | 1L << 51 | 1L << 59;
 
@@ -324,6 +324,7 @@ public final class Cpu implements Stateful {
     /** Added to the tick count to give this processor's TSC (WRMSR TSC, TSC_ADJUST). */
     public long tscOffset;
 
+    private static final int BUS_LOCK_LINE = 64;
     private final GuestException exception = new GuestException();
     public final WorldSwitched worldSwitched = new WorldSwitched();
 
@@ -532,11 +533,35 @@ public final class Cpu implements Stateful {
         return fault;
     }
 
+    /** Whether a guest runs whose bus locks are counted, so that each one must be seen. */
+    public boolean countsBusLocks() {
+        return svm.countsBusLocks();
+    }
+
+    /**
+     * An atomic update is about to be executed, its faults are checked and {@link #countsBusLocks}:
+     * it locks the bus across a 64-byte line and outside write-back memory (§7.3.3), which may end
+     * in a #VMEXIT.
+     */
+    public void lockedUpdate(long linear, int size) {
+        boolean splits = (linear & BUS_LOCK_LINE - 1) + size > BUS_LOCK_LINE;
+        if (splits || !cachesWriteBack(mmu.translateRead(linear))) {
+            svm.lockBus();
+        }
+    }
+
+    /** A table walk is about to set an accessed or dirty bit in the entry at an address. */
+    public void tableUpdate(long pa) {
+        if (countsBusLocks() && !cachesWriteBack(pa)) {
+            svm.lockBus();
+        }
+    }
+
     /**
      * Whether memory at a system-physical address is write-back by MTRRs and CR0.CD. Page
      * attributes are not considered.
      */
-    public boolean cachesWriteBack(long pa) {
+    private boolean cachesWriteBack(long pa) {
         return (cr0 & CR0_CD) == 0 && memory.isRam(pa) && msrs.memoryTypes().writeBack(pa);
     }
 

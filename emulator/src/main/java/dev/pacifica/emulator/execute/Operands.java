@@ -181,8 +181,8 @@ public final class Operands {
     /** As {@link #addressForUpdate}, at a linear address. */
     static long forUpdate(Cpu cpu, Insn insn, long linear, int size) {
         cpu.mmu.probeWrite(linear, size);
-        if (cpu.svm.countsBusLocks() && (insn.lock || insn.row.operation == Operation.XCHG)) {
-            cpu.svm.lockedUpdate(linear, size);
+        if (cpu.countsBusLocks() && (insn.lock || insn.row.operation == Operation.XCHG)) {
+            cpu.lockedUpdate(linear, size);
         }
         return linear;
     }

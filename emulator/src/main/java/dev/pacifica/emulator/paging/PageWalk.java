@@ -242,7 +242,9 @@ final class PageWalk {
 
     /** The same, for a write of its accessed and dirty bits. */
     private long forUpdate(long address, long where) {
-        return nested.readOnlyTables() ? nested.translateTableForUpdate(address) : where;
+        long at = nested.readOnlyTables() ? nested.translateTableForUpdate(address) : where;
+        cpu.tableUpdate(at);
+        return at;
     }
 
     private GuestException pageFault(long va, int access, boolean user, long error) {

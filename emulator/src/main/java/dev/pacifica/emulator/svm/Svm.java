@@ -12,8 +12,6 @@ import dev.pacifica.emulator.state.Stateful;
  * chapter 15).
  */
 public final class Svm implements Stateful {
-    private static final int BUS_LOCK_LINE = 64;
-
     /** The rules of the SVM MSRs. */
     public final SvmLock lock;
 
@@ -184,18 +182,15 @@ public final class Svm implements Stateful {
 
     /** Whether the running guest's bus locks are counted, so that each one must be seen. */
     public boolean countsBusLocks() {
-        return busLocks.enabled;
+        return busLocks.enabled && cpu.guestMode; // SMM may have interrupted the guest
     }
 
     /**
-     * An atomic update is about to be executed, its faults are checked and {@link #countsBusLocks}:
-     * if it locks the bus, which it does across a 64-byte line and outside write-back memory
-     * (§7.3.3), and the threshold is exceeded, the guest is left (§15.14.5).
+     * The guest is about to lock the bus while {@link #countsBusLocks}: leaves it if the threshold
+     * is exceeded. The walks that read instruction bytes for an exit are no longer the guest's.
      */
-    public void lockedUpdate(long linear, int size) {
-        boolean splits = (linear & BUS_LOCK_LINE - 1) + size > BUS_LOCK_LINE;
-        if ((splits || !cpu.cachesWriteBack(cpu.mmu.translateRead(linear)))
-                && busLocks.exceeded()) {
+    public void lockBus() {
+        if (!world.exiting() && busLocks.exceeded()) {
             exit(ExitCode.BUSLOCK, 0, 0);
             throw cpu.worldSwitched;
         }

@@ -117,7 +117,7 @@ final class SvmInstructions {
         if (svm.intercepted(ExitCode.STGI)) {
             return exit(ExitCode.STGI);
         }
-        if (svm.virtualGif()) {
+        if (cpu.guestMode && svm.virtualGif()) {
             svm.setVirtualGif(true);
             return SystemInstructions.NEXT;
         }
@@ -134,7 +134,7 @@ final class SvmInstructions {
         if (svm.intercepted(ExitCode.CLGI)) {
             return exit(ExitCode.CLGI);
         }
-        if (svm.virtualGif()) {
+        if (cpu.guestMode && svm.virtualGif()) {
             svm.setVirtualGif(false);
             return SystemInstructions.NEXT;
         }

@@ -278,6 +278,11 @@ final class WorldSwitch {
         return cpu.worldSwitched;
     }
 
+    /** A #VMEXIT is under way and reads instruction bytes. */
+    boolean exiting() {
+        return information.reading();
+    }
+
     /** Whether VMLOAD and VMSAVE of the guest exit though they are not intercepted (§15.33.1). */
     boolean transferExits() {
         return cpu.guestMode && transferExits;

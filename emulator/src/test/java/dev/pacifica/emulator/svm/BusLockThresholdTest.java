@@ -127,6 +127,27 @@ class BusLockThresholdTest {
         assertThat(machine.exitCode()).isEqualTo(0xa5);
     }
 
+    /** Four entries get their accessed bits when the guest's first instruction is fetched. */
+    @Test
+    void tableWalksLockTheBusWhereTablesAreNotWriteBack() {
+        cpu.msrs.write(0x2ff, 0); // MTRRs off: all memory is uncacheable
+        run(100, "90");
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+        assertThat(counter()).isEqualTo(96);
+    }
+
+    @Test
+    void aWalkBeyondTheThresholdExitsBeforeTheBitIsSet() {
+        cpu.msrs.write(0x2ff, 0);
+        machine.nestedPaging();
+        run(3, "90");
+        assertThat(machine.exitCode()).isEqualTo(0xa5);
+        assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
+        assertThat(counter()).isZero();
+        long entry = SvmMachine.GUEST_PT + (SvmMachine.GUEST_CODE >>> 12) * 8;
+        assertThat(machine.memory.read64(entry) & 0x20).isZero();
+    }
+
     @Test
     void faultsComeFirst() {
         machine.guestPage(0x80000, 0);
