@@ -342,6 +342,14 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         flushed();
     }
 
+    /**
+     * Whether the fault that was raised last, nested or not, was met in fetching an instruction;
+     * error codes tell it only while EFER.NXE or CR4.SMEP is set.
+     */
+    public boolean faultedFetching() {
+        return walk.fetching;
+    }
+
     /** The ASID of the current address space, 0 in the host. */
     public int asid() {
         return context.asid;

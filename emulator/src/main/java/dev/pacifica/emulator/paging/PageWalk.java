@@ -37,6 +37,9 @@ final class PageWalk {
 
     private final HiddenMemory hidden;
 
+    /** Whether the last linear address to be translated was an instruction's. */
+    boolean fetching;
+
     PageWalk(Cpu cpu, PhysicalMemory memory, HiddenMemory hidden) {
         this.cpu = cpu;
         this.memory = memory;
@@ -51,6 +54,7 @@ final class PageWalk {
      * @param acAllows RFLAGS.AC lifts SMAP for this access
      */
     long translate(long va, int access, boolean user, boolean acAllows) {
+        fetching = access == FETCH;
         if ((cpu.cr0 & Cpu.CR0_PG) == 0) {
             long flags = Tlb.READ | Tlb.WRITE | Tlb.EXECUTE;
             return finish(va & 0xffff_ffffL, access, user, flags);

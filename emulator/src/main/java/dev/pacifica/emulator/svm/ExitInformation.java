@@ -10,9 +10,6 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
  * (§15.8, §15.10.2).
  */
 public final class ExitInformation {
-    /** A page fault's or nested page fault's error code says that code was being fetched. */
-    private static final long FETCH = 1 << 4;
-
     private static final int MOST_BYTES = 15;
 
     private final Cpu cpu;
@@ -58,9 +55,9 @@ public final class ExitInformation {
      * Whether the exit records instruction bytes (§15.8.4): data page faults, nested or
      * intercepted.
      */
-    static boolean wantsBytes(int exitCode, long exitInfo1) {
+    boolean wantsBytes(int exitCode) {
         return (exitCode == ExitCode.NPF || exitCode == ExitCode.EXCEPTION + GuestException.PF)
-                && (exitInfo1 & FETCH) == 0;
+                && !cpu.mmu.faultedFetching();
     }
 
     /**

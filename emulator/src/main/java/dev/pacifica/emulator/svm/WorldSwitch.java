@@ -178,8 +178,7 @@ final class WorldSwitch {
     void leave(int exitCode, long exitInfo1, long exitInfo2) {
         assert cpu.guestMode;
         boolean assists = cpu.model.has(CpuFeature.DECODEASSISTS);
-        int bytes =
-                assists && ExitInformation.wantsBytes(exitCode, exitInfo1) ? information.read() : 0;
+        int bytes = assists && information.wantsBytes(exitCode) ? information.read() : 0;
         long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
         cpu.events.delivering = false;
         vmcb.aboutToWrite();

@@ -123,6 +123,37 @@ class ExceptionInterceptsTest {
         assertThat(machine.get8(VmcbLayout.FETCHED_BYTES)).isZero();
     }
 
+    /** Error codes tell a fetch only with EFER.NXE or CR4.SMEP; §15.8.4 knows it always. */
+    @ParameterizedTest
+    @CsvSource({"true, 0x10", "false, 0"})
+    void aFetchThatFaultsInItsSecondPageHasNoInstructionBytesEither(boolean nxe, String error) {
+        long efer = machine.get64(VmcbLayout.EFER);
+        machine.put64(VmcbLayout.EFER, nxe ? efer : efer & ~Cpu.EFER_NXE);
+        machine.put64(VmcbLayout.RIP, 0x85ffe);
+        machine.code(0x85ffe, "48b8"); // mov rax, imm64
+        machine.guestPage(0x86000, 0);
+        machine.intercept(ExitCode.EXCEPTION + 14);
+        machine.vmrunAndRun(1);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + 14);
+        assertThat(machine.info1()).isEqualTo(Long.decode(error));
+        assertThat(machine.info2()).isEqualTo(0x86000);
+        assertThat(machine.get8(VmcbLayout.FETCHED_BYTES)).isZero();
+    }
+
+    /** A nested fault on a guest's page table while an instruction is fetched (§15.8.4). */
+    @Test
+    void aFetchThatMeetsANestedFaultInATableHasNoInstructionBytes() {
+        machine.nestedPaging();
+        machine.put64(VmcbLayout.RIP, 0x1ffffe);
+        machine.code(0x1ffffe, "48b8");
+        machine.memory.write64(SvmMachine.GUEST_PML4 + 0x2008, 0x90000 | 7); // the next 2 MiB
+        machine.nestedPage(0x90000, 0);
+        machine.vmrunAndRun(1);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.NPF);
+        assertThat(machine.info2()).isEqualTo(0x90000);
+        assertThat(machine.get8(VmcbLayout.FETCHED_BYTES)).isZero();
+    }
+
     @Test
     void aPagedRealModeGuestsPageFaultHasItsErrorCode() {
         machine.real();

@@ -92,6 +92,20 @@ class TaskSwitchInterceptTest {
         assertThat(machine.info2() >>> 32).isEqualTo(1 << 4);
     }
 
+    /** §15.7.2: the event is known too when the switch itself meets a nested fault. */
+    @Test
+    void aNestedFaultOnTheNewTssTellsTheEvent() {
+        machine.put32(VmcbLayout.INTERCEPT_MISC1, 0);
+        machine.nestedPaging();
+        machine.nestedPage(OTHER_TSS, 0);
+        machine.code(SvmMachine.GUEST_CODE, "cd30");
+        assertThat(machine.vmrunAndRun(1)).isTrue();
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.NPF);
+        assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isEqualTo(1L << 31 | 4 << 8 | 0x30);
+        assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
+        assertThat(cpu.segSelector[Cpu.TR]).as("the old task goes on").isEqualTo(0x38);
+    }
+
     @Test
     void withoutTheInterceptTheTaskSwitches() {
         machine.put32(VmcbLayout.INTERCEPT_MISC1, 0);
