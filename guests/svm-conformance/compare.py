@@ -28,9 +28,9 @@ VERDICT = re.compile(r"^(PASS|FAIL|SKIP)  (15\.\S+?)(?:: (.*))?$")
 
 def command(which, line, options):
     if which == "qemu":
-        return ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "64", "-display", "none", "-serial", "stdio",
+        return ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "4", "-m", "64", "-display", "none", "-serial", "stdio",
                 "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-kernel", IMAGE, "-append", line] + options
-    return [os.path.join(HERE, "../../pacifica"), "run", "--memory", "64M", "--kernel", IMAGE, "--append", line] + options
+    return [os.path.join(HERE, "../../pacifica"), "run", "--memory", "64M", "--cpus", "4", "--kernel", IMAGE, "--append", line] + options
 
 
 def one_run(which, line, options):

@@ -77,9 +77,14 @@ void fail_text(const char *what)
 
 void skip(const char *why) { skipped_why = why; }
 
+static u8 own_id(void) { return (u8)(apic_read(APIC_ID) >> 24); }
+static u8 runner_id; /* of the processor that runs the tests */
+
 /* --- exceptions and interrupts of the host --------------------------------------------------------------------------------- */
 static void take_fault(struct interrupt_frame *f)
 {
+    if (!current || own_id() != runner_id) /* nobody to come back to */
+        unexpected_interrupt(f);
     fault = (struct fault){true, f->vector, f->error, f->rip, f->rflags};
     f->cs = CODE64;
     f->ss = DATA;
@@ -291,10 +296,9 @@ static void prepare_guest(void)
     v.pat = first_pat;
 }
 
-static void prepare_host(void)
+void become_host(void)
 {
     cli();
-    resume = 0;
     wrmsr(MSR_EFER, first_efer);
     write_cr3((u64)boot_pml4);
     write_cr0(first_cr0);
@@ -310,9 +314,17 @@ static void prepare_host(void)
     write_cr8(0);
     u32 mxcsr = 0x1f80;
     __asm__ volatile("fninit; ldmxcsr %0" ::"m"(mxcsr));
+    apic_write(APIC_SPURIOUS, 0x1ff);
+    apic_write(APIC_DIVIDE, 0xb); /* by 1 */
     apic_write(APIC_TIMER, 0x10000);
     apic_write(APIC_INITIAL, 0);
     stgi();
+}
+
+static void prepare_host(void)
+{
+    resume = 0;
+    become_host();
     for (int i = 0; i < 4; i++)
         take_interrupts();
     for (int i = 0; i < 4; i++)
@@ -481,6 +493,49 @@ void use_virtual_idt(void)
     v.idtr.base = WINDOW_PAGE(15);
 }
 
+/* --- other processors ------------------------------------------------------------------------------------------------------ */
+static u8 target_id;
+
+enum { SLEEP_VECTOR = 0x44, RUNNER_STACK = 0, HELPER_STACK = 1 };
+
+/* By the APIC's timer, once it is calibrated. */
+static void sleep_10_ms(void)
+{
+    apic_write(APIC_TIMER, SLEEP_VECTOR);
+    apic_write(APIC_INITIAL, watch_count / 30);
+    while (apic_read(APIC_CURRENT))
+        __asm__ volatile("sti; hlt; cli" ::: "memory");
+    apic_write(APIC_TIMER, 0x10000);
+}
+
+bool has_helper(void)
+{
+    for (unsigned i = 0; i < processor_count; i++)
+        if (processor_ids[i] != own_id())
+            return true;
+    return false;
+}
+
+void start_helper(void (*function)(void))
+{
+    for (unsigned i = 0; i < processor_count; i++) {
+        if (processor_ids[i] != own_id()) {
+            target_id = own_id();
+            start_processor(processor_ids[i], HELPER_STACK, function, sleep_10_ms);
+            return;
+        }
+    }
+}
+
+bool wait_for_helper(void)
+{
+    for (int i = 0; i < 100 && !processor_is_done(HELPER_STACK); i++)
+        sleep_10_ms();
+    return processor_is_done(HELPER_STACK);
+}
+
+u8 helper_target(void) { return target_id; }
+
 /* --- choosing and counting ------------------------------------------------------------------------------------------------- */
 static bool is_word(const char *text, const char *whole)
 {
@@ -544,6 +599,7 @@ static void run_test(const struct test *test)
         passed++;
         print("PASS  %s\n", test->name);
     }
+    current = 0;
 }
 
 static void enable_svm(void)
@@ -564,6 +620,53 @@ static void enable_svm(void)
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME | (cpuid_bit(0x80000001, 'd', 20) ? EFER_NXE : 0));
 }
 
+/* --- the run ------------------------------------------------------------------------------------------------------------------ */
+static unsigned listed;
+static u8 boot_id;
+static volatile bool run_is_over;
+enum { OVER_VECTOR = 0x43 };
+
+static void run_tests(void)
+{
+    const char *only = text_of("only"), *after = text_of("after");
+    runner_id = own_id();
+    for (const struct test *test = tests_start; test < tests_end; test++) {
+        if (after) {
+            if (is_word(after, test->name))
+                after = 0;
+            continue;
+        }
+        if (only && !begins_with(test->name, only))
+            continue;
+        if (asked_for("list"))
+            print("%s\n", test->name);
+        else
+            run_test(test);
+        listed++;
+    }
+}
+
+/* What the processor does that runs the tests instead of the first one. */
+static void run_tests_here(void)
+{
+    become_host();
+    run_tests();
+    prepare_host();
+    run_is_over = true;
+    apic_write(APIC_ICR_HIGH, (u32)boot_id << 24);
+    apic_write(APIC_ICR, 0x4000 | OVER_VECTOR);
+}
+
+/* The first processor sleeps meanwhile; it is woken by the other one at its end. */
+static void start_runner(u8 id)
+{
+    prepare_host();
+    run_is_over = false;
+    start_processor(id, RUNNER_STACK, run_tests_here, sleep_10_ms);
+    while (!run_is_over)
+        __asm__ volatile("sti; hlt; cli" ::: "memory");
+}
+
 void guest_main(void)
 {
     const char *line = command_line();
@@ -582,22 +685,20 @@ void guest_main(void)
     calibrate_watch();
     print("CPUID Fn8000_000A: EDX %08x, %u ASIDs; %u bits of physical address\n", svm_features, svm_asids, physical_bits);
 
-    const char *only = text_of("only"), *after = text_of("after");
+    prepare_host();
+    find_processors(sleep_10_ms);
+
     bool list = asked_for("list");
-    unsigned listed = 0;
-    for (const struct test *test = tests_start; test < tests_end; test++) {
-        if (after) {
-            if (is_word(after, test->name))
-                after = 0;
+    const char *where = text_of("cpu");
+    if (!where || is_word(where, "all") || list)
+        run_tests();
+    for (unsigned i = 0; i < processor_count && where && !list; i++) {
+        bool last = i + 1 == processor_count;
+        if (!is_word(where, "all") && !(is_word(where, "last") && last))
             continue;
-        }
-        if (only && !begins_with(test->name, only))
-            continue;
-        if (list)
-            print("%s\n", test->name);
-        else
-            run_test(test);
-        listed++;
+        print("processor %u\n", processor_ids[i]);
+        boot_id = own_id();
+        start_runner(processor_ids[i]);
     }
     if (list)
         print("%u tests\n", listed);

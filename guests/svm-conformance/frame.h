@@ -9,6 +9,7 @@
 #define FRAME_H
 
 #include "guest.h"
+#include "processors.h"
 #include "svm.h"
 
 struct test {
@@ -171,6 +172,12 @@ void take_interrupts(void);                    /* STI for a moment */
 void self_interrupt(u8 vector);                /* by the local APIC; waits until it is requested */
 void self_nmi(void);
 void enter(struct vmcb *guest, struct registers *registers, struct vmcb *host);
+/* Another processor that can be given something to do, if there is one; wait_for_helper() is false when it never ended. */
+bool has_helper(void);
+void start_helper(void (*function)(void));
+bool wait_for_helper(void);
+void become_host(void);                        /* what a helper does first: this processor's registers in order, SVM on */
+u8 helper_target(void);                        /* APIC identifier of the processor that runs the tests */
 
 /* --- bits ------------------------------------------------------------------------------------------------------------------ */
 #define FLAG_CF BIT(0)

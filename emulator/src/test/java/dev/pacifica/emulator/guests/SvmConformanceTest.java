@@ -58,6 +58,17 @@ class SvmConformanceTest {
         assertThat(run.lines("SKIP")).hasSizeGreaterThan(100);
     }
 
+    /** The last processor, started by INIT and SIPI, obeys the same rules as the first. */
+    @Test
+    void everyTestPassesOnTheLastOfFourProcessors() {
+        Run run = run("cpu=last", MODEL, 4);
+
+        assertThat(run.console).contains("processor 3");
+        assertThat(run.lines("FAIL")).as("failures").isEmpty();
+        assertThat(run.names()).isEqualTo(names());
+        assertThat(run.status).isEqualTo(ALL_PASSED);
+    }
+
     @Test
     void prefixChoosesTests() {
         Run run = run("only=15.20/injects-", MODEL, 1);
