@@ -202,20 +202,22 @@ class TraceDatabaseTest {
         Set<Long> named = MsrName.known().stream().map(MsrName::msr).collect(Collectors.toSet());
         MachineConfig config = new MachineConfig(1 << 20, 1, "", Instant.EPOCH, 0);
         int found = 0;
+        List<String> unnamed = new ArrayList<>();
         try (Machine machine = new Machine(config, (_, _) -> {})) {
             for (int start : new int[] {0, 0xc000_0000, 0xc001_0000}) {
                 for (int msr = start; msr < start + 0x2000; msr++) {
                     // Configuration that only the manuals of single models name.
                     boolean core = (msr & ~0xf) == 0xc001_1020;
                     if (!core && exists(machine.cpu(0), msr)) {
-                        assertThat(named.contains(Integer.toUnsignedLong(msr)))
-                                .as("MSR %x has a name in MsrName", msr)
-                                .isTrue();
                         found++;
+                        if (!named.contains(Integer.toUnsignedLong(msr))) {
+                            unnamed.add(Integer.toHexString(msr));
+                        }
                     }
                 }
             }
         }
+        assertThat(unnamed).as("MSRs that MsrName has no name for").isEmpty();
         assertThat(found).isGreaterThan(80);
     }
 
