@@ -49,16 +49,17 @@ final class SystemIdle {
         }
     }
 
+    /** The intercept comes after all exceptions, those of the memory access too (Table 15-7). */
     static int monitor(Cpu cpu, Insn insn) {
         checkPrivilege(cpu);
         checkExtensions(cpu, cpu.r[Cpu.RCX] & 0xffff_ffffL, 0);
+        long offset = Operands.truncate(cpu.r[Cpu.RAX], insn.addressSize);
+        long va = cpu.linear(insn.segment, offset, 1, false);
+        cpu.mmu.read8(va);
         if (cpu.guestMode && cpu.svm.intercepted(EXIT_MONITOR)) {
             cpu.svm.exit(EXIT_MONITOR, 0, 0);
             return SystemInstructions.JUMPED;
         }
-        long offset = Operands.truncate(cpu.r[Cpu.RAX], insn.addressSize);
-        long va = cpu.linear(insn.segment, offset, 1, false);
-        cpu.mmu.read8(va);
         cpu.monitorAddress = cpu.mmu.translateRead(va) & -MONITOR_LINE;
         cpu.monitorArmed = true;
         cpu.memory.read(cpu.monitorAddress, cpu.monitoredLine, 0, MONITOR_LINE);

@@ -95,7 +95,7 @@ class InstructionInterceptsTest {
         SvmMachine machine = new SvmMachine();
         machine.code(SvmMachine.GUEST_CODE, hex);
         machine.put64(VmcbLayout.RAX, machine.get64(VmcbLayout.CR0));
-        if (hex.startsWith("0f01da") || hex.startsWith("0f01db")) {
+        if (hex.startsWith("0f01da") || hex.startsWith("0f01db") || hex.startsWith("0f01c8")) {
             machine.put64(VmcbLayout.RAX, 0x90000);
         }
         machine.cpu.r[Cpu.RBX] = 0x80000;
@@ -105,6 +105,7 @@ class InstructionInterceptsTest {
         machine.cpu.r[Cpu.RDI] = machine.get64(VmcbLayout.CR4);
         machine.put64(VmcbLayout.EXITCODE, NEVER);
         machine.put64(VmcbLayout.NP_ENABLE, VmcbLayout.INVLPGB_ENABLE);
+        machine.put16(VmcbLayout.BUS_LOCK_THRESHOLD, 0xffff); // table walks lock the bus too
         return machine;
     }
 
@@ -365,6 +366,8 @@ class InstructionInterceptsTest {
         "0x85, 0f01dd, 3, 0x20, 0, 0x4d", // clgi
         "0x8a, 0f01c8, 3, 0x20, 0, 0x46", // monitor
         "0x8b, 0f01c9, 3, 0x20, 0, 0x46", // mwait
+        "0x8a, 0f01c8, 0, 0x20, 0x40000000, 0x4e", // monitor of a page that is not present
+        "0x8a, 0f01c8, 0, 0x20, 0x8000000000000000, 0x4d", // and of no address
         "0x14, 0f22e0, 0, 0x20, 0x80000000, 0x4d", // mov cr4: a reserved bit
         "0x18, 440f22c0, 0, 0x20, 0x10, 0x4d", // mov cr8
         "0x10, 0f22c0, 0, 0x20, 0x80000000, 0x4d", // mov cr0: PG without PE
@@ -375,11 +378,12 @@ class InstructionInterceptsTest {
     void priorities(String code, String hex, int cpl, String cr4, String rax, String instead) {
         try (SvmMachine machine = machine(hex)) {
             machine.put64(VmcbLayout.CR4, Long.decode(cr4));
-            machine.put64(VmcbLayout.RAX, Long.decode(rax));
+            machine.put64(VmcbLayout.RAX, Long.parseUnsignedLong(rax.replace("0x", ""), 16));
             machine.cpu.r[Cpu.RDX] = 0;
             machine.intercept(Integer.decode(code));
             machine.intercept(ExitCode.EXCEPTION + 6);
             machine.intercept(ExitCode.EXCEPTION + 13);
+            machine.intercept(ExitCode.EXCEPTION + 14);
             if (cpl == 3) {
                 machine.put8(VmcbLayout.CPL, 3);
                 machine.segment(VmcbLayout.CS, 0x2b, 0xafb, 0xffff_ffffL, 0);
