@@ -345,14 +345,18 @@ static void prepare(void)
 }
 
 /* --- running the guest ----------------------------------------------------------------------------------------------------- */
+void watch(bool on)
+{
+    runs += on;
+    apic_write(APIC_TIMER, on ? WATCH_VECTOR : 0x10000);
+    apic_write(APIC_INITIAL, on ? watch_count : 0);
+}
+
 void run(void)
 {
-    runs++;
-    apic_write(APIC_TIMER, WATCH_VECTOR);
-    apic_write(APIC_INITIAL, watch_count);
+    watch(true);
     enter(&v, &r, &host);
-    apic_write(APIC_INITIAL, 0);
-    apic_write(APIC_TIMER, 0x10000);
+    watch(false);
 }
 
 bool exits_with(u64 code)

@@ -98,6 +98,7 @@ extern u64 code_start, insn_at, insn_next, code_end;
     })
 
 void run(void);                         /* VMLOAD, VMRUN, VMSAVE; a watch ends what does not end by itself */
+void watch(bool on);                    /* around a VMRUN of the test's own */
 bool exits_with(u64 code);              /* what the last run left with; a failure otherwise */
 void expect_exit(u64 code);             /* run(), then exits_with() */
 void expect_done(void);                 /* run(), and the guest reaches the VMMCALL at its end */
