@@ -29,7 +29,6 @@ class BusLockThresholdTest {
 
     @BeforeEach
     void guest() {
-        cpu.msrs.asFirmwareLeavesThem();
         machine.intercept(ExitCode.BUSLOCK);
         machine.intercept(ExitCode.HLT);
         cpu.r[Cpu.RBX] = SPLIT;

@@ -109,6 +109,7 @@ final class SvmMachine implements AutoCloseable {
         cpu.r[Cpu.RSP] = HOST_STACK;
         cpu.r[Cpu.RAX] = VMCB;
         cpu.msrs.vmHsavePa = HOST_SAVE;
+        cpu.msrs.asFirmwareLeavesThem(); // without MTRRs all memory would be uncacheable
         cpu.setRflags(2);
         cpu.updateMode();
     }

@@ -44,7 +44,6 @@ class VmcbCacheAgainstPlainTest {
     @BeforeEach
     void prepare() {
         for (SvmMachine machine : new SvmMachine[] {plain, cached}) {
-            machine.cpu.msrs.asFirmwareLeavesThem();
             machine.intercept(ExitCode.HLT);
             machine.intercept(ExitCode.NMI);
             machine.intercept(ExitCode.SHUTDOWN);
