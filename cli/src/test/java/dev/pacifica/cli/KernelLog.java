@@ -18,10 +18,10 @@ import java.util.regex.Pattern;
  */
 final class KernelLog {
     private static final Pattern ENTRY =
-            Pattern.compile(": kvm_entry: vcpu (\\d+), rip (0x\\p{XDigit}+)");
+            Pattern.compile("\\[(\\d+)\\] .*: kvm_entry: vcpu (\\d+), rip (0x\\p{XDigit}+)");
     private static final Pattern EXIT =
             Pattern.compile(
-                    ": kvm_exit: vcpu (\\d+) reason (.*) rip (0x\\p{XDigit}+) info1"
+                    "\\[(\\d+)\\] .*: kvm_exit: vcpu (\\d+) reason (.*) rip (0x\\p{XDigit}+) info1"
                             + " (0x\\p{XDigit}+) info2 (0x\\p{XDigit}+) intr_info (0x\\p{XDigit}+)"
                             + " error_code (0x\\p{XDigit}+)");
     private static final Pattern BUFFER =
@@ -30,11 +30,15 @@ final class KernelLog {
     private KernelLog() {}
 
     /** A kvm_entry line, or a VMRUN; or a kvm_exit line, or a #VMEXIT. */
-    sealed interface Crossing {}
+    sealed interface Crossing {
+        /** The processor that it happened on. */
+        int processor();
+    }
 
-    record Entry(String rip) implements Crossing {}
+    record Entry(int processor, String rip) implements Crossing {}
 
     record Exit(
+            int processor,
             String reason,
             String rip,
             String info1,
@@ -61,16 +65,17 @@ final class KernelLog {
             Matcher entry = ENTRY.matcher(line);
             Matcher exit = EXIT.matcher(line);
             if (entry.find()) {
-                crossings.add(new Entry(same(entry.group(2))));
+                crossings.add(new Entry(Integer.parseInt(entry.group(1)), same(entry.group(3))));
             } else if (exit.find()) {
                 crossings.add(
                         new Exit(
-                                exit.group(2),
-                                same(exit.group(3)),
+                                Integer.parseInt(exit.group(1)),
+                                exit.group(3),
                                 same(exit.group(4)),
                                 same(exit.group(5)),
                                 same(exit.group(6)),
-                                same(exit.group(7))));
+                                same(exit.group(7)),
+                                same(exit.group(8))));
             } else {
                 assertThat(line)
                         .as("a line that this test does not understand")
@@ -86,10 +91,11 @@ final class KernelLog {
         try (EventLog log = trace.events()) {
             for (EventReader event = log.next(); event != null; event = log.next()) {
                 if (event.kind() == Events.Vmrun.KIND) {
-                    crossings.add(new Entry(hex(event.get(Events.Vmrun.GUEST_RIP))));
+                    crossings.add(new Entry(event.vcpu(), hex(event.get(Events.Vmrun.GUEST_RIP))));
                 } else if (event.kind() == Events.Vmexit.KIND) {
                     crossings.add(
                             new Exit(
+                                    event.vcpu(),
                                     reason(event.get(Events.Vmexit.EXIT_CODE)),
                                     hex(event.get(Events.Vmexit.GUEST_RIP)),
                                     hex(event.get(Events.Vmexit.INFO1)),
@@ -100,6 +106,11 @@ final class KernelLog {
             }
         }
         return crossings;
+    }
+
+    /** What happened on one processor; different ones' order is not the kernel's to tell. */
+    static List<Crossing> on(int processor, List<Crossing> crossings) {
+        return crossings.stream().filter(crossing -> crossing.processor() == processor).toList();
     }
 
     static List<Exit> exits(List<Crossing> crossings) {

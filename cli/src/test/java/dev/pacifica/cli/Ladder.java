@@ -23,11 +23,15 @@ import java.util.concurrent.atomic.AtomicReference;
  */
 enum Ladder {
     /** Debian's kernel boots to user space and switches the power off. */
-    BOOT("boot.cpio", "console=ttyS0 quiet"),
+    BOOT("boot.cpio", "console=ttyS0 quiet", 1),
     /** Debian's KVM runs a real-mode and a long-mode guest under nested paging. */
-    KVM_NESTED_PAGING("kvm.cpio", "console=ttyS0 quiet hvnpt=1"),
+    KVM_NESTED_PAGING("kvm.cpio", "console=ttyS0 quiet hvnpt=1", 1),
     /** The same with shadow paging. */
-    KVM_SHADOW_PAGING("kvm.cpio", "console=ttyS0 quiet hvnpt=0");
+    KVM_SHADOW_PAGING("kvm.cpio", "console=ttyS0 quiet hvnpt=0", 1),
+    /**
+     * Under nested paging on two processors, first one guest, then the other, then both at once.
+     */
+    KVM_TWO_PROCESSORS("kvm.cpio", "console=ttyS0 quiet hvnpt=1 hvtogether=1", 2);
 
     private static final Duration PATIENCE = Duration.ofMinutes(10);
     private static final Map<Ladder, Recorded> RECORDINGS = new ConcurrentHashMap<>();
@@ -35,10 +39,12 @@ enum Ladder {
 
     final String initrd;
     final String append;
+    final int processors;
 
-    Ladder(String initrd, String append) {
+    Ladder(String initrd, String append, int processors) {
         this.initrd = initrd;
         this.append = append;
+        this.processors = processors;
     }
 
     /**
@@ -134,6 +140,8 @@ enum Ladder {
             into.trace.toString(),
             "--memory",
             "512M",
+            "--cpus",
+            Integer.toString(processors),
             "--kernel",
             image("vmlinux").toString(),
             "--initrd",

@@ -63,6 +63,27 @@ class LadderIT {
         endedByPowerOff(kvm);
     }
 
+    /** One after the other as on one processor, then both at once on processors of their own. */
+    @Test
+    void kvmRunsBothGuestsAtOnceOnTwoProcessors() {
+        Ladder.Recorded kvm = Ladder.KVM_TWO_PROCESSORS.recorded();
+        List<String> console = kvm.consoleLines();
+        List<String> guests =
+                console.stream().filter(line -> OF_GUESTS.matcher(line).matches()).toList();
+        assertThat(guests).hasSize(2 * GUESTS.size());
+        assertThat(guests.subList(0, GUESTS.size())).isEqualTo(GUESTS);
+        assertThat(guests.subList(GUESTS.size(), guests.size()))
+                .containsExactlyInAnyOrderElementsOf(GUESTS);
+        assertThat(console)
+                .contains("processors=2", "insmod rc=0")
+                .anyMatch(line -> line.startsWith("MARKER-L1-POWEROFF "))
+                .noneMatch(line ->
+                        line.contains("Call Trace")
+                                || line.contains("BUG:")
+                                || line.contains("WARNING:"));
+        endedByPowerOff(kvm);
+    }
+
     private static void endedByPowerOff(Ladder.Recorded recorded) {
         Manifest manifest = TraceReader.open(recorded.trace()).manifest();
         assertThat(manifest.end().reason()).isEqualTo("the guest switched the power off");

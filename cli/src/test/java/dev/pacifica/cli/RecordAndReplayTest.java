@@ -11,6 +11,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -134,7 +135,7 @@ class RecordAndReplayTest {
                         PacificaProcess.run(
                                         folder,
                                         "SELECT checkpoint, insn_count, 0xffffffff81000000::UBIGINT"
-                                            + " AS rip FROM checkpoints WHERE checkpoint = 2",
+                                                + " AS rip FROM checkpoints WHERE checkpoint = 2",
                                         "query",
                                         "t.pacifica",
                                         "-",
@@ -148,6 +149,50 @@ class RecordAndReplayTest {
         assertThat(pacifica("checkpoints", "t.pacifica").out()).contains("600,000");
         assertThat(pacifica("info", "t.pacifica").out())
                 .contains("the guest left through the debug-exit port (status 1)");
+    }
+
+    @Test
+    void fourProcessorsReplayFromEachCheckpointWhateverTheQuantum() {
+        String image = Ladder.root().resolve("guests/processors/processors.elf").toString();
+        String trace = folder.resolve("t.pacifica").toString();
+        for (String quantum : List.of("10000", "777", "50")) {
+            PacificaProcess.Result recorded =
+                    pacifica(
+                            "record",
+                            "-o",
+                            "t.pacifica",
+                            "--force",
+                            "--kernel",
+                            image,
+                            "--memory",
+                            "64M",
+                            "--cpus",
+                            "4",
+                            "--quantum",
+                            quantum,
+                            "--checkpoint-every",
+                            "400k");
+            assertThat(recorded.status()).as(recorded.out()).isEqualTo(0x10 << 1 | 1);
+            assertThat(recorded.out()).contains("4 processors").contains("TESTS PASSED");
+            Manifest manifest = TraceReader.open(folder.resolve("t.pacifica")).manifest();
+            assertThat(manifest.machine().get("cpus").asInt()).isEqualTo(4);
+            assertThat(manifest.machine().get("quantum").asText()).isEqualTo(quantum);
+            assertThat(manifest.checkpoints()).hasSizeGreaterThan(4);
+            for (int k = 0; k < manifest.checkpoints().size(); k++) {
+                assertThat(
+                                Pacifica.commandLine()
+                                        .execute(
+                                                "replay",
+                                                trace,
+                                                "--verify",
+                                                "--from-checkpoint",
+                                                "" + k))
+                        .as("quantum %s, from checkpoint %d", quantum, k)
+                        .isZero();
+            }
+        }
+        assertThat(pacifica("info", "t.pacifica").out())
+                .contains("4 processors taking turns of 50 instructions");
     }
 
     @Test
@@ -205,7 +250,7 @@ class RecordAndReplayTest {
         assertThat(pacifica("replay", "t.pacifica", "--verify").out())
                 .isEqualTo(
                         "identical: instructions 0 to 1,234,567, 3 events and 1 checkpoint compared"
-                            + " (instruction limit reached)\n");
+                                + " (instruction limit reached)\n");
     }
 
     @Test

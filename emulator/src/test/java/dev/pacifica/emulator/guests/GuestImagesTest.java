@@ -62,12 +62,40 @@ class GuestImagesTest {
         }
     }
 
-    /** The console of a run that must end through the debug-exit port with success. */
+    @Test
+    void processorsStartAndTalkToEachOther() {
+        for (int processors : new int[] {1, 2, 4, 16, 64}) {
+            for (long quantum : new long[] {100, MachineConfig.DEFAULT_QUANTUM}) {
+                assertThat(
+                                run(
+                                        "processors/processors.elf",
+                                        "",
+                                        1_000_000_000L,
+                                        processors,
+                                        quantum))
+                        .contains(processors + " processors")
+                        .contains("TESTS PASSED")
+                        .doesNotContain("FAIL ");
+            }
+        }
+    }
+
     private static String run(String image, String commandLine, long limit) {
+        return run(image, commandLine, limit, 1, MachineConfig.DEFAULT_QUANTUM);
+    }
+
+    /** The console of a run that must end through the debug-exit port with success. */
+    private static String run(
+            String image, String commandLine, long limit, int processors, long quantum) {
         StringBuilder console = new StringBuilder();
         MachineConfig config =
                 new MachineConfig(
-                        64L << 20, 1, "epyc-milan", Instant.parse("2026-01-01T00:00:00Z"), 1);
+                        64L << 20,
+                        processors,
+                        "epyc-milan",
+                        Instant.parse("2026-01-01T00:00:00Z"),
+                        1,
+                        quantum);
         try (Machine machine =
                 new Machine(
                         config,
