@@ -9,6 +9,7 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -120,6 +121,12 @@ class BadInputTest {
                 .contains("'lots' is not a size");
         assertThat(recordRefused("--kernel", guest, "--memory", "128G")).contains("64G");
         assertThat(recordRefused("--kernel", guest, "--cpu", "pentium")).contains("pentium");
+        for (String cpus : List.of("0", "65", "-1")) {
+            assertThat(recordRefused("--kernel", guest, "--cpus", cpus))
+                    .contains(cpus + " processors; a machine has 1 to 64");
+        }
+        assertThat(recordRefused("--kernel", guest, "--quantum", "0"))
+                .contains("a quantum of 0 instructions is not between 1 and 100000000");
         assertThat(recordRefused("--kernel", guest, "--serial", "telnet")).contains("'telnet'");
         assertThat(recordRefused("--kernel", guest, "--rtc-base", "yesterday"))
                 .contains("'yesterday'");

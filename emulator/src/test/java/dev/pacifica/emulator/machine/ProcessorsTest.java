@@ -221,4 +221,47 @@ class ProcessorsTest {
             }
         }
     }
+
+    @Test
+    void aPausedMachineIsAsOneThatRanToThatCount() {
+        for (int polls = 1; polls < 120; polls += 3) {
+            try (Machine paused = machine(3, 37, 2);
+                    Machine counted = machine(3, 37, 2)) {
+                paused.run(10_000);
+                paused.setInputs(new PauseAtPoll(paused, polls));
+                assertThat(paused.run(Long.MAX_VALUE)).isNull();
+                counted.run(paused.clock().retired);
+                assertThat(state(paused)).as("pause %d", polls).isEqualTo(state(counted));
+            }
+        }
+    }
+
+    /** Asks for a pause while the machine looks for something to come, the n-th time. */
+    private static final class PauseAtPoll implements InputSource {
+        private final Machine machine;
+        private int left;
+
+        PauseAtPoll(Machine machine, int polls) {
+            this.machine = machine;
+            left = polls;
+        }
+
+        @Override
+        public long nextPoll(long now) {
+            if (--left == 0) {
+                machine.requestPause();
+            }
+            return Long.MAX_VALUE;
+        }
+
+        @Override
+        public Input poll(long now) {
+            return null;
+        }
+
+        @Override
+        public boolean await(long now) {
+            return false;
+        }
+    }
 }
