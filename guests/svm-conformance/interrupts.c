@@ -33,6 +33,41 @@ TEST("15.13.1/intercepted-intr-stays-pending")
     EXPECT_EQ("interrupts after STI", interrupts[0x50], 1);
 }
 
+TEST("15.13.1/intr-before-an-instruction-intercept")
+{
+    GUEST("cpuid");
+    v.intercept_1 |= BIT(I1_CPUID);
+    self_interrupt(0x50);
+    expect_exit(EXIT_INTR);
+    EXPECT_EQ("RIP", v.rip, code_start);
+}
+
+TEST("15.13.1/intr-behind-an-injected-event")
+{
+    GUEST("nop");
+    v.event_injection = EVENT(EVENT_EXCEPTION, UD);
+    self_interrupt(0x50);
+    expect_exit(EXIT_INTR);
+    EXPECT_EQ("RIP, in the handler", v.rip, (u64)guest_stubs + UD * 16);
+    EXPECT_EQ("the pushed RIP", guest_pushed(0), code_start);
+    EXPECT_EQ("EXITINTINFO.V", v.exit_interrupt_info & EVENT_VALID, 0);
+}
+
+TEST("15.13.1/intr-ends-a-loop")
+{
+    GUEST("movl $0x1234, page; mov $0xfee00300, %%ecx; movl $0x44050, (%%rcx); 1: jmp 1b");
+    expect_exit(EXIT_INTR);
+    EXPECT_EQ("what the guest wrote before", *(u32 *)page[0], 0x1234);
+}
+
+TEST("15.13.1/intr-ends-rep-movs-in-the-middle-or-behind-it")
+{
+    GUEST3("mov $0xfee00300, %%ebx; mov $page, %%esi; mov $page+0x4000, %%edi; mov $0x1000, %%ecx; movl $0x44050, (%%rbx)", "rep movsb", "1: jmp 1b");
+    expect_exit(EXIT_INTR);
+    EXPECT_EQ("RSI and RCX agree", v.rip <= insn_at ? r.rsi + r.rcx : (u64)page[1], (u64)page[1]);
+    EXPECT_EQ("RDI and RSI agree", r.rdi - r.rsi, 0x4000);
+}
+
 TEST("15.13.1/intr-not-intercepted-goes-to-the-guest")
 {
     GUEST3("sti; nop; nop", "nop", "");
@@ -367,6 +402,36 @@ TEST("15.13.5/vintr-waits-for-the-shadow")
     GUEST3("", "nop", "nop");
     v.rflags |= FLAG_IF;
     v.interrupt_shadow = 1;
+    v.intercept_1 |= BIT(I1_VINTR);
+    pend(0x51, 15);
+    expect_exit(EXIT_VINTR);
+    EXPECT_EQ("RIP", v.rip, insn_next);
+}
+
+TEST("15.13.5/vintr-before-an-instruction-intercept")
+{
+    GUEST("cpuid");
+    v.rflags |= FLAG_IF;
+    v.intercept_1 |= BIT(I1_VINTR) | BIT(I1_CPUID);
+    pend(0x51, 15);
+    expect_exit(EXIT_VINTR);
+}
+
+TEST("15.13.5/vintr-behind-an-injected-event")
+{
+    GUEST("nop");
+    guest_gate(UD, (u64)guest_stubs + UD * 16, 0xf, 0, 0, true); /* a trap gate leaves IF set */
+    v.rflags |= FLAG_IF;
+    v.intercept_1 |= BIT(I1_VINTR);
+    v.event_injection = EVENT(EVENT_EXCEPTION, UD);
+    pend(0x51, 15);
+    expect_exit(EXIT_VINTR);
+    EXPECT_EQ("RIP, in the handler", v.rip, (u64)guest_stubs + UD * 16);
+}
+
+TEST("15.13.5/vintr-ends-hlt")
+{
+    GUEST3("sti", "hlt", "");
     v.intercept_1 |= BIT(I1_VINTR);
     pend(0x51, 15);
     expect_exit(EXIT_VINTR);

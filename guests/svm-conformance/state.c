@@ -226,3 +226,73 @@ TEST("15.6/exit-clears-v-irq-and-masking-inside")
     EXPECT_EQ("interrupts in the host", interrupts[0x52], 0);
     EXPECT_EQ("V_IRQ in the VMCB", v.virtual_interrupt & V_IRQ, V_IRQ);
 }
+
+/* --- what VMRUN and #VMEXIT leave alone ------------------------------------------------------------------------------------------ */
+TEST("15.5.1/xmm-registers-are-not-switched")
+{
+    GUEST3("movq %%xmm5, %%rbx", "mov $0x55, %%ecx; movq %%rcx, %%xmm6", "");
+    u64 seen;
+    __asm__ volatile("movq %0, %%xmm5" ::"r"(0x1122334455667788ull));
+    expect_done();
+    __asm__ volatile("movq %%xmm6, %0" : "=r"(seen));
+    EXPECT_EQ("the host's XMM5 in the guest", r.rbx, 0x1122334455667788);
+    EXPECT_EQ("the guest's XMM6 in the host", seen, 0x55);
+}
+
+TEST("15.5.1/dr0-to-dr3-are-not-switched")
+{
+    GUEST3("mov %%dr0, %%rbx; mov %%dr3, %%rsi", "mov $0x5000, %%ecx; mov %%rcx, %%dr1", "");
+    u64 seen;
+    __asm__ volatile("mov %0, %%dr0; mov %1, %%dr3" ::"r"(0x1230ull), "r"(0x4560ull));
+    expect_done();
+    __asm__ volatile("mov %%dr1, %0" : "=r"(seen));
+    EXPECT_EQ("the host's DR0 in the guest", r.rbx, 0x1230);
+    EXPECT_EQ("the host's DR3 in the guest", r.rsi, 0x4560);
+    EXPECT_EQ("the guest's DR1 in the host", seen, 0x5000);
+}
+
+#define BASE_32(name, field)                                                        \
+    TEST("15.5.1/" name "-base-has-32-bits")                                        \
+    {                                                                               \
+        GUEST3(".code32", "nop", "");                                               \
+        mode_protected();                                                           \
+        v.field.base |= 0x1234ull << 32; /* table B-2: the upper half is not there */ \
+        expect_valid();                                                             \
+        if (exits_with(EXIT_VMMCALL))                                               \
+            EXPECT_EQ("the upper half of the base saved", v.field.base >> 32, 0);   \
+    }
+BASE_32("es", es)
+BASE_32("cs", cs)
+BASE_32("ss", ss)
+BASE_32("ds", ds)
+
+#define SEGMENT_SAVED(name, field)                                                  \
+    TEST("15.6/saves-" name "-as-loaded")                                           \
+    {                                                                               \
+        GUEST3(".code32", "nop", "");                                               \
+        mode_protected();                                                           \
+        v.field = (struct segment){0x1238, 0xcf3, 0xfffeffff, 0x12340};             \
+        if (&v.field == &v.ss)                                                      \
+            v.field.attributes = 0xc93;                                             \
+        struct segment loaded = v.field;                                            \
+        run();                                                                      \
+        exits_with(EXIT_VMMCALL);                                                   \
+        EXPECT_EQ("selector", v.field.selector, loaded.selector);                   \
+        EXPECT_EQ("attributes", v.field.attributes, loaded.attributes);             \
+        EXPECT_EQ("limit", v.field.limit, loaded.limit);                            \
+        EXPECT_EQ("base", v.field.base, loaded.base);                               \
+    }
+SEGMENT_SAVED("es", es)
+SEGMENT_SAVED("ss", ss)
+SEGMENT_SAVED("ds", ds)
+
+TEST("15.6/exit-clears-no-guest-registers")
+{
+    GUEST("nop");
+    u64 *all = (u64 *)&r;
+    for (u64 i = 0; i < sizeof r / 8; i++)
+        all[i] = 0x1000 + i;
+    expect_done();
+    for (u64 i = 0; i < sizeof r / 8; i++)
+        EXPECT_EQ("a register that VMRUN leaves to software", all[i], 0x1000 + i);
+}
