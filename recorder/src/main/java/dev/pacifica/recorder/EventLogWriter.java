@@ -101,6 +101,7 @@ final class EventLogWriter implements AutoCloseable {
         return chain;
     }
 
+    @SuppressWarnings("WaitNotInLoop") // every caller asks again in a loop, synchronized
     private void pause() {
         try {
             wait();
