@@ -19,7 +19,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * Random bytes as the program of a whole PC, in real, protected and 64-bit mode, with every device
@@ -54,16 +54,16 @@ class RandomProgramTest {
                     .toArray(byte[][]::new);
 
     @ParameterizedTest
-    @ValueSource(strings = {"real", "protected", "long"})
+    @CsvSource({"real,1", "protected,1", "long,1", "real,3", "protected,3", "long,3"})
     @Timeout(120)
-    void goesOnWaitsOrEnds(String mode) {
-        SplittableRandom random = new SplittableRandom(mode.hashCode());
+    void goesOnWaitsOrEnds(String mode, int processors) {
+        SplittableRandom random = new SplittableRandom(mode.hashCode() + processors - 1);
         int busy = 0;
         for (int run = 0; run < RUNS; run++) {
             long seed = random.nextLong();
-            Outcome first = outcome(mode, new SplittableRandom(seed));
+            Outcome first = outcome(mode, processors, new SplittableRandom(seed));
             if (run % 8 == 0) {
-                assertThat(outcome(mode, new SplittableRandom(seed)))
+                assertThat(outcome(mode, processors, new SplittableRandom(seed)))
                         .as("run %d again", run)
                         .isEqualTo(first);
             }
@@ -75,10 +75,15 @@ class RandomProgramTest {
     /** How far a machine came, and a hash of all its state there. */
     private record Outcome(long retired, int state) {}
 
-    private static Outcome outcome(String mode, SplittableRandom random) {
+    private static Outcome outcome(String mode, int processors, SplittableRandom random) {
         MachineConfig config =
                 new MachineConfig(
-                        4 << 20, 1, "epyc-milan", Instant.parse("2026-01-01T00:00:00Z"), 1);
+                        4 << 20,
+                        processors,
+                        "epyc-milan",
+                        Instant.parse("2026-01-01T00:00:00Z"),
+                        1,
+                        300);
         try (Machine machine = new Machine(config, (_, _) -> {})) {
             machine.boot(
                     new BootRequest(
@@ -86,23 +91,34 @@ class RandomProgramTest {
                             List.of(),
                             "",
                             OptionalLong.of(LOAD)));
-            enter(machine, mode, random);
-            for (int i = 0; i < 16; i++) {
-                if (i != Cpu.RSP) {
-                    machine.cpu(0).r[i] =
-                            switch (random.nextInt(3)) {
-                                case 0 -> PORTS[random.nextInt(PORTS.length)];
-                                case 1 ->
-                                        PAGES[random.nextInt(PAGES.length)]
-                                                + 16 * random.nextInt(64);
-                                default -> random.nextLong() >>> random.nextInt(64);
-                            };
-                }
+            for (int i = 0; i < processors; i++) {
+                start(machine, machine.cpu(i), mode, random);
             }
             run(machine);
             BinaryStateWriter state = new BinaryStateWriter();
             machine.save(state);
             return new Outcome(machine.clock().retired, Arrays.hashCode(state.toByteArray()));
+        }
+    }
+
+    private static void start(Machine machine, Cpu cpu, String mode, SplittableRandom random) {
+        if (cpu.id != 0) { // as a SIPI would
+            cpu.segSelector[Cpu.CS] = 0;
+            cpu.segBase[Cpu.CS] = 0;
+            cpu.rip = LOAD + random.nextInt(0x8000);
+            cpu.activity = Cpu.RUNNING;
+            cpu.updateMode();
+        }
+        enter(machine, cpu, mode, random);
+        for (int i = 0; i < 16; i++) {
+            if (i != Cpu.RSP) {
+                cpu.r[i] =
+                        switch (random.nextInt(3)) {
+                            case 0 -> PORTS[random.nextInt(PORTS.length)];
+                            case 1 -> PAGES[random.nextInt(PAGES.length)] + 16 * random.nextInt(64);
+                            default -> random.nextLong() >>> random.nextInt(64);
+                        };
+            }
         }
     }
 
@@ -144,8 +160,7 @@ class RandomProgramTest {
         return program;
     }
 
-    private static void enter(Machine machine, String mode, SplittableRandom random) {
-        Cpu cpu = machine.cpu(0);
+    private static void enter(Machine machine, Cpu cpu, String mode, SplittableRandom random) {
         boolean wide = mode.equals("long");
         // Each vector goes on somewhere in the program.
         for (int vector = 0; vector < 256; vector++) {
