@@ -350,11 +350,25 @@ WITH_LBRV("exit-saves-the-last-branch", "", "jmp 99f; nop", {
     EXPECT_EQ("BR_FROM", BR_FROM, insn_at);
     EXPECT_EQ("BR_TO", BR_TO, insn_next);
 })
-WITH_LBRV("exit-saves-the-last-exception", "", "ud2", {
+WITH_LBRV("exit-saves-the-last-branch-before-an-exception", "", "jmp 99f; nop", {
     v.debug_control = 1;
     deliver(UD);
-    expect_vector(UD);
-    EXPECT_EQ("LASTEXCPFROM or BR_FROM", EXCP_FROM == insn_at || BR_FROM == insn_at, 1);
+    memcpy(page[0], "\x0f\x0b", 2);
+    v.rip = (u64)page[0]; /* UD2: its handler jumps */
+    guest_gate(UD, insn_at, 0xe, 0, 0, true);
+    expect_done();
+    EXPECT_EQ("BR_FROM, the jump", BR_FROM, insn_at);
+    EXPECT_EQ("BR_TO", BR_TO, insn_next);
+})
+WITH_LBRV("exception-moves-the-branch-to-lastexcp", "", "jmp 99f; nop", {
+    v.debug_control = 1;
+    deliver(BP);
+    expect_done();
+    v.rip = (u64)page[0];
+    memcpy(page[0], "\xcc", 1); /* INT3 */
+    expect_vector(BP);
+    EXPECT_EQ("LASTEXCPFROM, the jump before", EXCP_FROM, insn_at);
+    EXPECT_EQ("LASTEXCPTO", EXCP_TO, insn_next);
 })
 WITH_LBRV("host-debugctl-comes-back", "", "nop", {
     wrmsr(MSR_DEBUGCTL, 2);
