@@ -209,7 +209,8 @@ final class HotLoop {
                                             break done;
                                         }
                                         case FastOp.STOREI64 -> {
-                                            RawMemory.putLong(host, (int) seconds[pc - 1]);
+                                            int immediate = (int) seconds[pc - 1];
+                                            RawMemory.putLong(host, immediate);
                                             break done;
                                         }
                                         case FastOp.STOREI32 -> {
