@@ -2,6 +2,7 @@ package dev.pacifica.emulator.machine;
 
 import dev.pacifica.emulator.boot.BootRequest;
 import dev.pacifica.emulator.boot.KernelLoader;
+import dev.pacifica.emulator.check.HypervisorCheck;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.Reset;
@@ -14,6 +15,7 @@ import dev.pacifica.emulator.execute.Interpreter;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
 import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.observe.PairedObserver;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
@@ -48,6 +50,10 @@ public final class Machine implements Stateful, AutoCloseable {
     private final Scheduler scheduler;
     private InputSource inputs = InputSource.NONE;
     private MachineObserver observer;
+
+    /** Looks for the hypervisor's mistakes; null if nobody asked for that. */
+    private HypervisorCheck check;
+
     private Stop stop;
     private volatile boolean pauseRequested;
 
@@ -135,10 +141,20 @@ public final class Machine implements Stateful, AutoCloseable {
 
     /** Who sees the machine from now on; null for nobody. */
     public void observe(MachineObserver observer) {
-        this.observer = observer;
+        this.observer = PairedObserver.of(observer, check);
         for (Cpu cpu : cpus) {
-            cpu.observer = observer;
+            cpu.observer = this.observer;
         }
+    }
+
+    /**
+     * Looks for the hypervisor's mistakes from now on, whoever observes besides; to be called
+     * before {@link #observe}. The run stays the same to the bit.
+     */
+    public HypervisorCheck check() {
+        check = new HypervisorCheck(cpus);
+        observe(null);
+        return check;
     }
 
     /** Where everything from outside comes from, from now on. */

@@ -37,6 +37,15 @@ public interface MachineObserver {
     /** INVLPGA. */
     default void invlpga(int vcpu, long va, int asid) {}
 
+    /**
+     * The nested tables were walked for a guest-physical page (§15.25): {@code page} is the
+     * system-physical address behind it, both 4-KiB aligned.
+     */
+    default void nestedTranslation(int vcpu, long guestPage, long page, boolean writable) {}
+
+    /** The translations of an ASID were dropped, of all ASIDs if it is negative (§15.16). */
+    default void tlbFlushed(int vcpu, int asid) {}
+
     /** An event was injected through EVENTINJ (§15.20), as given there. */
     default void injection(int vcpu, long vmcb, long eventInjection) {}
 

@@ -363,6 +363,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
             }
         }
         flushed();
+        if (cpu.observer != null) {
+            cpu.observer.tlbFlushed(cpu.id, asid);
+        }
     }
 
     /** Drops every translation of every ASID (§15.16.2). */
@@ -372,6 +375,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         }
         context.rules = rules();
         flushed();
+        if (cpu.observer != null) {
+            cpu.observer.tlbFlushed(cpu.id, -1);
+        }
     }
 
     /** INVLPGA: as {@link #invalidatePage(long)} in the address space of an ASID (§15.16.1). */

@@ -89,6 +89,15 @@ final class NestedWalk {
     }
 
     private long translate(long gpa, int access, boolean user, long stage) {
+        long found = walk(gpa, access, user, stage);
+        if (cpu.observer != null) {
+            cpu.observer.nestedTranslation(
+                    cpu.id, gpa & Tlb.PAGE_MASK, found & Tlb.PAGE_MASK, (found & Tlb.WRITE) != 0);
+        }
+        return found;
+    }
+
+    private long walk(long gpa, int access, boolean user, long stage) {
         if ((hostEfer & Cpu.EFER_LMA) != 0) {
             if (gpa >>> 48 != 0) {
                 throw fault(gpa, access, user, stage, 0);

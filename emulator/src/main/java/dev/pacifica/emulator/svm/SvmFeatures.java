@@ -29,4 +29,9 @@ public final class SvmFeatures {
                 | (model.has(CpuFeature.GMET) ? field & Mmu.EXECUTE_TRAP : 0)
                 | (model.has(CpuFeature.ROGPT) ? field & Mmu.READ_ONLY_TABLES : 0);
     }
+
+    /** Whether a VMCB whose field 90h has this value runs its guest with nested paging. */
+    public static boolean nestedPaging(CpuModel model, long field) {
+        return nestedControl(model, field) != 0;
+    }
 }

@@ -1,0 +1,119 @@
+package dev.pacifica.emulator.check;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.observe.MachineObserver.VmcbView;
+import dev.pacifica.emulator.svm.SvmFeatures;
+import dev.pacifica.emulator.svm.VmcbLayout;
+import java.util.Arrays;
+
+/** Address space identifiers that change hands without a flush (§15.16). */
+final class AsidChecks {
+    /** No nested tables: those of the hypervisor are the guest's own CR3's. */
+    private static final long NO_TABLES = -1;
+
+    /** Whose translations each ASID of one processor holds. */
+    private static final class Owners {
+        /** VMCB by ASID; 0 when nobody's. */
+        final long[] vmcb = new long[SvmFeatures.ASIDS];
+
+        final long[] tables = new long[SvmFeatures.ASIDS];
+
+        /** The machine's count of moves of the VMCB to another processor, when it ran here last. */
+        final long[] moves = new long[SvmFeatures.ASIDS];
+
+        /** What the last VMRUN asked for; ASID 0 for none. */
+        int runningAsid;
+
+        long runningTables;
+    }
+
+    private final Findings findings;
+    private final Owners[] processors;
+
+    AsidChecks(Findings findings, int vcpus) {
+        this.findings = findings;
+        processors = new Owners[vcpus];
+        for (int i = 0; i < vcpus; i++) {
+            processors[i] = new Owners();
+        }
+    }
+
+    void vmrun(Cpu cpu, long address, VmcbView vmcb, VmcbHistory last) {
+        long asid = vmcb.get(VmcbLayout.ASID, 4);
+        if (asid == 0 || asid >= SvmFeatures.ASIDS) {
+            return;
+        }
+        if (last.processor >= 0 && last.processor != cpu.id) {
+            last.moves++;
+        }
+        Owners owners = processors[cpu.id];
+        int at = (int) asid;
+        long tables =
+                SvmFeatures.nestedPaging(cpu.model, vmcb.get(VmcbLayout.NP_ENABLE, 8))
+                        ? vmcb.get(VmcbLayout.N_CR3, 8)
+                        : NO_TABLES;
+        if (vmcb.get(VmcbLayout.TLB_CONTROL, 1) == 0 && owners.vmcb[at] != 0) {
+            compare(cpu, address, owners, at, tables, last);
+        }
+        owners.runningAsid = at;
+        owners.runningTables = tables;
+    }
+
+    /** The guest was left: its translations are there, whatever VMRUN flushed before. */
+    void vmexit(Cpu cpu, long address, VmcbHistory last) {
+        Owners owners = processors[cpu.id];
+        int at = owners.runningAsid;
+        if (at > 0) {
+            owners.vmcb[at] = address;
+            owners.tables[at] = owners.runningTables;
+            owners.moves[at] = last.moves;
+        }
+        owners.runningAsid = 0;
+    }
+
+    private void compare(
+            Cpu cpu, long address, Owners owners, int asid, long tables, VmcbHistory last) {
+        if (owners.vmcb[asid] != address) {
+            findings.add(
+                    CheckKind.ASID_REUSED,
+                    "ASID",
+                    cpu,
+                    address,
+                    "ASID %d, last of VMCB 0x%x".formatted(asid, owners.vmcb[asid]));
+        } else if (owners.tables[asid] != tables) {
+            findings.add(
+                    CheckKind.ASID_NESTED_TABLE_CHANGED,
+                    "N_CR3",
+                    cpu,
+                    address,
+                    "ASID %d, nested CR3 %s, now %s"
+                            .formatted(asid, text(owners.tables[asid]), text(tables)));
+        } else if (owners.moves[asid] != last.moves) {
+            findings.add(
+                    CheckKind.ASID_MOVED,
+                    "ASID",
+                    cpu,
+                    address,
+                    "ASID %d, between on processor %d".formatted(asid, last.processor));
+        }
+    }
+
+    private static String text(long tables) {
+        return tables == NO_TABLES ? "none" : "0x%x".formatted(tables);
+    }
+
+    /** VMRUN was refused: no translation is the guest's. */
+    void refused(Cpu cpu) {
+        processors[cpu.id].runningAsid = 0;
+    }
+
+    /** The translations of an ASID, or of all for a negative one, were dropped. */
+    void flushed(int vcpu, int asid) {
+        Owners owners = processors[vcpu];
+        if (asid < 0) {
+            Arrays.fill(owners.vmcb, 0);
+        } else if (asid < SvmFeatures.ASIDS) {
+            owners.vmcb[asid] = 0;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+package dev.pacifica.emulator.check;
+
+/** One kind of mistake with one subject: how often it was made, and where first. */
+public final class Finding {
+    public final CheckKind kind;
+
+    /** What it is about: a VMCB field, a rule, a register. */
+    public final String subject;
+
+    /** The processor that made it first, and the machine's retired instructions then. */
+    public final int vcpu;
+
+    public final long instructions;
+
+    /** RIP of the VMRUN, or of the guest's access. */
+    public final long rip;
+
+    /** Whether RIP is the guest's. */
+    public final boolean inGuest;
+
+    /** Physical address of the VMCB. */
+    public final long vmcb;
+
+    /** Values of the first time, for a person; may be empty. */
+    public final String detail;
+
+    private long count;
+
+    Finding(
+            CheckKind kind,
+            String subject,
+            int vcpu,
+            long instructions,
+            long rip,
+            boolean inGuest,
+            long vmcb,
+            String detail) {
+        this.kind = kind;
+        this.subject = subject;
+        this.vcpu = vcpu;
+        this.instructions = instructions;
+        this.rip = rip;
+        this.inGuest = inGuest;
+        this.vmcb = vmcb;
+        this.detail = detail;
+    }
+
+    void again() {
+        count++;
+    }
+
+    /** How often. */
+    public long count() {
+        return count;
+    }
+}

@@ -1,0 +1,44 @@
+package dev.pacifica.emulator.check;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** What was found so far, in the order of its first occurrence. */
+final class Findings {
+    /** Different subjects kept; what comes beyond is not told. */
+    private static final int MOST = 1000;
+
+    private record Key(CheckKind kind, String subject) {}
+
+    private final Map<Key, Finding> findings = new LinkedHashMap<>();
+
+    /** Notes a mistake made by the processor where it stands. */
+    void add(CheckKind kind, String subject, Cpu cpu, long vmcb, String detail) {
+        Key key = new Key(kind, subject);
+        Finding finding = findings.get(key);
+        if (finding == null) {
+            if (findings.size() >= MOST) {
+                return;
+            }
+            finding =
+                    new Finding(
+                            kind,
+                            subject,
+                            cpu.id,
+                            cpu.clock.retired,
+                            cpu.rip,
+                            cpu.guestMode,
+                            vmcb,
+                            detail);
+            findings.put(key, finding);
+        }
+        finding.again();
+    }
+
+    Collection<Finding> all() {
+        return Collections.unmodifiableCollection(findings.values());
+    }
+}
