@@ -6,6 +6,7 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.LocalInterruptController;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.IntPredicate;
 import org.junit.jupiter.api.AfterEach;
@@ -84,8 +85,8 @@ class InterprocessorInterruptsTest {
     }
 
     /** The processors that the message reached, which is taken back. */
-    private TreeSet<Integer> reached(int mode) {
-        TreeSet<Integer> reached = new TreeSet<>();
+    private Set<Integer> reached(int mode) {
+        Set<Integer> reached = new TreeSet<>();
         for (int i = 0; i < PROCESSORS; i++) {
             Cpu cpu = cpus[i];
             boolean here =
@@ -114,8 +115,8 @@ class InterprocessorInterruptsTest {
         return reached;
     }
 
-    private static TreeSet<Integer> those(IntPredicate which) {
-        TreeSet<Integer> set = new TreeSet<>();
+    private static Set<Integer> those(IntPredicate which) {
+        Set<Integer> set = new TreeSet<>();
         for (int i = 0; i < PROCESSORS; i++) {
             if (which.test(i)) {
                 set.add(i);
@@ -211,10 +212,10 @@ class InterprocessorInterruptsTest {
         send(addressing, 0, set, ASSERT | LOGICAL | LOWEST << 8 | VECTOR);
         assertThat(reached(LOWEST)).containsExactly(5);
         apics[5].setTaskPriority(3);
-        TreeSet<Integer> all = new TreeSet<>();
+        Set<Integer> all = new TreeSet<>();
         for (int i = 0; i < PROCESSORS; i++) {
             send(addressing, 0, set, ASSERT | LOGICAL | LOWEST << 8 | VECTOR);
-            TreeSet<Integer> one = reached(LOWEST);
+            Set<Integer> one = reached(LOWEST);
             assertThat(one).hasSize(1);
             all.addAll(one);
         }
@@ -223,7 +224,7 @@ class InterprocessorInterruptsTest {
         all.clear();
         for (int i = 0; i < 3 * PROCESSORS; i++) {
             send(addressing, 3, 0, 3 << 18 | ASSERT | LOWEST << 8 | VECTOR);
-            TreeSet<Integer> one = reached(LOWEST);
+            Set<Integer> one = reached(LOWEST);
             assertThat(one).hasSize(1).doesNotContain(3);
             all.addAll(one);
         }
