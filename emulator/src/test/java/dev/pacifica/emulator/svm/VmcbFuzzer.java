@@ -307,8 +307,9 @@ final class VmcbFuzzer implements AutoCloseable {
     VmcbFuzzer(long seed) {
         random = new SplittableRandom(seed);
         worlds = new World[Host.values().length];
+        int made = 0;
         for (Host host : Host.values()) {
-            worlds[host.ordinal()] = new World(host, random);
+            worlds[made++] = new World(host, random);
         }
     }
 
@@ -367,7 +368,8 @@ final class VmcbFuzzer implements AutoCloseable {
     /** What a hypervisor sets differently each time: intercepts, ASID, event, code. */
     private void dress() {
         for (int vector = 0; vector < 6; vector++) {
-            int some = random.nextInt() & random.nextInt();
+            int some = random.nextInt();
+            some &= random.nextInt();
             m.put32(4 * vector, random.nextInt(4) == 0 ? 0 : random.nextInt(4) == 0 ? -1 : some);
         }
         m.put32(0x10, m.get32(0x10) | 1);
