@@ -64,7 +64,7 @@ public final class ControlRegisterInstructions {
 
     /** §15.21.2. */
     private static long taskPriority(Cpu cpu) {
-        return cpu.guestMode && cpu.svm.virtualInterruptMasking()
+        return cpu.guestMode && cpu.svm.ownTaskPriority()
                 ? cpu.svm.virtualTaskPriority()
                 : cpu.apic.taskPriority();
     }
@@ -131,7 +131,7 @@ public final class ControlRegisterInstructions {
         if (cpu.guestMode) {
             cpu.svm.setVirtualTaskPriority((int) value);
         }
-        if (!cpu.guestMode || !cpu.svm.virtualInterruptMasking()) {
+        if (!cpu.guestMode || !cpu.svm.ownTaskPriority()) {
             cpu.apic.setTaskPriority((int) value);
         }
         cpu.attention |= Cpu.ATTENTION_INTERRUPT;

@@ -336,6 +336,9 @@ public final class EventDelivery implements Stateful {
     }
 
     private boolean take() {
+        if (cpu.guestMode && cpu.svm.takeTrap()) {
+            return true;
+        }
         boolean waiting = cpu.activity == Cpu.SHUTDOWN || cpu.activity == Cpu.WAIT_FOR_SIPI;
         boolean initHeld = cpu.smm.active() && cpu.activity != Cpu.SHUTDOWN; // §10.3.3
         if (cpu.initPending && cpu.gif && !initHeld) {

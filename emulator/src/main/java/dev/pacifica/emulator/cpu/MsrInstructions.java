@@ -10,6 +10,7 @@ final class MsrInstructions {
     private static final int EXIT_MSR = 0x7c;
     private static final int EXIT_RDTSCP = 0x87;
     private static final int EXIT_EFER_WRITE_TRAP = 0x8f;
+    private static final int X2APIC = 0x800;
     private static final int PERF_CTR0 = 0xc001_0004;
 
     private MsrInstructions() {}
@@ -29,7 +30,11 @@ final class MsrInstructions {
             cpu.svm.exit(EXIT_MSR, 0, 0);
             return SystemInstructions.JUMPED;
         }
-        Operands.writeEdxEax(cpu, cpu.msrs.read(msr));
+        long value =
+                virtualX2apic(cpu, msr)
+                        ? cpu.svm.readVirtualX2apic(msr - X2APIC)
+                        : cpu.msrs.read(msr);
+        Operands.writeEdxEax(cpu, value);
         return SystemInstructions.NEXT;
     }
 
@@ -39,6 +44,10 @@ final class MsrInstructions {
             cpu.svm.exit(EXIT_MSR, 1, 0);
             return SystemInstructions.JUMPED;
         }
+        if (virtualX2apic(cpu, msr)) {
+            cpu.svm.writeVirtualX2apic(msr - X2APIC, Operands.readEdxEax(cpu));
+            return SystemInstructions.NEXT;
+        }
         cpu.msrs.write(msr, Operands.readEdxEax(cpu));
         if (msr == Msrs.EFER && cpu.guestMode && cpu.svm.intercepted(EXIT_EFER_WRITE_TRAP)) {
             cpu.events.completeBeforeExit();
@@ -46,6 +55,11 @@ final class MsrInstructions {
             return SystemInstructions.JUMPED;
         }
         return SystemInstructions.NEXT;
+    }
+
+    /** §15.29.10: the guest's x2APIC under AVIC. */
+    private static boolean virtualX2apic(Cpu cpu, int msr) {
+        return (msr & 0xffff_ff00) == X2APIC && cpu.guestMode && cpu.svm.virtualX2apic();
     }
 
     private static void checkTimeStamp(Cpu cpu) {

@@ -58,6 +58,10 @@ public final class Msrs implements Stateful {
     private static final int IGNNE = 0xc001_0115;
     private static final int VM_HSAVE_PA = 0xc001_0117;
     private static final int SVM_KEY = 0xc001_0118;
+
+    /** Write-only (§15.29.8.2). */
+    private static final int AVIC_DOORBELL = 0xc001_011b;
+
     private static final int LS_CFG = 0xc001_1020;
     private static final int DE_CFG = 0xc001_1029;
 
@@ -486,6 +490,10 @@ public final class Msrs implements Stateful {
             case VM_HSAVE_PA ->
                     require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeHostSaveArea(value));
             case SVM_KEY -> cpu.svm.lock.writeKey(value);
+            case AVIC_DOORBELL -> {
+                require(cpu.model.has(CpuFeature.AVIC) && value >>> 8 == 0);
+                cpu.svm.ringDoorbell((int) value);
+            }
             default -> throw unknown();
         }
     }

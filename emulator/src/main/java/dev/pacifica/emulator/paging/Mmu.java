@@ -29,6 +29,12 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     /** Read-only guest page tables (§15.25.5). */
     public static final long READ_ONLY_TABLES = 1 << 6;
 
+    /**
+     * Where translations of the guest's APIC page lead that AVIC redirects: a page of the physical
+     * address space that has neither memory nor a device, so that no access takes the hit path.
+     */
+    static final long APIC_PAGE = (1L << 52) - 2 * 4096;
+
     /** The address space of system-management mode: no guest can have this ASID. */
     private static final int MANAGEMENT = -1;
 
@@ -373,7 +379,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         for (TlbContext each : contexts) {
             each.flush(true);
         }
-        context.rules = rules();
+        followRules();
         flushed();
         if (cpu.observer != null) {
             cpu.observer.tlbFlushed(cpu.id, -1);
@@ -392,6 +398,14 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
 
     private void flushed() {
         cpu.attention |= Cpu.ATTENTION_CONTEXT;
+    }
+
+    /**
+     * VMRUN, before {@link #enterGuest}: accesses to a guest-physical page go to AVIC once the
+     * nested tables permit them (§15.29.3); -1 for none.
+     */
+    public void redirect(long guestPage) {
+        walk.nested.redirected = guestPage;
     }
 
     /** Enters the host's address space, at #VMEXIT. The caller has loaded the host's registers. */
@@ -439,9 +453,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         if (context.asid != asid) {
             context = find(asid);
         }
-        if (context.rules != rules()) {
+        if (context.rules != rules() || context.redirected != redirected()) {
             context.flush(true);
-            context.rules = rules();
+            followRules();
         }
         context.lastUse = ++uses;
         contextChanged();
@@ -455,6 +469,15 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     private long rules() {
         long pcid = (cpu.cr4 & Cpu.CR4_PCIDE) != 0 ? (cpu.cr3 & 0xfff) << 32 : 0;
         return cpu.cr4 & (Cpu.CR4_SMEP | Cpu.CR4_SMAP | Cpu.CR4_PCIDE) | pcid;
+    }
+
+    private long redirected() {
+        return walk.nested.enabled() ? walk.nested.redirected : -1;
+    }
+
+    private void followRules() {
+        context.rules = rules();
+        context.redirected = redirected();
     }
 
     private TlbContext find(int asid) {
@@ -610,9 +633,12 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
 
     private void probe(long va, int size, int access, Tlb in, int as) {
         checkAccess(va, size, access == PageWalk.WRITE, as);
-        translate(va, access, in, as);
+        long pa = translate(va, access, in, as);
         if ((va & 0xfff) + size > 4096) {
             translate(next(va, 4096 - (int) (va & 0xfff)), access, in, as);
+        }
+        if (access == PageWalk.WRITE && isRedirected(pa)) {
+            cpu.svm.checkApicPageWrite((int) pa & 0xfff);
         }
     }
 
@@ -635,6 +661,10 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         }
     }
 
+    private static boolean isRedirected(long pa) {
+        return (pa & Tlb.PAGE_MASK) == APIC_PAGE;
+    }
+
     private boolean isLocalApic(long pa) {
         return cpu.apic != null
                 && (pa & Tlb.PAGE_MASK) == (cpu.apic.base() & 0x000f_ffff_ffff_f000L)
@@ -646,6 +676,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
             if (isLocalApic(pa)) {
                 return cpu.apic.read(pa & 0xfff, size);
             }
+            if (isRedirected(pa)) {
+                return cpu.svm.readApicPage((int) pa & 0xfff, size);
+            }
         }
         return memory.read(pa, size);
     }
@@ -654,6 +687,10 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         if (!memory.isRam(pa)) {
             if (isLocalApic(pa)) {
                 cpu.apic.write(pa & 0xfff, size, value);
+                return;
+            }
+            if (isRedirected(pa)) {
+                cpu.svm.writeApicPage((int) pa & 0xfff, size, value);
                 return;
             }
         }
@@ -665,6 +702,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         out.section("mmu" + cpu.id);
         out.u64("nestedControl", walk.nested.control);
         out.u64("nestedCr3", walk.nested.cr3);
+        out.u64("redirected", walk.nested.redirected);
         out.u64("hostCr4", walk.nested.hostCr4);
         out.u64("hostEfer", walk.nested.hostEfer);
         out.u32("interruptedAsid", interruptedAsid);
@@ -683,6 +721,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         in.section("mmu" + cpu.id);
         walk.nested.control = in.u64("nestedControl");
         walk.nested.cr3 = in.u64("nestedCr3");
+        walk.nested.redirected = in.u64("redirected");
         walk.nested.hostCr4 = in.u64("hostCr4");
         walk.nested.hostEfer = in.u64("hostEfer");
         interruptedAsid = in.u32("interruptedAsid");

@@ -42,6 +42,10 @@ final class NestedWalk {
     long control;
 
     long cr3;
+
+    /** The guest-physical page that is redirected to AVIC, or -1 (§15.29.3). */
+    long redirected = -1;
+
     long hostCr4;
     long hostEfer;
     NestedFaultHandler faults = (gpa, info1) -> new IllegalStateException("no handler");

@@ -234,6 +234,9 @@ final class PageWalk {
             return hidden.view(gpa & Tlb.PAGE_MASK) | flags;
         }
         long host = nested.translateFinal(gpa, access, user);
+        if ((gpa & Tlb.PAGE_MASK) == nested.redirected && access != FETCH) {
+            host = Mmu.APIC_PAGE | host & 0xfff;
+        }
         return host & Tlb.PAGE_MASK
                 | flags & ~(Tlb.WRITE | Tlb.EXECUTE)
                 | flags & host & (Tlb.WRITE | Tlb.EXECUTE);

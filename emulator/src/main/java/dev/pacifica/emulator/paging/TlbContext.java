@@ -19,6 +19,9 @@ final class TlbContext {
     /** What else the permissions in here depend on; see {@code Mmu.rules}. */
     long rules;
 
+    /** The guest-physical page that was redirected to AVIC, or -1. */
+    long redirected = -1;
+
     long lastUse;
     private final Tlb[] data = new Tlb[KINDS];
     private final FetchTlb[] fetch = new FetchTlb[KINDS];
@@ -103,6 +106,7 @@ final class TlbContext {
         out.u32("asid", asid);
         out.u64("lastUse", lastUse);
         out.u64("rules", rules);
+        out.u64("redirected", redirected);
         for (int i = 0; i < KINDS; i++) {
             data(i).save(out);
             fetch(i).save(out);
@@ -113,6 +117,7 @@ final class TlbContext {
         asid = in.u32("asid");
         lastUse = in.u64("lastUse");
         rules = in.u64("rules");
+        redirected = in.u64("redirected");
         for (int i = 0; i < KINDS; i++) {
             data(i).load(in);
             fetch(i).load(in);

@@ -7,7 +7,7 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
 
 /**
  * The checks of VMRUN on the state in the VMCB (§15.5.1 "Canonicalization and Consistency Checks",
- * §15.20, §15.25.4), in the manual's order. Each rule's text is what an observer is told.
+ * §15.20, §15.25.4, §15.29.4), in the manual's order. Each rule's text is what an observer is told.
  */
 final class ConsistencyChecks {
     private static final long HIGH_HALF = 0xffff_ffff_0000_0000L;
@@ -16,6 +16,7 @@ final class ConsistencyChecks {
     private static final long LONG_MODE = Cpu.EFER_LMA | Cpu.EFER_LME;
     private static final int IOPM_BYTES = 0x3000;
     private static final int MSRPM_BYTES = 0x2000;
+    private static final int TABLE_BYTES = 0x1000;
 
     private ConsistencyChecks() {}
 
@@ -97,6 +98,10 @@ final class ConsistencyChecks {
         if (Integer.compareUnsigned(asid, SvmFeatures.ASIDS) >= 0) {
             return "§15.5.1: ASID is not below the number that CPUID Fn8000_000A EBX gives";
         }
+        String avic = avic(vmcb, cpu.model);
+        if (avic != null) {
+            return avic;
+        }
         if (SvmFeatures.nestedControl(cpu.model, vmcb.get64(VmcbLayout.NP_ENABLE)) != 0) {
             return nestedPaging(vmcb, hostCr0);
         }
@@ -105,6 +110,32 @@ final class ConsistencyChecks {
                 && (cr4 & Cpu.CR4_PAE) != 0
                 && !PageDirectoryPointers.legal(cpu.memory, cr3)) {
             return "§15.5.1: a page-directory-pointer entry of the PAE guest has reserved bits set";
+        }
+        return null;
+    }
+
+    /** The tables' sizes are those without x2AVIC_EXT, which is not offered. */
+    private static String avic(Vmcb vmcb, CpuModel model) {
+        if (!model.has(CpuFeature.AVIC)) {
+            return null;
+        }
+        long control = vmcb.get64(VmcbLayout.V_INTR);
+        boolean x2avic = (control & Avic.X2APIC_MODE) != 0 && model.has(CpuFeature.X2AVIC);
+        if ((control & Avic.ENABLE) == 0) {
+            return x2avic ? "§15.29.4.1: x2AVIC mode is enabled and AVIC is not" : null;
+        }
+        if (beyond(vmcb.get64(VmcbLayout.AVIC_BACKING_PAGE), TABLE_BYTES)) {
+            return "§15.29.4.3: AVIC_BACKING_PAGE is beyond the maximum physical address";
+        }
+        if (!x2avic && beyond(vmcb.get64(VmcbLayout.AVIC_LOGICAL_TABLE), TABLE_BYTES)) {
+            return "§15.29.4.3: the logical APIC ID table is beyond the maximum physical address";
+        }
+        long physical = vmcb.get64(VmcbLayout.AVIC_PHYSICAL_TABLE);
+        if (beyond(physical, TABLE_BYTES)) {
+            return "§15.29.4.3: the physical APIC ID table is beyond the maximum physical address";
+        }
+        if ((physical & 0xfff) > (x2avic ? Avic.MAX_INDEX_X2APIC : Avic.MAX_INDEX)) {
+            return "§15.29.4.3: AVIC_PHYSICAL_MAX_INDEX is greater than the mode's tables allow";
         }
         return null;
     }

@@ -78,6 +78,12 @@ public final class ExitCode {
     /** Nested page fault. */
     public static final int NPF = 0x400;
 
+    /** An IPI of the guest that AVIC cannot deliver to all its targets (§15.29.9.1). */
+    public static final int AVIC_INCOMPLETE_IPI = 0x401;
+
+    /** An access to a register of the guest's APIC that AVIC leaves to the hypervisor. */
+    public static final int AVIC_NOACCEL = 0x402;
+
     /** Illegal guest state; sign-extended to 64 bits in the VMCB. */
     public static final int INVALID = -1;
 

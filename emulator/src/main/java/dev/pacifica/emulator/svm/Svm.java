@@ -21,6 +21,7 @@ public final class Svm implements Stateful {
     private final PauseFilter pauseFilter = new PauseFilter();
     private final BusLockThreshold busLocks = new BusLockThreshold();
     private final VmcbShadow shadow;
+    private final Avic avic;
     private final WorldSwitch world;
     private final SvmInstructions instructions;
 
@@ -29,7 +30,8 @@ public final class Svm implements Stateful {
         lock = new SvmLock(cpu);
         intercepts = new Intercepts(cpu.memory);
         shadow = new VmcbShadow(cpu.id);
-        world = new WorldSwitch(cpu, intercepts, interrupts, pauseFilter, busLocks, shadow);
+        avic = new Avic(cpu, interrupts);
+        world = new WorldSwitch(cpu, intercepts, interrupts, pauseFilter, busLocks, shadow, avic);
         instructions = new SvmInstructions(cpu, this, world, shadow);
         cpu.mmu.setNestedFaultHandler(world::nestedPageFault);
     }
@@ -88,6 +90,11 @@ public final class Svm implements Stateful {
         return interrupts.hostInterruptFlag;
     }
 
+    /** Whether the guest's CR8 is V_TPR alone: V_INTR_MASKING or AVIC (§15.21.2, §15.29.4.1). */
+    public boolean ownTaskPriority() {
+        return interrupts.masking || avic.enabled;
+    }
+
     /** V_TPR, 0 to 15 (§15.21.2). */
     public int virtualTaskPriority() {
         return interrupts.taskPriority;
@@ -95,20 +102,82 @@ public final class Svm implements Stateful {
 
     public void setVirtualTaskPriority(int tpr) {
         interrupts.taskPriority = tpr & 15;
+        if (avic.enabled) {
+            avic.taskPriorityChanged();
+        }
         cpu.attention |= Cpu.ATTENTION_INTERRUPT;
     }
 
     /**
      * The vector of the virtual interrupt that V_IRQ, its priority, V_TPR and the virtual GIF let
-     * through, IF and shadow not considered; -1 if none.
+     * through, or of the guest's APIC under AVIC, which ignores V_IRQ; IF and shadow not
+     * considered; -1 if none.
      */
     public int pendingVirtualInterrupt() {
+        if (avic.enabled) {
+            return interrupts.letThrough() ? avic.deliverable() : -1;
+        }
         return interrupts.deliverable();
     }
 
-    /** Clears V_IRQ: the virtual interrupt is about to be delivered. */
+    /** The virtual interrupt is about to be delivered: V_IRQ is cleared, or IRR becomes ISR. */
     public void acknowledgeVirtualInterrupt() {
-        interrupts.pending = false;
+        if (avic.enabled) {
+            avic.acknowledge();
+        } else {
+            interrupts.pending = false;
+        }
+    }
+
+    /** Rings this processor's doorbell: a guest that runs looks at its requests (§15.29.8.2). */
+    public void doorbell() {
+        if (avic.enabled) {
+            avic.evaluate();
+        }
+    }
+
+    /** WRMSR of the doorbell register: rings that of a processor by its APIC id. */
+    public void ringDoorbell(int apicId) {
+        AvicIpi.ring(cpu, apicId);
+    }
+
+    /** Whether the x2APIC MSRs of the guest are virtual (§15.29.10). */
+    public boolean virtualX2apic() {
+        return avic.x2apicMode;
+    }
+
+    /** RDMSR of 800h + register while {@link #virtualX2apic}. */
+    public long readVirtualX2apic(int register) {
+        return avic.readMsr(register);
+    }
+
+    /** WRMSR of 800h + register while {@link #virtualX2apic}. */
+    public void writeVirtualX2apic(int register, long value) {
+        avic.writeMsr(register, value);
+    }
+
+    /** A read by the guest from its redirected APIC page (§15.29.3). */
+    public long readApicPage(int offset, int size) {
+        return avic.read(offset, size);
+    }
+
+    /** A write by the guest to its redirected APIC page (§15.29.3). */
+    public void writeApicPage(int offset, int size, long value) {
+        avic.write(offset, size, value);
+    }
+
+    /** Exits if a write to the redirected APIC page does so before it is done. */
+    public void checkApicPageWrite(int offset) {
+        avic.checkWrite(offset);
+    }
+
+    /** At an instruction boundary: exits if the guest's last instruction trapped to do so. */
+    public boolean takeTrap() {
+        if (!avic.trapped()) {
+            return false;
+        }
+        avic.exitForTrap();
+        return true;
     }
 
     /** V_GIF_ENABLE of the running guest: its STGI and CLGI act on V_GIF (§15.33.2). */
@@ -198,11 +267,11 @@ public final class Svm implements Stateful {
 
     /**
      * HLT executed in a guest: whether the idle-HLT intercept exits, which it does while neither
-     * V_IRQ nor V_NMI is set (§15.9).
+     * V_IRQ nor V_NMI is set (§15.9), under AVIC while no request has priority.
      */
     public boolean idleHaltIntercepted() {
         return intercepts.intercepts(ExitCode.IDLE_HLT)
-                && !interrupts.pending
+                && !(avic.enabled ? avic.deliverable() >= 0 : interrupts.pending)
                 && !interrupts.nmiPending;
     }
 
@@ -278,6 +347,7 @@ public final class Svm implements Stateful {
     public void reset() {
         intercepts.clear();
         interrupts.clear();
+        avic.clear();
         world.reset();
     }
 
@@ -287,6 +357,7 @@ public final class Svm implements Stateful {
         lock.save(out);
         intercepts.save(out);
         interrupts.save(out);
+        avic.save(out);
         pauseFilter.save(out);
         busLocks.save(out);
         world.save(out);
@@ -299,6 +370,7 @@ public final class Svm implements Stateful {
         lock.load(in);
         intercepts.load(in);
         interrupts.load(in);
+        avic.load(in);
         pauseFilter.load(in);
         busLocks.load(in);
         world.load(in);

@@ -119,9 +119,14 @@ final class VirtualInterrupts {
      * the interrupt shadow are not considered.
      */
     int deliverable() {
-        return pending && (!gifVirtual || gif) && (ignoreTaskPriority || priority > taskPriority)
+        return pending && letThrough() && (ignoreTaskPriority || priority > taskPriority)
                 ? vector
                 : NONE;
+    }
+
+    /** Whether the virtual GIF lets virtual interrupts through. */
+    boolean letThrough() {
+        return !gifVirtual || gif;
     }
 
     /** Whether a virtual NMI is due, GIF and the interrupt shadow not considered (§15.21.10). */

@@ -19,7 +19,8 @@ import java.util.List;
  *   048 |                            MSRPM_BASE_PA                          |
  *   050 |                            TSC_OFFSET                             |
  *   058 |     reserved    | TLB_CTL 39:32 |              ASID               |
- *   060 | V_INTR_VECTOR 39:32 ; 26 V_NMI_ENABLE, 25 V_GIF_ENABLE,           |
+ *   060 | V_INTR_VECTOR 39:32 ; 31 AVIC, 30 x2AVIC,                         |
+ *       | 26 V_NMI_ENABLE, 25 V_GIF_ENABLE,                                 |
  *       | 24 V_INTR_MASKING, 20 V_IGN_TPR, 19:16 V_INTR_PRIO,               |
  *       | 12 V_NMI_MASK, 11 V_NMI, 9 V_GIF, 8 V_IRQ, 7:0 V_TPR              |
  *   068 |                                           INTERRUPT_SHADOW 0      |

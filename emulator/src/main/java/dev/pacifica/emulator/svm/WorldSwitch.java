@@ -15,6 +15,7 @@ final class WorldSwitch {
     private final PauseFilter pauseFilter;
     private final BusLockThreshold busLocks;
     private final VmcbShadow shadow;
+    private final Avic avic;
 
     /** Null unless VMCB state is cached: then every VMRUN loads everything (§15.15.1). */
     private VmcbCache cache;
@@ -53,13 +54,15 @@ final class WorldSwitch {
             VirtualInterrupts interrupts,
             PauseFilter pauseFilter,
             BusLockThreshold busLocks,
-            VmcbShadow shadow) {
+            VmcbShadow shadow,
+            Avic avic) {
         this.cpu = cpu;
         this.intercepts = intercepts;
         this.interrupts = interrupts;
         this.pauseFilter = pauseFilter;
         this.busLocks = busLocks;
         this.shadow = shadow;
+        this.avic = avic;
         vmcb = new Vmcb(cpu.memory);
         host = new HostState(cpu, new Vmcb(cpu.memory));
         information = new ExitInformation(cpu);
@@ -140,6 +143,8 @@ final class WorldSwitch {
         GuestState.load(from, cpu);
         int asid = from.get32(VmcbLayout.ASID);
         TlbControl.apply(cpu.mmu, from.get8(VmcbLayout.TLB_CONTROL), asid);
+        avic.load(from, nestedPaging);
+        cpu.mmu.redirect(avic.redirectedPage());
         cpu.mmu.enterGuest(asid, nested, from.get64(VmcbLayout.N_CR3), host.cr4(), host.efer());
         cpu.updateMode();
         cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
@@ -187,6 +192,7 @@ final class WorldSwitch {
             storeGuest(cache.current(vmcb), eventInfo);
         }
         interrupts.clear();
+        avic.clear();
         storeExit(
                 exitCode,
                 assists || !ExitCode.hasDecodeAssist(exitCode) ? exitInfo1 : 0,
@@ -314,6 +320,9 @@ final class WorldSwitch {
             cpu.msrs.pat = suspendedPat;
         }
         cpu.guestMode = true;
+        if (avic.enabled) {
+            avic.evaluate();
+        }
     }
 
     long vmcbAddress() {

@@ -29,12 +29,28 @@ class ConsistencyChecksTest {
         m.put64(offset, m.get64(offset) & ~bits);
     }
 
+    private static Consumer<SvmMachine> avic(long control, int offset, long value) {
+        return m -> {
+            m.put64(VmcbLayout.V_INTR, 1L << 31 | control);
+            m.put64(offset, value);
+        };
+    }
+
     private static void injectException(SvmMachine m, int vector) {
         m.put64(VmcbLayout.EVENTINJ, 1L << 31 | 3 << 8 | vector);
     }
 
     static Stream<Arguments> rules() {
         return Stream.of(
+                rule("x2AVIC mode is enabled", m -> m.put64(VmcbLayout.V_INTR, 1L << 30)),
+                rule("AVIC_BACKING_PAGE", avic(0, VmcbLayout.AVIC_BACKING_PAGE, 1L << 48)),
+                rule("AVIC_BACKING_PAGE", avic(0, VmcbLayout.AVIC_BACKING_PAGE, 1L << 63)),
+                rule("logical APIC ID table", avic(0, VmcbLayout.AVIC_LOGICAL_TABLE, 1L << 48)),
+                rule("physical APIC ID table", avic(0, VmcbLayout.AVIC_PHYSICAL_TABLE, 1L << 52)),
+                rule("AVIC_PHYSICAL_MAX_INDEX", avic(0, VmcbLayout.AVIC_PHYSICAL_TABLE, 256)),
+                rule(
+                        "AVIC_PHYSICAL_MAX_INDEX",
+                        avic(1L << 30, VmcbLayout.AVIC_PHYSICAL_TABLE, 512)),
                 rule("EFER.SVME is zero", m -> clear(m, VmcbLayout.EFER, Cpu.EFER_SVME)),
                 rule("CR0.CD is zero and CR0.NW", m -> set(m, VmcbLayout.CR0, Cpu.CR0_NW)),
                 rule("CR0[63:32]", m -> set(m, VmcbLayout.CR0, 1L << 32)),
@@ -164,6 +180,19 @@ class ConsistencyChecksTest {
     static Stream<Consumer<SvmMachine>> legal() {
         return Stream.of(
                 m -> {},
+                avic(0, VmcbLayout.AVIC_PHYSICAL_TABLE, 255),
+                avic(1L << 30, VmcbLayout.AVIC_PHYSICAL_TABLE, 511),
+                avic(1L << 30, VmcbLayout.AVIC_LOGICAL_TABLE, -1), // not used
+                avic(0, VmcbLayout.AVIC_BACKING_PAGE, 0xfff),
+                m -> { // without the features their bits are ignored
+                    m.cpu.model = CpuModel.parse("epyc-milan,-x2avic");
+                    m.put64(VmcbLayout.V_INTR, 1L << 30);
+                },
+                m -> {
+                    m.cpu.model = CpuModel.parse("epyc-milan,-avic");
+                    m.put64(VmcbLayout.V_INTR, 3L << 30);
+                    m.put64(VmcbLayout.AVIC_BACKING_PAGE, -1);
+                },
                 m -> set(m, VmcbLayout.CR0, Cpu.CR0_NW | Cpu.CR0_CD),
                 m -> set(m, VmcbLayout.CR3, 0xfff),
                 m -> m.put64(VmcbLayout.MSRPM_BASE_PA, SvmMachine.MSRPM | 0xfff),

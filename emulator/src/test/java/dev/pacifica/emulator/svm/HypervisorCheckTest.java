@@ -6,6 +6,7 @@ import dev.pacifica.emulator.check.CheckKind;
 import dev.pacifica.emulator.check.Finding;
 import dev.pacifica.emulator.check.HypervisorCheck;
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -196,6 +197,7 @@ class HypervisorCheckTest {
 
     @Test
     void aFeatureThatIsNotOffered() {
+        machine.cpu.model = CpuModel.parse("epyc-milan,-avic");
         machine.put64(VmcbLayout.V_INTR, 1L << 31);
         runOnce();
         assertThat(found()).containsExactly("feature-not-offered: V_INTR.AVIC_ENABLE");

@@ -7,8 +7,8 @@ import java.util.List;
 
 /**
  * What the manual says of a VMCB's legality, written from its text and tables alone, with numbers
- * where the emulator has names: §15.5.1, §15.20, §15.21.10, §15.25.3, §15.25.4. Each broken rule is
- * given by words that its message must contain.
+ * where the emulator has names: §15.5.1, §15.20, §15.21.10, §15.25.3, §15.25.4, §15.29.4. Each
+ * broken rule is given by words that its message must contain.
  */
 final class VmcbOracle {
     private final SvmMachine m;
@@ -27,6 +27,7 @@ final class VmcbOracle {
         VmcbOracle oracle = new VmcbOracle(machine);
         oracle.state();
         oracle.controls();
+        oracle.avic();
         oracle.nestedPaging();
         return oracle.broken;
     }
@@ -136,6 +137,22 @@ final class VmcbOracle {
             rule(!exception, "of no exception");
             boolean mode64 = lmeAndPaging() && bit(m.get16(0x412), 9);
             rule(mode64 && (vector == 4 || vector == 5), "impossible in 64-bit mode");
+        }
+    }
+
+    /** §15.29.4.1: bits 31 and 30 of field 60h; §15.29.4.3: the pointers and the last index. */
+    private void avic() {
+        if (!has(CpuFeature.AVIC)) {
+            return;
+        }
+        boolean on = bit(m.get64(0x60), 31);
+        boolean x2 = has(CpuFeature.X2AVIC) && bit(m.get64(0x60), 30);
+        rule(x2 && !on, "x2AVIC mode is enabled");
+        if (on) {
+            rule(m.get64(0xe0) >>> 48 != 0, "AVIC_BACKING_PAGE");
+            rule(!x2 && m.get64(0xf0) >>> 48 != 0, "logical APIC ID table");
+            rule(m.get64(0xf8) >>> 48 != 0, "the physical APIC ID table");
+            rule((m.get64(0xf8) & 0xfff) >= (x2 ? 512 : 256), "AVIC_PHYSICAL_MAX_INDEX");
         }
     }
 
