@@ -53,7 +53,7 @@ final class TraceLoader {
         names();
         execute(
                 "CREATE TABLE raw.console_line (sequence BIGINT, insn_count BIGINT, time_ns BIGINT,"
-                    + " device VARCHAR, line VARCHAR)");
+                        + " device VARCHAR, line VARCHAR)");
         events();
         inputs();
         checkpoints();
@@ -68,11 +68,11 @@ final class TraceLoader {
     private void commentViews() throws SQLException {
         String uncommented =
                 "SELECT v.table_name, v.column_name, min(r.comment) FROM duckdb_columns() v JOIN"
-                    + " duckdb_columns() r ON r.schema_name = 'raw' AND r.column_name ="
-                    + " v.column_name JOIN duckdb_views() w ON w.schema_name = 'main' AND"
-                    + " w.view_name = v.table_name WHERE v.schema_name = 'main' AND v.comment IS"
-                    + " NULL AND r.comment IS NOT NULL AND contains(w.sql, 'raw.' || r.table_name)"
-                    + " GROUP BY ALL";
+                        + " duckdb_columns() r ON r.schema_name = 'raw' AND r.column_name ="
+                        + " v.column_name JOIN duckdb_views() w ON w.schema_name = 'main' AND"
+                        + " w.view_name = v.table_name WHERE v.schema_name = 'main' AND v.comment IS"
+                        + " NULL AND r.comment IS NOT NULL AND contains(w.sql, 'raw.' || r.table_name)"
+                        + " GROUP BY ALL";
         List<String> comments = new ArrayList<>();
         try (Statement statement = database.createStatement();
                 ResultSet columns = statement.executeQuery(uncommented)) {
@@ -139,7 +139,7 @@ final class TraceLoader {
     private void names() throws SQLException {
         execute(
                 "CREATE TABLE raw.exit_reason (exit_code UBIGINT, name VARCHAR, manual_name"
-                    + " VARCHAR)");
+                        + " VARCHAR)");
         try (PreparedStatement insert =
                 database.prepareStatement("INSERT INTO raw.exit_reason VALUES (?, ?, ?)")) {
             for (ExitReason reason : ExitReason.known()) {
@@ -162,7 +162,7 @@ final class TraceLoader {
         }
         execute(
                 "CREATE TABLE raw.vmcb_field (field_offset INTEGER, field_size INTEGER, name"
-                    + " VARCHAR)");
+                        + " VARCHAR)");
         try (PreparedStatement insert =
                 database.prepareStatement("INSERT INTO raw.vmcb_field VALUES (?, ?, ?)")) {
             for (VmcbFieldName field : VmcbFieldName.all()) {
@@ -238,7 +238,7 @@ final class TraceLoader {
     private void inputs() throws SQLException {
         execute(
                 "CREATE TABLE inputs (input BIGINT, insn_count BIGINT, time_ns BIGINT, kind"
-                    + " INTEGER, device INTEGER, bytes BIGINT, data BLOB, text VARCHAR)");
+                        + " INTEGER, device INTEGER, bytes BIGINT, data BLOB, text VARCHAR)");
         try (PreparedStatement insert =
                 database.prepareStatement("INSERT INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?, ?)")) {
             for (InputLog.Entry entry : trace.inputs()) {
@@ -259,8 +259,8 @@ final class TraceLoader {
     private void checkpoints() throws SQLException {
         execute(
                 "CREATE TABLE checkpoints (checkpoint INTEGER, insn_count BIGINT, time_ns BIGINT,"
-                    + " events BIGINT, inputs BIGINT, pages INTEGER, new_pages INTEGER, bytes"
-                    + " BIGINT, file VARCHAR)");
+                        + " events BIGINT, inputs BIGINT, pages INTEGER, new_pages INTEGER, bytes"
+                        + " BIGINT, file VARCHAR)");
         try (PreparedStatement insert =
                 database.prepareStatement(
                         "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")) {

@@ -272,8 +272,8 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                    + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
-                                    + " NULL"))
+                                        + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
+                                        + " NULL"))
                 .isEmpty();
         assertThat(
                         query(

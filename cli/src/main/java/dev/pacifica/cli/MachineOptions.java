@@ -81,8 +81,8 @@ final class MachineOptions {
             converter = OnOffConverter.class,
             description =
                     "Whether processors keep VMCB fields between a #VMEXIT and the next VMRUN as"
-                        + " the VMCB's clean bits allow, or load all of them every time. Default:"
-                        + " ${DEFAULT-VALUE}.")
+                            + " the VMCB's clean bits allow, or load all of them every time. Default:"
+                            + " ${DEFAULT-VALUE}.")
     OnOff vmcbCache;
 
     @Option(

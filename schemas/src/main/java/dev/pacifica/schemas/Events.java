@@ -28,13 +28,13 @@ public final class Events {
                 L.bits64(
                         "int_ctl",
                         "Virtual interrupt control, VMCB offset 060h: V_TPR, V_IRQ, V_INTR_VECTOR …"
-                            + " (§15.21)");
+                                + " (§15.21)");
         public static final EventField TSC_OFFSET = L.bits64("tsc_offset", "TSC_OFFSET (§15.30)");
         public static final EventField HOST_INSTRUCTIONS =
                 L.count(
                         "host_instructions",
                         "Instructions the processor retired since its previous #VMEXIT (or"
-                            + " power-on)");
+                                + " power-on)");
         public static final EventField HOST_NS =
                 L.count(
                         "host_ns",
@@ -67,7 +67,7 @@ public final class Events {
                 L.u32(
                         "intr_info",
                         "EXITINTINFO bits 31:0, the event whose delivery was interrupted"
-                            + " (§15.7.2)");
+                                + " (§15.7.2)");
         public static final EventField ERROR_CODE =
                 L.u32("error_code", "EXITINTINFO bits 63:32, that event's error code");
         public static final EventField NRIP =
@@ -101,7 +101,7 @@ public final class Events {
                 L.bits64(
                         "error_code",
                         "EXITINFO1: bit 0 present, 1 write, 2 user, 3 reserved bit, 4 fetch, 32"
-                            + " final address, 33 table walk");
+                                + " final address, 33 table walk");
         public static final EventField GUEST_RIP = L.bits64("guest_rip", "RIP of the guest");
         public static final EventKind KIND = L.kind();
 
@@ -343,7 +343,7 @@ public final class Events {
                         20,
                         "vmcb_change",
                         "VMCB field that the hypervisor changed between a #VMEXIT and the next"
-                            + " VMRUN");
+                                + " VMRUN");
         public static final EventField VMCB = L.bits64("vmcb", "Physical address of the VMCB");
         public static final EventField OLD = L.bits64("old_value", "Value that #VMEXIT left");
         public static final EventField NEW = L.bits64("new_value", "Value that VMRUN found");
@@ -459,7 +459,7 @@ public final class Events {
                         28,
                         "delivery",
                         "Interrupt or exception that was delivered through the IDT, in host or"
-                            + " guest");
+                                + " guest");
         public static final EventField RIP = L.bits64("rip", "RIP that was interrupted");
         public static final EventField ERROR_CODE =
                 L.bits64("error_code", "Error code, where one was pushed");

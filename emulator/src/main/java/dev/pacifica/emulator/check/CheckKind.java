@@ -19,7 +19,7 @@ public enum CheckKind {
             "§15.15.2",
             "clean bits set at the first VMRUN of a VMCB",
             "the processor may take state from another guest's VMCB that was cached for the same"
-                + " address"),
+                    + " address"),
     CLEAN_BITS_OTHER_PROCESSOR(
             Level.MISTAKE,
             "§15.15.2",
@@ -120,7 +120,7 @@ public enum CheckKind {
             "§15.13.3, §15.21.8",
             "INIT neither intercepted nor redirected",
             "an INIT that comes while the guest runs resets the processor behind the hypervisor's"
-                + " back"),
+                    + " back"),
     OPEN_SHUTDOWN(
             Level.ADVICE,
             "§15.14.3",

@@ -19,7 +19,7 @@ class MachineTest {
      */
     private static final String IDLER =
             "fa b0 11 e6 20 b0 08 e6 21 b0 04 e6 21 b0 01 e6 21 b0 fe e6 21 b0 34 e6 43 b0 00 e6 40"
-                + " e6 40 bc 00 70 fb f4 43 eb fc";
+                    + " e6 40 bc 00 70 fb f4 43 eb fc";
 
     private static Machine machine() {
         Machine machine =
@@ -124,7 +124,7 @@ class MachineTest {
             strings = {
                 "be 00 00 00 d0  bf 00 00 00 d8  f3 a4", // rep movsb in space without device
                 "be 00 00 00 d0  bf 00 00 00 d8  f3 6c", // rep insb there from a port without
-                                                         // device
+                // device
                 "be 00 00 00 d0  bf 00 00 e0 fe  f3 a5", // rep movsd to the local APIC and beyond
             })
     void aPauseIsHeardInTheMiddleOfALongRepeatedInstruction(String code) {
