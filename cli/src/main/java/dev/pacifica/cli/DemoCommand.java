@@ -87,7 +87,8 @@ final class DemoCommand implements Callable<Integer> {
                                                     "guests/demo-hypervisor/" + IMAGE,
                                                     image)),
                                     CHECKPOINT_EVERY,
-                                    Long.MAX_VALUE)
+                                    Long.MAX_VALUE,
+                                    null)
                             .run(serial, new Progress(!Progress.stdoutIsTerminal()));
         }
         if (status != WELL) {

@@ -23,6 +23,7 @@ import picocli.CommandLine.ParameterException;
             InfoCommand.class,
             CheckpointsCommand.class,
             ReplayCommand.class,
+            CheckCommand.class,
             QueryCommand.class,
             AutoComplete.GenerateCompletion.class
         },
@@ -32,6 +33,7 @@ import picocli.CommandLine.ParameterException;
             "1:a replay diverged from its recording; demo: the demo failed",
             "2:bad usage or bad input, with one line on standard error that says what",
             "3:run, record: the guest halted with nothing that could wake it, or was reset",
+            "4:check: the hypervisor makes mistakes",
             "(v<<1)|1:run, record: the guest wrote v to the debug-exit port f4h",
             "70:a bug of Pacifica's own",
             "130:ended by Ctrl-C; a trace is whole up to there"
@@ -95,7 +97,8 @@ public final class Pacifica {
             default -> {
                 command.getErr()
                         .println(
-                                "pacifica: this is a bug of Pacifica's own; please report it with what follows");
+                                "pacifica: this is a bug of Pacifica's own; please report it with"
+                                    + " what follows");
                 e.printStackTrace(command.getErr());
                 return BUG;
             }

@@ -25,6 +25,7 @@ import picocli.CommandLine.Option;
             "  pacifica record -o kvm.pacifica --kernel vmlinux --initrd kvm.cpio \\",
             "      --append \"console=ttyS0 hvnpt=1\" --checkpoint-every 500M",
             "  pacifica record -o flat.pacifica --kernel boot.bin --load 0x7c00",
+            "  pacifica record -o my.pacifica --check=json --kernel my-hypervisor.elf",
             "",
             "Ctrl-C ends a recording; the trace is whole up to there."
         })
@@ -49,6 +50,8 @@ final class RecordCommand implements Callable<Integer> {
 
     @Mixin private MachineOptions options;
 
+    @Mixin private CheckOptions checks;
+
     @Override
     public Integer call() {
         if (checkpointEvery < 1) {
@@ -66,7 +69,8 @@ final class RecordCommand implements Callable<Integer> {
                             setup,
                             MachineSetup.images(options),
                             checkpointEvery,
-                            options.instructionLimit())
+                            options.instructionLimit(),
+                            checks.format)
                     .run(serial, progress);
         }
     }

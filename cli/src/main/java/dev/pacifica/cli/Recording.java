@@ -1,5 +1,6 @@
 package dev.pacifica.cli;
 
+import dev.pacifica.emulator.check.HypervisorCheck;
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.Machine;
 import dev.pacifica.emulator.machine.Stop;
@@ -22,18 +23,24 @@ final class Recording {
     private final List<TraceRecorder.ImageSource> images;
     private final long checkpointEvery;
     private final long limit;
+    private final CheckReport.Format checks;
 
+    /**
+     * @param checks how to print what the sanitizer finds; null for not to look
+     */
     Recording(
             Path trace,
             MachineSetup setup,
             List<TraceRecorder.ImageSource> images,
             long checkpointEvery,
-            long limit) {
+            long limit,
+            CheckReport.Format checks) {
         this.trace = trace;
         this.setup = setup;
         this.images = images;
         this.checkpointEvery = checkpointEvery;
         this.limit = limit;
+        this.checks = checks;
     }
 
     /** Records; returns the status for the process. */
@@ -45,6 +52,7 @@ final class Recording {
                         setup.build(
                                 setup.request(TraceReader.open(trace)), serial, recorder.inputs());
                 Interruption interruption = interruption(recorder, machine, inputs)) {
+            HypervisorCheck check = checks == null ? null : machine.check();
             recorder.start(new EmulatedMachine(machine));
             begun = true;
             Stop stop = null;
@@ -64,6 +72,10 @@ final class Recording {
             serial.flush();
             recorder.finish(
                     stop, interruption.requested() ? "interrupted" : "instruction limit reached");
+            if (check != null) {
+                new CheckReport(check, CheckCommand.symbols(TraceReader.open(trace)))
+                        .print(System.err, checks);
+            }
             progress.summary(machine.clock(), recorder.events(), trace);
             return RunCommand.status(stop, interruption);
         } catch (TraceException.DiskFull e) {

@@ -1,5 +1,6 @@
 package dev.pacifica.cli;
 
+import dev.pacifica.emulator.check.HypervisorCheck;
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.Machine;
 import dev.pacifica.emulator.machine.Stop;
@@ -17,12 +18,15 @@ import picocli.CommandLine.Mixin;
         footer = {
             "  pacifica run --memory 64M \\",
             "      --kernel guests/demo-hypervisor/demo-hypervisor.elf",
-            "  pacifica run --kernel vmlinux --initrd boot.cpio --append console=ttyS0"
+            "  pacifica run --kernel vmlinux --initrd boot.cpio --append console=ttyS0",
+            "  pacifica run --check --memory 64M --kernel my-hypervisor.elf"
         })
 final class RunCommand implements Callable<Integer> {
     private static final long SLICE = 10_000_000;
 
     @Mixin private MachineOptions options;
+
+    @Mixin private CheckOptions checks;
 
     @Override
     public Integer call() {
@@ -35,6 +39,7 @@ final class RunCommand implements Callable<Integer> {
                                 endInput(inputs);
                                 machine.requestPause();
                             })) {
+                HypervisorCheck check = checks.wanted() ? machine.check() : null;
                 Progress progress =
                         new Progress(!(serial.usesStdio() && Progress.stdoutIsTerminal()));
                 Stop stop = null;
@@ -50,6 +55,10 @@ final class RunCommand implements Callable<Integer> {
                     progress.report(machine.clock(), -1);
                 }
                 progress.clear();
+                if (check != null) {
+                    new CheckReport(check, SymbolTable.of(options.kernel))
+                            .print(System.err, checks.format);
+                }
                 return status(stop, interruption);
             }
         }

@@ -8,6 +8,9 @@ import java.util.Arrays;
 
 /** Address space identifiers that change hands without a flush (§15.16). */
 final class AsidChecks {
+    private static final long CR4_BITS = Cpu.CR4_PGE | Cpu.CR4_PAE | Cpu.CR4_PSE;
+    private static final long EFER_BITS = Cpu.EFER_NXE | Cpu.EFER_LMA;
+
     /** No nested tables: those of the hypervisor are the guest's own CR3's. */
     private static final long NO_TABLES = -1;
 
@@ -53,7 +56,7 @@ final class AsidChecks {
                         ? vmcb.get(VmcbLayout.N_CR3, 8)
                         : NO_TABLES;
         if (vmcb.get(VmcbLayout.TLB_CONTROL, 1) == 0 && owners.vmcb[at] != 0) {
-            compare(cpu, address, owners, at, tables, last);
+            compare(cpu, address, owners, at, tables, last, vmcb);
         }
         owners.runningAsid = at;
         owners.runningTables = tables;
@@ -71,16 +74,29 @@ final class AsidChecks {
         owners.runningAsid = 0;
     }
 
+    /**
+     * With nested paging an ASID stands for a guest-physical address space, which several VMCBs may
+     * share (§15.25.1); without, for one guest's linear one.
+     */
     private void compare(
-            Cpu cpu, long address, Owners owners, int asid, long tables, VmcbHistory last) {
+            Cpu cpu,
+            long address,
+            Owners owners,
+            int asid,
+            long tables,
+            VmcbHistory last,
+            VmcbView vmcb) {
+        boolean sameTables = owners.tables[asid] == tables;
         if (owners.vmcb[asid] != address) {
-            findings.add(
-                    CheckKind.ASID_REUSED,
-                    "ASID",
-                    cpu,
-                    address,
-                    "ASID %d, last of VMCB 0x%x".formatted(asid, owners.vmcb[asid]));
-        } else if (owners.tables[asid] != tables) {
+            if (!sameTables || tables == NO_TABLES) {
+                findings.add(
+                        CheckKind.ASID_REUSED,
+                        "ASID",
+                        cpu,
+                        address,
+                        "ASID %d, last of VMCB 0x%x".formatted(asid, owners.vmcb[asid]));
+            }
+        } else if (!sameTables) {
             findings.add(
                     CheckKind.ASID_NESTED_TABLE_CHANGED,
                     "N_CR3",
@@ -95,6 +111,40 @@ final class AsidChecks {
                     cpu,
                     address,
                     "ASID %d, between on processor %d".formatted(asid, last.processor));
+        } else if (last.known) {
+            pagingMode(cpu, address, last, vmcb);
+        }
+    }
+
+    /** §15.16 "Software Rule", as far as it matters to translations that a guest can have. */
+    private void pagingMode(Cpu cpu, long address, VmcbHistory last, VmcbView vmcb) {
+        long cr0 = vmcb.get(VmcbLayout.CR0, 8) | last.get(VmcbLayout.CR0, 8);
+        if ((cr0 & Cpu.CR0_PG) == 0) {
+            return;
+        }
+        changed(cpu, address, last, vmcb, "CR0", VmcbLayout.CR0, Cpu.CR0_PG);
+        changed(cpu, address, last, vmcb, "CR3", VmcbLayout.CR3, -1);
+        changed(cpu, address, last, vmcb, "CR4", VmcbLayout.CR4, CR4_BITS);
+        changed(cpu, address, last, vmcb, "EFER", VmcbLayout.EFER, EFER_BITS);
+    }
+
+    private void changed(
+            Cpu cpu,
+            long address,
+            VmcbHistory last,
+            VmcbView vmcb,
+            String field,
+            int offset,
+            long bits) {
+        long then = last.get(offset, 8);
+        long now = vmcb.get(offset, 8);
+        if (((then ^ now) & bits) != 0) {
+            findings.add(
+                    CheckKind.PAGING_MODE_CHANGED,
+                    field,
+                    cpu,
+                    address,
+                    "0x%x at the last #VMEXIT, now 0x%x".formatted(then, now));
         }
     }
 

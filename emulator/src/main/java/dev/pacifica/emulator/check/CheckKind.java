@@ -117,7 +117,7 @@ public enum CheckKind {
             "the guest's kernel can reinitialize the processor, where SKINIT is offered"),
     OPEN_INIT(
             Level.ADVICE,
-            "§15.13.3, §15.21.8",
+            "§15.21.8",
             "INIT neither intercepted nor redirected",
             "an INIT that comes while the guest runs resets the processor behind the hypervisor's"
                     + " back"),
@@ -141,6 +141,11 @@ public enum CheckKind {
             "§15.16",
             "guest back on a processor that kept its ASID's translations, without a flush",
             "the guest may use translations from its earlier time on this processor"),
+    PAGING_MODE_CHANGED(
+            Level.MISTAKE,
+            "§15.16 (software rule)",
+            "guest's paging changed in the VMCB without a flush of its ASID",
+            "the guest may use translations made under the old paging mode or tables"),
     VMCB_ON_TWO_PROCESSORS(
             Level.MISTAKE,
             "§15.5",

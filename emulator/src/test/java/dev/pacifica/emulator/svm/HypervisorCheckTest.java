@@ -148,6 +148,7 @@ class HypervisorCheckTest {
     })
     void aFieldChangedUnderItsCleanBit(int bit, String offset, String field) {
         int at = Integer.decode(offset);
+        machine.put8(VmcbLayout.TLB_CONTROL, 1);
         runOnce();
         machine.put8(at, (int) machine.get8(at) ^ 2);
         machine.put32(VmcbLayout.CLEAN_BITS, 0xfff & ~(1 << bit));
@@ -446,6 +447,41 @@ class HypervisorCheckTest {
         machine.put8(VmcbLayout.TLB_CONTROL, 0);
         runOnce();
         assertThat(found()).containsExactly("asid-nested-table-changed: N_CR3");
+    }
+
+    @Test
+    void vmcbsOfOneGuestPhysicalAddressSpaceMayShareAnAsid() {
+        machine.nestedPaging();
+        copyVmcb(OTHER_VMCB);
+        runOnce();
+        enter(OTHER_VMCB);
+        leave(ExitCode.INTR);
+        assertThat(found()).isEmpty();
+        machine.memory.write64(OTHER_VMCB + VmcbLayout.N_CR3, 0x7_1000);
+        enter(OTHER_VMCB);
+        leave(ExitCode.INTR);
+        assertThat(found()).containsExactly("asid-nested-table-changed: N_CR3");
+        runOnce();
+        assertThat(found()).contains("asid-reused: ASID");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "0x550, 0x1000, CR3",
+        "0x548, 0x80, CR4",
+        "0x4d0, 0x800, EFER",
+    })
+    void anotherPagingModeNeedsAFlush(String offset, String bits, String field) {
+        int at = Integer.decode(offset);
+        runOnce();
+        machine.put64(at, machine.get64(at) ^ Integer.decode(bits));
+        machine.put8(VmcbLayout.TLB_CONTROL, 3);
+        runOnce();
+        assertThat(found()).isEmpty();
+        machine.put64(at, machine.get64(at) ^ Integer.decode(bits));
+        machine.put8(VmcbLayout.TLB_CONTROL, 0);
+        runOnce();
+        assertThat(found()).containsExactly("paging-mode-changed: " + field);
     }
 
     /** Two processors that share one memory; each has its own checks' view by its id. */

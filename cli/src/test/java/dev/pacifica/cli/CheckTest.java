@@ -1,0 +1,127 @@
+package dev.pacifica.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * The sanitizer on the demo hypervisor, which makes two mistakes on purpose: a VMRUN with ASID 0,
+ * and an interrupt for a guest that masks them.
+ */
+class CheckTest {
+    private static final int DEMO_WELL = 0x21;
+
+    @TempDir Path folder;
+
+    @BeforeEach
+    void image() throws IOException {
+        try (var in = CheckTest.class.getResourceAsStream("demo-hypervisor.elf")) {
+            Files.copy(in, folder.resolve("demo.elf"));
+        }
+    }
+
+    private PacificaProcess.Result pacifica(String... args) {
+        return PacificaProcess.run(folder, "", args);
+    }
+
+    private static List<String> kinds(JsonNode report) {
+        List<String> kinds = new ArrayList<>();
+        report.get("findings").forEach(finding -> kinds.add(finding.get("kind").asText()));
+        return kinds;
+    }
+
+    @Test
+    void aRunListsItsMistakesOnStandardError() {
+        PacificaProcess.Result plain = pacifica("run", "--memory", "64M", "--kernel", "demo.elf");
+        PacificaProcess.Result checked =
+                pacifica("run", "--check", "--memory", "64M", "--kernel", "demo.elf");
+        assertThat(checked.status()).isEqualTo(DEMO_WELL).isEqualTo(plain.status());
+        assertThat(checked.out()).isEqualTo(plain.out());
+        assertThat(checked.err())
+                .startsWith("hypervisor check: 2 mistakes, 1 of advice, in 172 VMRUNs of 1 VMCBs")
+                .contains("§15.5.1: ASID is zero; 1 times", "GIF clear 344 times");
+    }
+
+    /** Replay executes without checks and compares every event and state with the recording. */
+    @Test
+    void whatIsCheckedIsRecordedAndReplayedTheSame() throws IOException {
+        PacificaProcess.Result recorded =
+                pacifica(
+                        "record",
+                        "-o",
+                        "t.pacifica",
+                        "--check=json",
+                        "--memory",
+                        "64M",
+                        "--kernel",
+                        "demo.elf");
+        assertThat(recorded.status()).isEqualTo(DEMO_WELL);
+        JsonNode report = new ObjectMapper().readTree(recorded.err());
+        assertThat(report.get("mistakes").asInt()).isEqualTo(2);
+        assertThat(kinds(report))
+                .containsExactlyInAnyOrder(
+                        "vmexit-invalid", "injected-interrupt-masked", "open-init");
+        assertThat(pacifica("replay", "t.pacifica", "--verify").status()).isZero();
+
+        PacificaProcess.Result checked = pacifica("check", "t.pacifica", "--format", "json");
+        assertThat(checked.status()).isEqualTo(4);
+        assertThat(checked.err()).isEmpty();
+        assertThat(new ObjectMapper().readTree(checked.out())).isEqualTo(report);
+        PacificaProcess.Result early = pacifica("check", "t.pacifica", "--until", "100k");
+        assertThat(early.status()).isZero();
+        assertThat(early.out()).startsWith("hypervisor check: no mistake, 1 of advice");
+    }
+
+    @Test
+    void aMachineWithoutAHypervisorMakesNone() throws IOException {
+        new TinyGuest().print("hello\n").exit(0).write(folder.resolve("guest.bin"));
+        PacificaProcess.Result result =
+                pacifica("run", "--check", "--kernel", "guest.bin", "--load", TinyGuest.LOAD);
+        assertThat(result.err())
+                .isEqualTo("hypervisor check: no mistake, 0 of advice, in 0 VMRUNs of 0 VMCBs\n");
+    }
+
+    @Test
+    void anAddressIsNamedByItsSymbol() {
+        SymbolTable symbols = SymbolTable.of(elfWithSymbol("vm_enter", 0x10_1000, 0x40));
+        assertThat(symbols.nameOf(0x10_1003)).isEqualTo("vm_enter+0x3");
+        assertThat(symbols.nameOf(0x10_1040)).isNull();
+        assertThat(symbols.nameOf(0xfff)).isNull();
+    }
+
+    @Test
+    void damagedSymbolsAreNone() {
+        byte[] image = elfWithSymbol("vm_enter", 0x10_1000, 0x40);
+        for (int length = 0; length < image.length; length++) {
+            byte[] part = Arrays.copyOf(image, length);
+            assertThat(SymbolTable.of(part).nameOf(0x10_1003)).isIn(null, "vm_enter+0x3");
+        }
+        assertThat(SymbolTable.of("#!/bin/sh".getBytes(StandardCharsets.UTF_8)).nameOf(0)).isNull();
+    }
+
+    /** A 64-bit ELF file: header, one symbol at 64, names at 100h, two section headers at 200h. */
+    private static byte[] elfWithSymbol(String name, long value, long size) {
+        var file = ByteBuffer.allocate(0x280).order(ByteOrder.LITTLE_ENDIAN);
+        file.putInt(0, 0x464c_457f).put(4, (byte) 2).putLong(40, 0x200);
+        file.putShort(58, (short) 64).putShort(60, (short) 2);
+        file.putInt(64, 1).put(68, (byte) 2).putShort(70, (short) 1);
+        file.putLong(72, value).putLong(80, size);
+        file.put(0x101, name.getBytes(StandardCharsets.UTF_8));
+        file.putInt(0x204, 2).putLong(0x218, 64).putLong(0x220, 24).putInt(0x228, 1);
+        file.putInt(0x244, 3).putLong(0x258, 0x100).putLong(0x260, 0x40);
+        return file.array();
+    }
+}
