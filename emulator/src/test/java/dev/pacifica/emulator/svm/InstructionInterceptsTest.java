@@ -11,6 +11,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Every instruction intercept of Appendix C that this processor's instructions can meet, through
@@ -438,6 +439,27 @@ class InstructionInterceptsTest {
             long guest = machine.cpu.r[Cpu.RDX] << 32 | machine.get64(VmcbLayout.RAX);
             assertThat(guest).isBetween(0x5_0000_0000L, 0x5_0000_0000L + 100);
             assertThat(machine.cpu.tsc()).isLessThan(100);
+        }
+    }
+
+    /** §15.7.1: all 64 bits of nRIP, above 4 GiB and where kernels live. */
+    @ParameterizedTest
+    @ValueSource(longs = {0x1_0005_0000L, 0xffff_ffff_8005_0000L})
+    void theNextRipOf64BitCodeIsWhole(long rip) {
+        try (SvmMachine machine = new SvmMachine()) {
+            long pointers = SvmMachine.GUEST_PML4 + 0x1000;
+            long directory = SvmMachine.GUEST_PML4 + 0x2000;
+            long entry = SvmMachine.P | SvmMachine.W | SvmMachine.U;
+            machine.memory.write64(
+                    SvmMachine.GUEST_PML4 + 8 * (rip >>> 39 & 511), pointers | entry);
+            machine.memory.write64(pointers + 8 * (rip >>> 30 & 511), directory | entry);
+            machine.code(SvmMachine.GUEST_CODE, "0fa2"); // cpuid
+            machine.put64(VmcbLayout.RIP, rip);
+            machine.intercept(ExitCode.CPUID);
+            assertThat(machine.vmrunAndRun(1)).isTrue();
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.CPUID);
+            assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(rip);
+            assertThat(machine.get64(VmcbLayout.NRIP)).isEqualTo(rip + 2);
         }
     }
 }

@@ -334,4 +334,25 @@ class InterruptInterceptsTest {
         assertThat(cpu.svm.intercepted(ExitCode.HLT)).isFalse();
         assertThat(cpu.segBase[Cpu.CS] + cpu.rip).isEqualTo(0xffff_fff0L);
     }
+
+    @Test
+    void theShadowOfALoadOfSsIsSavedToo() {
+        machine.put64(VmcbLayout.RAX, 0x18);
+        machine.code(SvmMachine.GUEST_CODE, "8ed0 f4"); // mov ss, ax; hlt
+        machine.vmrunAndRun(2);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+        assertThat(machine.get64(VmcbLayout.INTERRUPT_SHADOW)).isEqualTo(1);
+    }
+
+    /** §15.21.9: the shadow holds back the guest's NMIs, not the exit. */
+    @Test
+    void anInterceptedNmiIsNotDelayedByTheShadow() {
+        machine.intercept(ExitCode.NMI);
+        machine.put64(VmcbLayout.INTERRUPT_SHADOW, 1);
+        cpu.nmiPending = true;
+        machine.vmrunAndRun(1);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.NMI);
+        assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
+        assertThat(machine.get8(VmcbLayout.INTERRUPT_SHADOW)).isEqualTo(1);
+    }
 }

@@ -126,4 +126,17 @@ class TscRatioTest {
             assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + 13);
         }
     }
+
+    /** MPERF too (§15.30.5), and the host reads it as it counts. */
+    @Test
+    void guestsReadMperfScaled() {
+        try (SvmMachine machine = guest("90 90 90", 0, 3 * ONE, 77)) {
+            machine.step(2);
+            long inGuest = machine.cpu.msrs.read(0xe7);
+            machine.svm.exit(ExitCode.INTR, 0, 0);
+            long inHost = machine.cpu.msrs.read(0xe7);
+            assertThat(inHost).isPositive();
+            assertThat(inGuest).as("scaled, without TSC_OFFSET").isEqualTo(3 * inHost);
+        }
+    }
 }

@@ -126,4 +126,47 @@ class VmcbChangesTest {
             assertThat(other.cpu.cr3).isEqualTo(SvmMachine.HOST_PML4);
         }
     }
+
+    /** Virtual NMIs, the virtual GIF, branch records and the PAUSE filter, none as after RESET. */
+    @Test
+    void controlsOfAGuestAreTheSameAfterLoad() {
+        long flags = 1 << 8 | 1 << 9 | 1 << 11 | 1 << 12; // V_IRQ, V_GIF, V_NMI, V_NMI_MASK
+        long control = 5 | flags | 3L << 16 | 7 << 24 | 0x31L << 32;
+        machine.put64(VmcbLayout.V_INTR, control);
+        machine.put16(VmcbLayout.PAUSE_FILTER_COUNT, 3);
+        machine.put16(VmcbLayout.PAUSE_FILTER_THRESHOLD, 1000);
+        machine.put64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE, 1);
+        machine.intercept(ExitCode.PAUSE);
+        machine.intercept(ExitCode.NMI);
+        cpu.msrs.lastBranchFrom = 11;
+        cpu.msrs.lastBranchTo = 12;
+        cpu.msrs.lastExceptionFrom = 13;
+        cpu.msrs.lastExceptionTo = 14;
+        machine.vmrun();
+        assertThat(machine.svm.pauseIntercepted()).isFalse();
+        BinaryStateWriter out = new BinaryStateWriter();
+        machine.svm.save(out);
+        try (SvmMachine other = new SvmMachine()) {
+            byte[] page = new byte[4096];
+            machine.memory.read(SvmMachine.VMCB, page, 0, 4096);
+            other.memory.write(SvmMachine.VMCB, page, 0, 4096);
+            other.put64(VmcbLayout.V_INTR, control & ~flags);
+            other.clock.retired = machine.clock.retired;
+            other.cpu.guestMode = true;
+            other.svm.load(new BinaryStateReader(out.toByteArray()));
+            BinaryStateWriter again = new BinaryStateWriter();
+            other.svm.save(again);
+            assertThat(again.toByteArray()).isEqualTo(out.toByteArray());
+            assertThat(other.svm.virtualInterruptControl()).isEqualTo(control);
+            assertThat(other.svm.virtualNmiDue()).as("masked").isFalse();
+            assertThat(other.svm.pauseIntercepted()).as("the second of three").isFalse();
+            assertThat(other.svm.pauseIntercepted()).as("the third").isFalse();
+            assertThat(other.svm.pauseIntercepted()).isTrue();
+            other.svm.exit(ExitCode.PAUSE, 0, 0);
+            assertThat(other.cpu.msrs.lastBranchFrom).isEqualTo(11);
+            assertThat(other.cpu.msrs.lastBranchTo).isEqualTo(12);
+            assertThat(other.cpu.msrs.lastExceptionFrom).isEqualTo(13);
+            assertThat(other.cpu.msrs.lastExceptionTo).isEqualTo(14);
+        }
+    }
 }
