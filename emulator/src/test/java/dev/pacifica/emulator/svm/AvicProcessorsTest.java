@@ -10,6 +10,7 @@ import dev.pacifica.emulator.state.BinaryStateReader;
 import dev.pacifica.emulator.state.BinaryStateWriter;
 import java.time.Instant;
 import java.util.HexFormat;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -196,6 +197,19 @@ class AvicProcessorsTest {
             }
             other.run(20_000);
             assertThat(state(other)).isEqualTo(state(machine));
+        }
+    }
+
+    @Test
+    void aTrapExitsBeforeTheNextInstructionOfTheSameRun() {
+        try (Machine machine = machine(false, 10_000)) {
+            code(machine.memory(), GUEST_CODE, AvicMachine.store(0xf0, 0x1ff) + "ff06 ebfc");
+            machine.run(1000);
+            assertThat(machine.memory().read(VMCB + VmcbLayout.EXITCODE, 8))
+                    .isEqualTo(ExitCode.AVIC_NOACCEL);
+            assertThat(machine.memory().read(VMCB + VmcbLayout.RIP, 8)).isEqualTo(GUEST_CODE + 10);
+            assertThat(machine.memory().read(COUNTS, 4)).isZero();
+            assertThat(machine.memory().read(BACKING + 0xf0, 4)).isEqualTo(0x1ff);
         }
     }
 }
