@@ -19,6 +19,9 @@ final class EventChecks {
     private static final int VINTR_INTERCEPT = 1 << 4;
     private static final long V_IRQ = 1 << 8;
 
+    /** V_IRQ is ignored then. */
+    private static final long AVIC_ENABLE = 1L << 31;
+
     private final Findings findings;
 
     EventChecks(Findings findings) {
@@ -74,6 +77,7 @@ final class EventChecks {
                     "guest RIP 0x%x".formatted(vmcb.get(VmcbLayout.RIP, 8)));
         }
         if ((last.get(VmcbLayout.V_INTR, 8) & V_IRQ) != 0
+                && ((control | last.get(VmcbLayout.V_INTR, 8)) & AVIC_ENABLE) == 0
                 && (control & V_IRQ) == 0
                 && !last.virtualInterruptIntercepted) {
             findings.add(

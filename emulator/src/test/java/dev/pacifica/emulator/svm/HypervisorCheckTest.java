@@ -7,6 +7,7 @@ import dev.pacifica.emulator.check.Finding;
 import dev.pacifica.emulator.check.HypervisorCheck;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
+import dev.pacifica.emulator.cpu.CpuModel;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -199,9 +200,13 @@ class HypervisorCheckTest {
     @Test
     void aFeatureThatIsNotOffered() {
         machine.cpu.model = CpuModel.parse("epyc-milan,-avic");
-        machine.put64(VmcbLayout.V_INTR, 1L << 31);
+        machine.put64(VmcbLayout.V_INTR, 1 << 25 | 1 << 9);
+        machine.put8(VmcbLayout.TLB_CONTROL, 1);
         runOnce();
-        assertThat(found()).containsExactly("feature-not-offered: V_INTR.AVIC_ENABLE");
+        assertThat(found()).isEmpty();
+        cpu.model = CpuModel.parse("epyc-milan,-vgif");
+        runOnce();
+        assertThat(found()).containsExactly("feature-not-offered: V_INTR.V_GIF_ENABLE");
     }
 
     @Test
