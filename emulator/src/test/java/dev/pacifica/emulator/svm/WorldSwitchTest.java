@@ -195,6 +195,25 @@ class WorldSwitchTest {
     }
 
     @Test
+    void theHostsShadowIsNotTheGuests() {
+        cpu.stackShadow = true; // mov ss; vmrun
+        machine.vmrun();
+        assertThat(cpu.stackShadow).isFalse();
+        exit();
+        assertThat(machine.get8(VmcbLayout.INTERRUPT_SHADOW)).isZero();
+    }
+
+    /** There is no virtual-8086 mode in long mode. */
+    @Test
+    void theVmFlagMeansNothingInLongMode() {
+        machine.put64(VmcbLayout.RFLAGS, Cpu.VM | 2);
+        machine.vmrun();
+        assertThat(cpu.cpl).isZero();
+        exit();
+        assertThat(machine.get64(VmcbLayout.RFLAGS) & Cpu.VM).isZero();
+    }
+
+    @Test
     void aTakenVirtualInterruptIsClearInTheVmcb() {
         machine.put64(VmcbLayout.V_INTR, 1 << 8 | 9 << 16 | 0x31L << 32);
         machine.vmrun();
