@@ -97,7 +97,7 @@ class DependencyDirectionsTest {
         "svm, cpu decode memory observe paging state time",
         "cpu, decode fp memory observe paging state svm time",
         "execute, cpu decode fp memory paging time",
-        "device, cpu memory state time",
+        "device, cpu fp memory state time",
         "boot, cpu device memory",
     })
     void roomsUseOnly(String room, String others) {

@@ -336,6 +336,7 @@ public final class Cpu implements Stateful {
         mmu = new Mmu(this, memory);
         msrs = new Msrs(this);
         svm = new Svm(this);
+        mmu.apicPage = svm;
         events = new EventDelivery(this);
         r[FLAG_RESULT] = 1;
     }

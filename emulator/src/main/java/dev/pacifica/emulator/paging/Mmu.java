@@ -81,6 +81,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
      */
     public FetchTlb fetch;
 
+    /** The processor's SVM, once it exists. */
+    public VirtualApicPage apicPage;
+
     public Mmu(Cpu cpu, PhysicalMemory memory) {
         this.cpu = cpu;
         this.memory = memory;
@@ -638,7 +641,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
             translate(next(va, 4096 - (int) (va & 0xfff)), access, in, as);
         }
         if (access == PageWalk.WRITE && isRedirected(pa)) {
-            cpu.svm.checkApicPageWrite((int) pa & 0xfff);
+            apicPage.checkApicPageWrite((int) pa & 0xfff);
         }
     }
 
@@ -677,7 +680,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
                 return cpu.apic.read(pa & 0xfff, size);
             }
             if (isRedirected(pa)) {
-                return cpu.svm.readApicPage((int) pa & 0xfff, size);
+                return apicPage.readApicPage((int) pa & 0xfff, size);
             }
         }
         return memory.read(pa, size);
@@ -690,7 +693,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
                 return;
             }
             if (isRedirected(pa)) {
-                cpu.svm.writeApicPage((int) pa & 0xfff, size, value);
+                apicPage.writeApicPage((int) pa & 0xfff, size, value);
                 return;
             }
         }

@@ -3,6 +3,7 @@ package dev.pacifica.emulator.svm;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.decode.Insn;
+import dev.pacifica.emulator.paging.VirtualApicPage;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
@@ -11,7 +12,7 @@ import dev.pacifica.emulator.state.Stateful;
  * One processor's SVM state: what VMRUN loaded, the intercepts in force, and the way out (APM Vol 2
  * chapter 15).
  */
-public final class Svm implements Stateful {
+public final class Svm implements Stateful, VirtualApicPage {
     /** The rules of the SVM MSRs. */
     public final SvmLock lock;
 
@@ -156,17 +157,17 @@ public final class Svm implements Stateful {
         avic.writeMsr(register, value);
     }
 
-    /** A read by the guest from its redirected APIC page (§15.29.3). */
+    @Override
     public long readApicPage(int offset, int size) {
         return avic.read(offset, size);
     }
 
-    /** A write by the guest to its redirected APIC page (§15.29.3). */
+    @Override
     public void writeApicPage(int offset, int size, long value) {
         avic.write(offset, size, value);
     }
 
-    /** Exits if a write to the redirected APIC page does so before it is done. */
+    @Override
     public void checkApicPageWrite(int offset) {
         avic.checkWrite(offset);
     }
