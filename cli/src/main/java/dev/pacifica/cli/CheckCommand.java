@@ -23,16 +23,16 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         description = {
             "Execute a recorded run again and look for mistakes of its hypervisor: VMCBs that the"
-                + " manual forbids, clean bits that lie, events lost, ASIDs reused without a flush,"
-                + " guests that can reach the host.",
+                    + " manual forbids, clean bits that lie, events lost, ASIDs reused without a flush,"
+                    + " guests that can reach the host.",
             "Each kind is listed with its count, where it first was made, the manual's section, and"
-                + " what a processor does then."
+                    + " what a processor does then."
         },
         exitCodeListHeading = "%nExit status:%n",
         exitCodeList = {
             "0:no mistake found (there may be advice)",
             "1:the run diverged from its recording, which must not be; the first difference is"
-                + " told",
+                    + " told",
             "2:bad usage or a damaged trace",
             "4:mistakes found",
             "130:ended by Ctrl-C, with the list up to there"

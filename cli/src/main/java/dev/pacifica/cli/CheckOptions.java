@@ -11,7 +11,7 @@ final class CheckOptions {
             paramLabel = "text|json",
             description = {
                 "Look for mistakes of the hypervisor, and list them on standard error at the end."
-                    + " The run and its recording stay the same, and so does the exit status."
+                        + " The run and its recording stay the same, and so does the exit status."
             })
     CheckReport.Format format;
 

@@ -98,7 +98,7 @@ public final class Pacifica {
                 command.getErr()
                         .println(
                                 "pacifica: this is a bug of Pacifica's own; please report it with"
-                                    + " what follows");
+                                        + " what follows");
                 e.printStackTrace(command.getErr());
                 return BUG;
             }

@@ -7,7 +7,6 @@ import dev.pacifica.emulator.check.Finding;
 import dev.pacifica.emulator.check.HypervisorCheck;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
-import dev.pacifica.emulator.cpu.CpuModel;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
