@@ -460,17 +460,7 @@ final class HotLoop {
                                     }
                                     pc++;
                                 }
-                                int flags =
-                                        (int) (aux >>> 63)
-                                                | (result == 0 ? 2 : 0)
-                                                | (int)
-                                                                ((result
-                                                                                ^ aux
-                                                                                ^ (aux ^ aux << 62)
-                                                                                        << 1)
-                                                                        >>> 63)
-                                                        << 2
-                                                | (int) ((result ^ aux << 63) >>> 63) << 3;
+                                int flags = flags(result, aux);
                                 if ((flags & g >>> INDEX_SHIFT & 15)
                                         != 0
                                         != ((g & INVERTED << INDEX_SHIFT) != 0)) {
@@ -527,6 +517,16 @@ final class HotLoop {
                 return;
             }
         }
+    }
+
+    /** Which of the flags are set that conditions are made of. */
+    private static int flags(long result, long aux) {
+        long less = result ^ aux ^ (aux ^ aux << 62) << 1;
+        long negative = result ^ aux << 63;
+        return (int) (aux >>> 63)
+                | (result == 0 ? EQUAL : 0)
+                | (int) (less >>> 63) << 2
+                | (int) (negative >>> 63) << 3;
     }
 
     /**
