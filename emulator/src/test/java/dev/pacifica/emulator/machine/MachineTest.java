@@ -61,41 +61,12 @@ class MachineTest {
         return out.toByteArray();
     }
 
-    /** Asks for a pause while the machine looks for something to come, the n-th time. */
-    private static final class Pauser implements InputSource {
-        private final Machine machine;
-        private int left;
-
-        Pauser(Machine machine, int polls) {
-            this.machine = machine;
-            left = polls;
-        }
-
-        @Override
-        public long nextPoll(long now) {
-            if (--left == 0) {
-                machine.requestPause();
-            }
-            return Long.MAX_VALUE;
-        }
-
-        @Override
-        public Input poll(long now) {
-            return null;
-        }
-
-        @Override
-        public boolean await(long now) {
-            return false;
-        }
-    }
-
     @Test
     void aPausedMachineIsAsOneThatRanToThatCount() {
         for (int polls = 1; polls < 40; polls++) {
             try (Machine paused = machine();
                     Machine counted = machine()) {
-                paused.setInputs(new Pauser(paused, polls));
+                paused.setInputs(new PauseAtPoll(paused, polls));
                 assertThat(paused.run(Long.MAX_VALUE)).isNull();
                 counted.run(paused.clock().retired);
                 assertThat(paused.clock().now())
@@ -131,7 +102,7 @@ class MachineTest {
         try (Machine machine = flat(code)) {
             machine.run(3);
             assertThat(machine.cpu(0).rip).isEqualTo(0x800a);
-            machine.setInputs(new Pauser(machine, 1));
+            machine.setInputs(new PauseAtPoll(machine, 1));
             assertThat(machine.run(Long.MAX_VALUE)).isNull();
             assertThat(machine.clock().retired).isEqualTo(4);
             assertThat(machine.cpu(0).r[Cpu.RCX]).isBetween(0xfff0_0000L, 0xffff_fffeL);
@@ -152,7 +123,7 @@ class MachineTest {
                 parts.run(n);
             }
             while (paused.clock().retired < 40) {
-                paused.setInputs(new Pauser(paused, 1));
+                paused.setInputs(new PauseAtPoll(paused, 1));
                 paused.run(40);
             }
             assertThat(whole.cpu(0).r[Cpu.RBX]).isZero();

@@ -235,33 +235,4 @@ class ProcessorsTest {
             }
         }
     }
-
-    /** Asks for a pause while the machine looks for something to come, the n-th time. */
-    private static final class PauseAtPoll implements InputSource {
-        private final Machine machine;
-        private int left;
-
-        PauseAtPoll(Machine machine, int polls) {
-            this.machine = machine;
-            left = polls;
-        }
-
-        @Override
-        public long nextPoll(long now) {
-            if (--left == 0) {
-                machine.requestPause();
-            }
-            return Long.MAX_VALUE;
-        }
-
-        @Override
-        public Input poll(long now) {
-            return null;
-        }
-
-        @Override
-        public boolean await(long now) {
-            return false;
-        }
-    }
 }
