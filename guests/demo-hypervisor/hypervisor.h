@@ -4,17 +4,13 @@
 
 #include "abi.h"
 #include "guest.h"
+#include "guest_registers.h"
 #include "svm.h"
 
 #define GUEST_MEMORY 0x1000000ull /* host-physical; the guest sees it at 0 */
 #define GUEST_MEMORY_SIZE 0x400000ull
 #define GUEST_TRACKED 0x200000ull /* from here on the hypervisor notices the first write to each page */
 #define GUEST_ASID 1
-
-/* The registers that VMRUN leaves to software; the order is known to enter.S. */
-struct guest_registers {
-    u64 rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
-};
 
 struct hypervisor {
     struct vmcb vmcb, host;

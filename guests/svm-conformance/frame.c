@@ -7,7 +7,7 @@ int mark_place(void) __attribute__((returns_twice));
 void return_to_place(void) __attribute__((noreturn));
 
 struct vmcb v, w, host;
-struct registers r;
+struct guest_registers r;
 u8 iopm[0x3000] ALIGNED(4096), msrpm[0x2000] ALIGNED(4096), host_save[0x1000] ALIGNED(4096);
 u64 code_start, insn_at, insn_next, code_end;
 volatile u32 guest_vector;

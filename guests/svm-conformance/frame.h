@@ -9,6 +9,7 @@
 #define FRAME_H
 
 #include "guest.h"
+#include "guest_registers.h"
 #include "processors.h"
 #include "svm.h"
 
@@ -64,14 +65,10 @@ static inline bool cpuid_bit(u32 leaf, char in, unsigned bit)
 }
 
 /* --- the guest ------------------------------------------------------------------------------------------------------------- */
-/* The registers that VMRUN leaves to software; the order is known to world.S. */
-struct registers {
-    u64 rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
-};
 extern struct vmcb v;       /* of the guest */
 extern struct vmcb w;       /* a second one, zeroed before each test */
 extern struct vmcb host;    /* the host's own VMSAVE state */
-extern struct registers r;  /* of the guest */
+extern struct guest_registers r; /* of the guest */
 extern u8 iopm[0x3000], msrpm[0x2000], host_save[0x1000];
 #define VMCB_U16(offset) (*(volatile u16 *)((u8 *)&v + (offset)))
 #define VMCB_U64(offset) (*(volatile u64 *)((u8 *)&v + (offset)))
@@ -172,7 +169,7 @@ extern volatile unsigned interrupts[256];      /* how often each vector was take
 void take_interrupts(void);                    /* STI for a moment */
 void self_interrupt(u8 vector);                /* by the local APIC; waits until it is requested */
 void self_nmi(void);
-void enter(struct vmcb *guest, struct registers *registers, struct vmcb *host);
+void enter(struct vmcb *guest, struct guest_registers *registers, struct vmcb *host);
 /* Another processor that can be given something to do, if there is one; wait_for_helper() is false when it never ended. */
 bool has_helper(void);
 void start_helper(void (*function)(void));

@@ -139,7 +139,7 @@ TEST("15.15.2/guest-goes-on-at-another-processor")
 }
 
 static struct vmcb theirs;
-static struct registers their_registers;
+static struct guest_registers their_registers;
 static void run_another_guest(void)
 {
     become_host();

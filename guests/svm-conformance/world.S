@@ -1,7 +1,9 @@
 /* The switch into the guest and back, the guest's interrupt handlers, and a place to come back to from a test that went wrong. */
+#include "guest_registers.h"
+
 	.text
 /*
- * void enter(struct vmcb *guest, struct registers *registers, struct vmcb *host)
+ * void enter(struct vmcb *guest, struct guest_registers *registers, struct vmcb *host)
  * Called with IF clear. GIF is clear from before VMRUN until the host's own state is back; IF is set across VMRUN, since with
  * V_INTR_MASKING it is what lets physical interrupts end the guest's run.
  */
@@ -21,36 +23,10 @@ enter:
 	mov %rdi, %rax
 	vmload
 	mov %rsi, %rdi
-	mov 0(%rdi), %rbx
-	mov 8(%rdi), %rcx
-	mov 16(%rdi), %rdx
-	mov 24(%rdi), %rsi
-	mov 40(%rdi), %rbp
-	mov 48(%rdi), %r8
-	mov 56(%rdi), %r9
-	mov 64(%rdi), %r10
-	mov 72(%rdi), %r11
-	mov 80(%rdi), %r12
-	mov 88(%rdi), %r13
-	mov 96(%rdi), %r14
-	mov 104(%rdi), %r15
-	mov 32(%rdi), %rdi
+	load_guest_registers
 	vmrun
 	mov (%rsp), %rax                    /* registers */
-	mov %rbx, 0(%rax)
-	mov %rcx, 8(%rax)
-	mov %rdx, 16(%rax)
-	mov %rsi, 24(%rax)
-	mov %rdi, 32(%rax)
-	mov %rbp, 40(%rax)
-	mov %r8, 48(%rax)
-	mov %r9, 56(%rax)
-	mov %r10, 64(%rax)
-	mov %r11, 72(%rax)
-	mov %r12, 80(%rax)
-	mov %r13, 88(%rax)
-	mov %r14, 96(%rax)
-	mov %r15, 104(%rax)
+	store_guest_registers
 	pop %rsi
 	pop %rax                            /* guest */
 	vmsave
