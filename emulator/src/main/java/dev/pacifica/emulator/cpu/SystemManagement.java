@@ -421,13 +421,9 @@ public final class SystemManagement implements Stateful {
 
     /** Outside SMM the protected ranges are out of reach (§10.2.5). */
     private void protectRanges() {
-        if (active) {
-            cpu.mmu.hidden.showAll();
-        } else {
-            boolean aseg = (mask & ASEG_ENABLED) != 0;
-            boolean tseg = (mask & TSEG_ENABLED) != 0;
-            cpu.mmu.hidden.hide(aseg, tseg, tsegAddress, mask);
-        }
+        boolean aseg = (mask & ASEG_ENABLED) != 0;
+        boolean tseg = (mask & TSEG_ENABLED) != 0;
+        cpu.mmu.hidden.protect(aseg, tseg, tsegAddress, mask, active);
     }
 
     /** What HWCR reads as: its other bits, and the lock. */

@@ -9,6 +9,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeMap;
+import java.util.function.LongPredicate;
 
 /**
  * The firmware configuration device at ports 510h–51Bh: read-only items by number, a directory of
@@ -70,14 +71,20 @@ public final class FwCfg implements PortDevice, Stateful {
     }
 
     private final PhysicalMemory memory;
+    private final LongPredicate outOfReach;
     private final TreeMap<Integer, Item> items = new TreeMap<>();
     private final List<String> fileNames = new ArrayList<>();
     private int selected;
     private long offset;
     private long dmaAddress;
 
-    public FwCfg(PhysicalMemory memory, int processors) {
+    /**
+     * @param outOfReach the physical addresses that DMA does not reach: they read as all ones, and
+     *     what is written there is lost
+     */
+    public FwCfg(PhysicalMemory memory, int processors, LongPredicate outOfReach) {
         this.memory = memory;
+        this.outOfReach = outOfReach;
         put(SIGNATURE, "QEMU".getBytes(StandardCharsets.US_ASCII));
         putNumber(INTERFACE, 3, 4); // the traditional ports and DMA
         putNumber(RAM_SIZE, memory.size(), 8);
@@ -189,7 +196,9 @@ public final class FwCfg implements PortDevice, Stateful {
      */
     private void transfer(long pa) {
         byte[] block = new byte[16];
-        memory.read(pa, block, 0, 16);
+        for (int i = 0; i < block.length; i++) {
+            block[i] = outOfReach.test(pa + i) ? -1 : (byte) memory.read(pa + i, 1);
+        }
         int control = (int) number(block, 0, 4);
         long length = number(block, 4, 4);
         long address = number(block, 8, 8);
@@ -205,16 +214,24 @@ public final class FwCfg implements PortDevice, Stateful {
             Item item = items.get(selected);
             offset = item == null ? 0 : Math.min(item.size(), offset + length);
         }
-        memory.write(pa, new byte[] {0, 0, 0, (byte) (failed ? DMA_ERROR : 0)}, 0, 4);
+        byte[] result = {0, 0, 0, (byte) (failed ? DMA_ERROR : 0)};
+        for (int i = 0; i < result.length; i++) {
+            if (!outOfReach.test(pa + i)) {
+                memory.write(pa + i, 1, result[i]);
+            }
+        }
     }
 
     private void read(long address, long length) {
-        byte[] chunk = new byte[(int) Math.min(length, 1 << 16)];
+        byte[] page = new byte[PhysicalMemory.PAGE_SIZE];
         // what lies outside RAM is lost, so that a length of 4 GiB has an end
-        for (long done = 0; done < length && memory.isRam(address + done); done += chunk.length) {
-            int n = (int) Math.min(chunk.length, length - done);
-            readItem(chunk, 0, n);
-            memory.write(address + done, chunk, 0, n);
+        for (long pa = address; pa - address < length && memory.isRam(pa); ) {
+            int n = (int) Math.min(page.length - (pa & page.length - 1), length - (pa - address));
+            readItem(page, 0, n);
+            if (!outOfReach.test(pa)) {
+                memory.write(pa, page, 0, n);
+            }
+            pa += n;
         }
     }
 

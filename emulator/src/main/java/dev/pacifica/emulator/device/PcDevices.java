@@ -85,11 +85,21 @@ public final class PcDevices implements Stateful {
         claim(ports, SINK, 0x80, 1, 0xed, 1);
 
         memoryMap = MemoryMap.of(memory);
-        fwCfg = add(new FwCfg(memory, cpus.size()));
+        fwCfg = add(new FwCfg(memory, cpus.size(), pa -> isSmram(cpus, pa)));
         fwCfg.putFile("etc/e820", memoryMap.toE820());
         claim(ports, fwCfg, FwCfg.PORT, FwCfg.PORTS);
         BiosArea.install(memory);
         rootPointer = AcpiTables.install(memory, cpus.size());
+    }
+
+    /** Whether a processor protects the address for its SMI handler (APM Vol 2 §10.2.5). */
+    private static boolean isSmram(List<Cpu> cpus, long pa) {
+        for (Cpu cpu : cpus) {
+            if (cpu.mmu.hidden.isProtected(pa)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private <T extends Stateful> T add(T device) {

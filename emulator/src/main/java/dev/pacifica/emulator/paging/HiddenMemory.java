@@ -17,6 +17,7 @@ public final class HiddenMemory {
     private static final long NOWHERE = (1L << 52) - 4096;
 
     private boolean any;
+    private boolean shown;
     private boolean aseg;
     private boolean tseg;
     private long tsegBase;
@@ -24,31 +25,35 @@ public final class HiddenMemory {
 
     HiddenMemory() {}
 
-    /** Hides nothing. */
-    public void showAll() {
-        any = false;
-    }
-
     /**
-     * Hides ASeg, TSeg or both; {@code base} and {@code mask} are those of SMM_ADDR and SMM_MASK.
+     * Protects ASeg, TSeg or both; {@code base} and {@code mask} are those of SMM_ADDR and
+     * SMM_MASK.
+     *
+     * @param management the processor is in system-management mode, and reaches everything
      */
-    public void hide(boolean asegRange, boolean tsegRange, long base, long mask) {
+    public void protect(
+            boolean asegRange, boolean tsegRange, long base, long mask, boolean management) {
         aseg = asegRange;
         tseg = tsegRange;
         any = aseg || tseg;
+        shown = management;
         tsegMask = mask & COMPARED;
         tsegBase = base & tsegMask;
     }
 
     /** Whether the byte at a physical address is hidden. */
     public boolean covers(long pa) {
-        return any
-                && (aseg && pa - ASEG_START >= 0 && pa - ASEG_START < ASEG_BYTES
-                        || tseg && (pa & tsegMask) == tsegBase);
+        return any && !shown && isProtected(pa);
+    }
+
+    /** Whether a physical address is SMRAM that no device reaches, in whatever mode this is. */
+    public boolean isProtected(long pa) {
+        return aseg && pa - ASEG_START >= 0 && pa - ASEG_START < ASEG_BYTES
+                || tseg && (pa & tsegMask) == tsegBase;
     }
 
     /** The address, or page with flags in its low 12 bits, as the processor sees it. */
-    long view(long pa) {
+    public long view(long pa) {
         return any && covers(pa) ? NOWHERE | pa & 0xfff : pa;
     }
 }

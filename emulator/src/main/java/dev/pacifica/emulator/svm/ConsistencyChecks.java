@@ -3,7 +3,6 @@ package dev.pacifica.emulator.svm;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.cpu.CpuModel;
-import dev.pacifica.emulator.memory.PhysicalMemory;
 
 /**
  * The checks of VMRUN on the state in the VMCB (§15.5.1 "Canonicalization and Consistency Checks",
@@ -108,7 +107,7 @@ final class ConsistencyChecks {
         if (paging
                 && !longMode
                 && (cr4 & Cpu.CR4_PAE) != 0
-                && !PageDirectoryPointers.legal(cpu.memory, cr3)) {
+                && !PageDirectoryPointers.legal(cpu, cr3)) {
             return "§15.5.1: a page-directory-pointer entry of the PAE guest has reserved bits set";
         }
         return null;
@@ -173,9 +172,9 @@ final class ConsistencyChecks {
         private PageDirectoryPointers() {}
 
         /** Whether no present entry has a reserved bit set. */
-        static boolean legal(PhysicalMemory memory, long cr3) {
+        static boolean legal(Cpu cpu, long cr3) {
             for (int i = 0; i < 4; i++) {
-                long entry = memory.read64((cr3 & 0xffff_ffe0L) + 8 * i);
+                long entry = cpu.memory.read64(cpu.mmu.hidden.view((cr3 & 0xffff_ffe0L) + 8 * i));
                 if ((entry & P) != 0 && (entry & RESERVED) != 0) {
                     return false;
                 }

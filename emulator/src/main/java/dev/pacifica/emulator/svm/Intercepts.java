@@ -3,6 +3,7 @@ package dev.pacifica.emulator.svm;
 import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.paging.HiddenMemory;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 
@@ -16,6 +17,7 @@ final class Intercepts {
     private static final int FIRST_INSTRUCTION = 0x80;
 
     private final PhysicalMemory memory;
+    private final HiddenMemory hidden;
 
     /** Exit codes 00h-3Fh, 40h-7Fh and 80h-BFh, a bit each. */
     private long registers;
@@ -26,8 +28,9 @@ final class Intercepts {
     private long ioMap;
     private long msrMap;
 
-    Intercepts(PhysicalMemory memory) {
+    Intercepts(PhysicalMemory memory, HiddenMemory hidden) {
         this.memory = memory;
+        this.hidden = hidden;
     }
 
     /**
@@ -76,7 +79,7 @@ final class Intercepts {
             return true;
         }
         int bit = 2 * (index & 3) + (write ? 1 : 0);
-        return (memory.read(msrMap + (index >>> 2), 1) >>> bit & 1) != 0;
+        return (mapByte(msrMap + (index >>> 2)) >>> bit & 1) != 0;
     }
 
     /** The position of an MSR in the map (Table 15-8). */
@@ -101,11 +104,16 @@ final class Intercepts {
             return false;
         }
         long first = ioMap + (port >>> 3);
-        long bits = memory.read(first, 1);
+        long bits = mapByte(first);
         if ((port & 7) + size > 8) {
-            bits |= memory.read(first + 1, 1) << 8;
+            bits |= mapByte(first + 1) << 8;
         }
         return (bits >>> (port & 7) & (1L << size) - 1) != 0;
+    }
+
+    /** A map in hidden SMRAM reads as all ones. */
+    private long mapByte(long pa) {
+        return memory.read(hidden.view(pa), 1);
     }
 
     void save(StateWriter out) {

@@ -29,7 +29,7 @@ public final class Svm implements Stateful, VirtualApicPage {
     public Svm(Cpu cpu) {
         this.cpu = cpu;
         lock = new SvmLock(cpu);
-        intercepts = new Intercepts(cpu.memory);
+        intercepts = new Intercepts(cpu.memory, cpu.mmu.hidden);
         shadow = new VmcbShadow(cpu.id);
         avic = new Avic(cpu, interrupts);
         world = new WorldSwitch(cpu, intercepts, interrupts, pauseFilter, busLocks, shadow, avic);

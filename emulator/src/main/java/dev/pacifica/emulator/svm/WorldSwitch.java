@@ -260,8 +260,7 @@ final class WorldSwitch {
         cpu.mmu.enterHost();
         cpu.updateMode();
         cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
-        if (host.legacyPae()
-                && !ConsistencyChecks.PageDirectoryPointers.legal(cpu.memory, cpu.cr3)) {
+        if (host.legacyPae() && !ConsistencyChecks.PageDirectoryPointers.legal(cpu, cpu.cr3)) {
             cpu.events.enterShutdown();
         }
         MachineObserver observer = cpu.observer;

@@ -10,7 +10,11 @@ import org.junit.jupiter.api.Test;
 /** The interface of QEMU's fw_cfg specification. */
 class FwCfgTest {
     private final PhysicalMemory memory = new PhysicalMemory(4 << 20);
-    private final FwCfg fwCfg = new FwCfg(memory, 3);
+
+    /** A page that DMA does not reach; none at first. */
+    private long smram = -1;
+
+    private final FwCfg fwCfg = new FwCfg(memory, 3, pa -> pa >= smram && pa < smram + 0x1000);
 
     @AfterEach
     void release() {
@@ -72,6 +76,31 @@ class FwCfgTest {
         memory.read(0x2000, got, 0, 4);
         assertThat(new String(got, StandardCharsets.US_ASCII)).isEqualTo("3456");
         assertThat(dma(0x10, 4, 0x2000)).isEqualTo(1); // writing is an error
+    }
+
+    @Test
+    void dmaDoesNotReachSmram() {
+        smram = 0x3000;
+        fwCfg.putFile("etc/data", new byte[0x3000]);
+        memory.write64(0x2ff8, -1);
+        memory.write64(0x3000, -1);
+        memory.write64(0x3ff8, -1);
+        memory.write64(0x4000, -1);
+        assertThat(dma(0x20 << 16 | 8 | 2, 0x2000, 0x2800)).isZero();
+        assertThat(memory.read64(0x2ff8)).isZero();
+        assertThat(memory.read64(0x3000)).isEqualTo(-1);
+        assertThat(memory.read64(0x3ff8)).isEqualTo(-1);
+        assertThat(memory.read64(0x4000)).isZero();
+    }
+
+    @Test
+    void theControlBlockOfDmaIsNotReadFromSmram() {
+        fwCfg.putFile("etc/data", new byte[16]);
+        memory.write64(0x2000, -1);
+        smram = 0x1000;
+        // all ones: the item that is selected does not exist, and the block stays as it is
+        assertThat(dma(0x20 << 16 | 8 | 2, 8, 0x2000)).isEqualTo(0x20 << 16 | 8 | 2);
+        assertThat(memory.read64(0x2000)).isEqualTo(-1);
     }
 
     @Test

@@ -52,6 +52,23 @@ class PermissionMapsTest {
     }
 
     @Test
+    void mapsInHiddenSmramReadAsAllOnes() {
+        machine.intercept(ExitCode.IOIO);
+        machine.intercept(ExitCode.MSR);
+        machine.put64(VmcbLayout.IOPM_BASE_PA, 0x2d_f000); // its first page is before TSeg
+        machine.put64(VmcbLayout.MSRPM_BASE_PA, 0x2f_0000);
+        machine.vmrun();
+        assertThat(machine.svm.ioIntercepted(0x8000, 1)).isFalse();
+        assertThat(machine.svm.msrIntercepted(0x10, true)).isFalse();
+        machine.cpu.msrs.write(0xc001_0112, 0x2e_0000);
+        machine.cpu.msrs.write(0xc001_0113, 0xffff_fffe_0000L | 2); // TSeg: 128 KiB
+        assertThat(machine.svm.ioIntercepted(0x7ffe, 1)).isFalse();
+        assertThat(machine.svm.ioIntercepted(0x7fff, 2)).isTrue();
+        assertThat(machine.svm.ioIntercepted(0x8000, 1)).isTrue();
+        assertThat(machine.svm.msrIntercepted(0x10, true)).isTrue();
+    }
+
+    @Test
     void withoutIoProtectionTheMapIsNotAsked() {
         memory.write64(SvmMachine.IOPM, -1);
         machine.vmrun();

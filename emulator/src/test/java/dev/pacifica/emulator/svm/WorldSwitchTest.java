@@ -389,6 +389,21 @@ class WorldSwitchTest {
     }
 
     @Test
+    void pageDirectoryPointersInHiddenSmramAreIllegal() {
+        try (SvmMachine pae = new SvmMachine()) {
+            pae.cpu.efer = Cpu.EFER_SVME;
+            pae.cpu.cr3 = 0x60_0000; // where everything is zero
+            pae.cpu.segAttr[Cpu.CS] = SvmMachine.CODE32;
+            pae.cpu.updateMode();
+            pae.vmrun();
+            pae.cpu.msrs.write(0xc001_0112, 0x60_0000);
+            pae.cpu.msrs.write(0xc001_0113, 0xffff_fffe_0000L | 2);
+            pae.svm.exit(ExitCode.HLT, 0, 0);
+            assertThat(pae.cpu.activity).as("all ones").isEqualTo(Cpu.SHUTDOWN);
+        }
+    }
+
+    @Test
     void aHostRipThatIsNotCanonicalRaisesGeneralProtectionInTheHost() {
         long top = 0x7fff_ffff_f000L;
         machine.memory.write64(0x1000 + 8 * 255, 0x9_0000 | 7);
