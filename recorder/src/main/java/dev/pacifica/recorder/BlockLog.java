@@ -182,7 +182,11 @@ final class BlockLog {
             if (!Files.isDirectory(folder)) {
                 throw new TraceException("damaged trace: " + folder + " is missing");
             }
-            requireHeaders(folder);
+            if (!begun(folder)) {
+                queue = null;
+                tailer = null;
+                return;
+            }
             try {
                 queue = queue(folder, true);
                 tailer = queue.createTailer();
@@ -191,27 +195,41 @@ final class BlockLog {
             }
         }
 
-        /** Refuses a file without a complete header: Chronicle would wait for its writer. */
-        private static void requireHeaders(Path folder) {
+        /**
+         * Whether the log has a file with a complete header. A writer that was killed before that
+         * leaves none or an incomplete one, and perhaps half of Chronicle's metadata, for which a
+         * reader would wait in vain. Nothing was written then; whoever knows better ({@link
+         * TraceReader#requireWhole}) notices that it is missing.
+         */
+        private static boolean begun(Path folder) {
+            boolean begun = false;
             try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, "*.cq4")) {
                 for (Path file : files) {
-                    try (DataInputStream in = new DataInputStream(Files.newInputStream(file))) {
-                        int header = Integer.reverseBytes(in.readInt());
-                        if (!Wires.isReady(header)) {
-                            throw new EOFException();
-                        }
-                    } catch (EOFException e) {
-                        throw new TraceException("damaged trace: " + file + " has no header", e);
+                    if (!hasHeader(file)) {
+                        return false;
                     }
+                    begun = true;
                 }
             } catch (IOException e) {
                 throw new TraceException(
                         "damaged trace: " + DiskErrors.explain(folder, e).getMessage(), e);
             }
+            return begun;
+        }
+
+        private static boolean hasHeader(Path file) throws IOException {
+            try (DataInputStream in = new DataInputStream(Files.newInputStream(file))) {
+                return Wires.isReady(Integer.reverseBytes(in.readInt()));
+            } catch (EOFException e) {
+                return false;
+            }
         }
 
         /** Goes to the next block; false at the end of what was written. */
         boolean next() {
+            if (tailer == null) {
+                return false;
+            }
             try (DocumentContext document = tailer.readingDocument()) {
                 if (!document.isPresent()) {
                     return false;
@@ -292,8 +310,10 @@ final class BlockLog {
 
         @Override
         public void close() {
-            tailer.close();
-            queue.close();
+            if (tailer != null) {
+                tailer.close();
+                queue.close();
+            }
         }
     }
 }
