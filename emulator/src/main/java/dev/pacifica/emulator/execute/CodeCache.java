@@ -195,7 +195,7 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
     }
 
     private static void endPage(CodePage page) {
-        mark(page, FastOp.PAGE_END, 4096, 4096L << 32);
+        mark(page, FastOp.PAGE_END, 4096, 4096L << 32 | 1);
     }
 
     private static void mark(CodePage page, int op, int offset, long second) {

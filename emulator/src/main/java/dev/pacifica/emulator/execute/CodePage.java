@@ -21,9 +21,8 @@ final class CodePage extends DecodedPage {
     /** Another page object for the same physical page in another code size. */
     CodePage next;
 
-    // Records as {@link CodeRecord} describes them, each at the same index of three arrays; those
-    // of
-    // a run follow each other.
+    // Records as {@link CodeRecord} describes them, each at the same index of three arrays, whose
+    // length is a power of two; those of a run follow each other.
     long[] code = new long[32];
     long[] second = new long[32];
     int[] info = new int[32];

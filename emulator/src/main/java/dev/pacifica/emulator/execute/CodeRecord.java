@@ -65,10 +65,10 @@ final class CodeRecord {
     /** The record of a branch whose target is not known to be decoded in the same page. */
     static final int UNLINKED = -1;
 
-    /** An operation of 64 bits: the high bit of {@code bytes}. */
-    static final int WIDE = 4 << BYTES_SHIFT;
+    /** An operation of less than 64 bits, without M: the high bit of {@code bytes}. */
+    static final int NARROW = 4 << BYTES_SHIFT;
 
-    /** Bits that an operation does not use of 64: {@code bytes}, inverted, times 8. */
+    /** Bits that an operation does not use of 64, without M: {@code bytes} times 8. */
     static final int CUT_SHIFT = BYTES_SHIFT - 3;
 
     // What tells members of a family apart, where no address is.

@@ -15,7 +15,7 @@ import static dev.pacifica.emulator.execute.CodeRecord.REG_SHIFT;
 import static dev.pacifica.emulator.execute.CodeRecord.SCALE_SHIFT;
 import static dev.pacifica.emulator.execute.CodeRecord.SEGMENT_SHIFT;
 import static dev.pacifica.emulator.execute.CodeRecord.SUBTRACT_BIT;
-import static dev.pacifica.emulator.execute.CodeRecord.WIDE;
+import static dev.pacifica.emulator.execute.CodeRecord.NARROW;
 import static dev.pacifica.emulator.execute.CodeRecord.WRITE_SHIFT;
 import static dev.pacifica.emulator.execute.CodeRecord.XOR_BIT;
 
@@ -27,6 +27,7 @@ import dev.pacifica.emulator.memory.RawMemory;
 import dev.pacifica.emulator.paging.FetchTlb;
 import dev.pacifica.emulator.paging.Tlb;
 import dev.pacifica.emulator.time.VirtualClock;
+import java.util.Objects;
 
 /**
  * Executes pre-decoded code. A specialised operation either completes, touching nothing but
@@ -123,8 +124,12 @@ final class HotLoop {
     private void loop(CodePage startPage, long start, long limit) {
         Cpu cpu = this.cpu;
         long[] r = cpu.r;
-        int last = r.length - 1; // 31: a mask that HotSpot knows to stay within the array
+        // Masks that keep indices within their arrays, whose lengths are powers of two: HotSpot
+        // need
+        // not check them.
+        int last = r.length - 1;
         long[] tlb = cpu.mmu.fast;
+        int entries = tlb.length - 1;
         CodePage page = startPage;
         int pc = page.index[(int) start & 0xfff];
         int left = (int) Math.min(limit - clock.retired, MOST_AT_A_TIME);
@@ -134,9 +139,13 @@ final class HotLoop {
         r[PAGE_BASE] = start & PAGE;
         r[FS_BASE] = cpu.segBase[Cpu.FS];
         r[GS_BASE] = cpu.segBase[Cpu.GS];
+        // Asked once, so that HotSpot need not ask each time.
+        Objects.checkIndex(CodeRecord.NOWHERE, r.length);
+        Objects.checkIndex(0, tlb.length);
         while (true) {
             long[] code = page.code;
             long[] seconds = page.second;
+            int records = code.length - 1;
             long target;
             jump:
             {
@@ -144,336 +153,370 @@ final class HotLoop {
                 {
                     near:
                     {
+                        long word = code[pc & records];
                         do {
-                            long word = code[pc];
                             int f = (int) word;
                             long x = r[f >>> REG_SHIFT & last];
                             long y = r[f >>> BASE_SHIFT & last] + (word >> 32);
-                            pc++;
-                            done:
+                            loaded:
                             {
-                                if (f < 0) {
-                                    long va = y;
-                                    if ((f & INDEX_AND_SEGMENT) != NO_INDEX) {
-                                        int segment = 16 + (f >>> SEGMENT_SHIFT & 3) & last;
-                                        int scale = f >>> SCALE_SHIFT & 3;
-                                        va += (r[f >>> INDEX_SHIFT & last] << scale) + r[segment];
-                                    }
-                                    int entry = (int) (va >>> 10) & (Tlb.ENTRIES - 1) * Tlb.STRIDE;
-                                    if (tlb[entry + (f >>> WRITE_SHIFT & 1)]
-                                            != (va + (f >>> BYTES_SHIFT & 7) & PAGE)) {
-                                        break slow;
-                                    }
-                                    long host = va + tlb[entry + 2];
-                                    switch (f & OP_MASK) {
-                                        case FastOp.LOAD64 -> {
-                                            r[f >>> REG_SHIFT & last] = RawMemory.getLong(host);
-                                            break done;
-                                        }
-                                        case FastOp.OPERAND -> {
-                                            stop++;
-                                            r[CodeRecord.OPERAND] = RawMemory.getLong(host);
-                                            break done;
-                                        }
-                                        case FastOp.LOAD32 -> {
-                                            r[f >>> REG_SHIFT & last] =
-                                                    RawMemory.getInt(host) & LOW;
-                                            break done;
-                                        }
-                                        case FastOp.LOAD_ZX8 -> {
-                                            r[f >>> REG_SHIFT & last] = RawMemory.getByte(host);
-                                            break done;
-                                        }
-                                        case FastOp.LOAD_ZX16 -> {
-                                            r[f >>> REG_SHIFT & last] = RawMemory.getShort(host);
-                                            break done;
-                                        }
-                                        case FastOp.LOAD_SXD -> {
-                                            r[f >>> REG_SHIFT & last] = RawMemory.getInt(host);
-                                            break done;
-                                        }
-                                        case FastOp.STORE64 -> {
-                                            RawMemory.putLong(host, x);
-                                            break done;
-                                        }
-                                        case FastOp.STORE32 -> {
-                                            RawMemory.putInt(host, (int) x);
-                                            break done;
-                                        }
-                                        case FastOp.STORE16 -> {
-                                            RawMemory.putShort(host, (int) x);
-                                            break done;
-                                        }
-                                        case FastOp.STORE8 -> {
-                                            RawMemory.putByte(host, (int) x);
-                                            break done;
-                                        }
-                                        case FastOp.STOREI64 -> {
-                                            int immediate = (int) seconds[pc - 1];
-                                            RawMemory.putLong(host, immediate);
-                                            break done;
-                                        }
-                                        case FastOp.STOREI32 -> {
-                                            RawMemory.putInt(host, (int) seconds[pc - 1]);
-                                            break done;
-                                        }
-                                        case FastOp.STOREI8 -> {
-                                            RawMemory.putByte(host, (int) seconds[pc - 1]);
-                                            break done;
-                                        }
-                                        case FastOp.PUSH -> {
-                                            RawMemory.putLong(host, x + (int) seconds[pc - 1]);
-                                            r[Cpu.RSP] = va;
-                                            break done;
-                                        }
-                                        case FastOp.POP -> {
-                                            r[Cpu.RSP] = va + 8;
-                                            r[f >>> REG_SHIFT & last] = RawMemory.getLong(host);
-                                            break done;
-                                        }
-                                        case FastOp.LEAVE -> {
-                                            r[Cpu.RSP] = va + 8;
-                                            r[Cpu.RBP] = RawMemory.getLong(host);
-                                            break done;
-                                        }
-                                        case FastOp.CALL -> {
-                                            target = x + (int) seconds[pc - 1];
-                                            if (!Cpu.canonical(target)) {
+                                done:
+                                {
+                                    if (f < 0) {
+                                        memory:
+                                        {
+                                            long va = y;
+                                            if ((f & INDEX_AND_SEGMENT) != NO_INDEX) {
+                                                int segment = 16 + (f >>> SEGMENT_SHIFT & 3) & last;
+                                                int scale = f >>> SCALE_SHIFT & 3;
+                                                // Of the long: a target is in the same place.
+                                                int index = (int) (word >>> INDEX_SHIFT) & last;
+                                                va += (r[index] << scale) + r[segment];
+                                            }
+                                            int entry = (int) (va >>> 10) & -Tlb.STRIDE;
+                                            if (tlb[(entry | f >>> WRITE_SHIFT & 1) & entries]
+                                                    != (va + (f >>> BYTES_SHIFT & 7) & PAGE)) {
                                                 break slow;
                                             }
-                                            RawMemory.putLong(host, page.next(pc - 1, r));
-                                            r[Cpu.RSP] = va;
-                                            break jump;
-                                        }
-                                        case FastOp.RET -> {
-                                            r[Cpu.RSP] = va + 8;
-                                            target = RawMemory.getLong(host);
-                                            break jump;
-                                        }
-                                        case FastOp.JMP_M -> {
-                                            target = RawMemory.getLong(host);
-                                            break jump;
-                                        }
-                                        default -> {
-                                            if (RareOps.update(cpu, page, pc - 1, x, host)) {
-                                                break done;
+                                            long host = va + tlb[(entry | 2) & entries];
+                                            switch (f & OP_MASK) {
+                                                case FastOp.LOAD64 -> {
+                                                    r[f >>> REG_SHIFT & last] =
+                                                            RawMemory.getLong(host);
+                                                    break memory;
+                                                }
+                                                case FastOp.OPERAND -> {
+                                                    stop++;
+                                                    r[CodeRecord.OPERAND] = RawMemory.getLong(host);
+                                                    break memory;
+                                                }
+                                                case FastOp.LOAD32 -> {
+                                                    r[f >>> REG_SHIFT & last] =
+                                                            RawMemory.getInt(host) & LOW;
+                                                    break memory;
+                                                }
+                                                case FastOp.LOAD_ZX8 -> {
+                                                    r[f >>> REG_SHIFT & last] =
+                                                            RawMemory.getByte(host);
+                                                    break memory;
+                                                }
+                                                case FastOp.LOAD_ZX16 -> {
+                                                    r[f >>> REG_SHIFT & last] =
+                                                            RawMemory.getShort(host);
+                                                    break memory;
+                                                }
+                                                case FastOp.LOAD_SXD -> {
+                                                    r[f >>> REG_SHIFT & last] =
+                                                            RawMemory.getInt(host);
+                                                    break memory;
+                                                }
+                                                case FastOp.STORE64 -> {
+                                                    RawMemory.putLong(host, x);
+                                                    break memory;
+                                                }
+                                                case FastOp.STORE32 -> {
+                                                    RawMemory.putInt(host, (int) x);
+                                                    break memory;
+                                                }
+                                                case FastOp.STORE16 -> {
+                                                    RawMemory.putShort(host, (int) x);
+                                                    break memory;
+                                                }
+                                                case FastOp.STORE8 -> {
+                                                    RawMemory.putByte(host, (int) x);
+                                                    break memory;
+                                                }
+                                                case FastOp.STOREI64 -> {
+                                                    int immediate = (int) seconds[pc];
+                                                    RawMemory.putLong(host, immediate);
+                                                    break memory;
+                                                }
+                                                case FastOp.STOREI32 -> {
+                                                    RawMemory.putInt(host, (int) seconds[pc]);
+                                                    break memory;
+                                                }
+                                                case FastOp.STOREI8 -> {
+                                                    RawMemory.putByte(host, (int) seconds[pc]);
+                                                    break memory;
+                                                }
+                                                case FastOp.PUSH -> {
+                                                    RawMemory.putLong(host, x + (int) seconds[pc]);
+                                                    r[Cpu.RSP] = va;
+                                                    break memory;
+                                                }
+                                                case FastOp.POP -> {
+                                                    r[Cpu.RSP] = va + 8;
+                                                    r[f >>> REG_SHIFT & last] =
+                                                            RawMemory.getLong(host);
+                                                    break memory;
+                                                }
+                                                case FastOp.LEAVE -> {
+                                                    r[Cpu.RSP] = va + 8;
+                                                    r[Cpu.RBP] = RawMemory.getLong(host);
+                                                    break memory;
+                                                }
+                                                case FastOp.CALL -> {
+                                                    target = x + (int) seconds[pc];
+                                                    if (!Cpu.canonical(target)) {
+                                                        break slow;
+                                                    }
+                                                    RawMemory.putLong(host, page.next(pc, r));
+                                                    r[Cpu.RSP] = va;
+                                                    break jump;
+                                                }
+                                                case FastOp.RET -> {
+                                                    r[Cpu.RSP] = va + 8;
+                                                    target = RawMemory.getLong(host);
+                                                    break jump;
+                                                }
+                                                case FastOp.JMP_M -> {
+                                                    target = RawMemory.getLong(host);
+                                                    break jump;
+                                                }
+                                                default -> {
+                                                    if (RareOps.update(cpu, page, pc, x, host)) {
+                                                        break memory;
+                                                    }
+                                                    break slow;
+                                                }
                                             }
-                                            break slow;
                                         }
+                                        // Arithmetic that follows is done at once.
+                                        word = code[pc + 1 & records];
+                                        if ((int) word < 0 || pc + 1 >= stop) {
+                                            break loaded;
+                                        }
+                                        pc++;
+                                        f = (int) word;
+                                        x = r[f >>> REG_SHIFT & last];
+                                        y = r[f >>> BASE_SHIFT & last] + (word >> 32);
                                     }
-                                }
-                                int t = f >>> INDEX_SHIFT & last;
-                                int g;
-                                long result;
-                                long aux;
-                                condition:
-                                {
-                                    long value;
-                                    flags:
+                                    int t = f >>> INDEX_SHIFT & last;
+                                    int g;
+                                    long result;
+                                    long aux;
+                                    condition:
                                     {
-                                        switch (f & OP_MASK) {
-                                            case FastOp.GOTO -> {
-                                                int to = (int) seconds[pc - 1];
-                                                stop += to - (pc - 1);
-                                                pc = to;
-                                                break done;
-                                            }
-                                            case FastOp.PAGE_END -> {
-                                                stop++;
-                                                target = seconds[pc - 1] >> 32;
-                                                break near;
-                                            }
-                                            case FastOp.NOP -> {
-                                                break done;
-                                            }
-                                            case FastOp.ADD_SUB -> {
-                                                // Subtracting is adding the complement and one; a
-                                                // borrow is no carry.
-                                                int cut = ~f >>> CUT_SHIFT & 56;
-                                                long invert = f << 31 - SUBTRACT_BIT >> 31;
-                                                long a = x << cut;
-                                                long b = y << cut ^ invert;
-                                                long sum = a - invert + b;
-                                                long carries = (a & b | (a | b) & ~sum) ^ invert;
-                                                aux = carries & TOP | carries >>> cut & 8;
-                                                result = sum >> cut;
-                                                value = sum >>> cut;
-                                                break flags;
-                                            }
-                                            case FastOp.LOGIC -> {
-                                                // a | b is (a & b) ^ (a ^ b)
-                                                long and = f << 31 - AND_BIT >> 31;
-                                                long xor = f << 31 - XOR_BIT >> 31;
-                                                int cut = ~f >>> CUT_SHIFT & 56;
-                                                long bits = (x & y & and ^ (x ^ y) & xor) << cut;
-                                                aux = 0;
-                                                result = bits >> cut;
-                                                value = bits >>> cut;
-                                                break flags;
-                                            }
-                                            case FastOp.INC_DEC -> {
-                                                // The second operand is the flags, of which CF
-                                                // stays.
-                                                long invert = f << 31 - SUBTRACT_BIT >> 31;
-                                                if ((f & WIDE) != 0) {
-                                                    result = x + (invert | 1);
-                                                    aux = (x ^ invert) & ~(result ^ invert);
-                                                    aux &= TOP | 8;
-                                                    value = result;
-                                                } else {
-                                                    int sum = (int) x + (int) (invert | 1);
-                                                    int carries =
-                                                            ((int) x ^ (int) invert)
-                                                                    & ~(sum ^ (int) invert);
-                                                    aux = (long) carries << 32 & TOP | carries & 8;
-                                                    result = sum;
-                                                    value = sum & LOW;
-                                                }
-                                                aux ^= (aux ^ y) >> 63 & TOP;
-                                                break flags;
-                                            }
-                                            // The constant of a shift is its count less one.
-                                            case FastOp.SHL -> {
-                                                long out;
-                                                if ((f & WIDE) != 0) {
-                                                    out = x << (int) y;
-                                                    value = out << 1;
-                                                    result = value;
-                                                } else {
-                                                    out = x << 32 << (int) y;
-                                                    value = out << 1 >>> 32;
-                                                    result = (int) value;
-                                                }
-                                                aux = out & 1L << 63 | out << 1 >>> 1 & 1L << 62;
-                                                break flags;
-                                            }
-                                            case FastOp.SHR -> {
-                                                long out;
-                                                long top;
-                                                if ((f & WIDE) != 0) {
-                                                    out = x >>> (int) y;
-                                                    top = out >>> 1 ^ out >>> 1 << 1;
-                                                } else {
-                                                    out = (int) x >>> (int) y & LOW;
-                                                    top = out >>> 1 << 33;
-                                                }
-                                                result = out >>> 1;
-                                                value = result;
-                                                long carry = out << 63;
-                                                aux = carry | (carry ^ top) >>> 1 & 1L << 62;
-                                                break flags;
-                                            }
-                                            case FastOp.SAR -> {
-                                                long out;
-                                                if ((f & WIDE) != 0) {
-                                                    out = x >> (int) y;
-                                                    value = out >> 1;
-                                                    result = value;
-                                                } else {
-                                                    out = (int) x >> (int) y;
-                                                    result = out >> 1;
-                                                    value = result & LOW;
-                                                }
-                                                aux = out << 63 >> 1 & TOP;
-                                                break flags;
-                                            }
-                                            case FastOp.JCC -> {
-                                                g = f;
-                                                result = x;
-                                                aux = y;
-                                                break condition;
-                                            }
-                                            case FastOp.MOV64 -> {
-                                                r[t] = y;
-                                                break done;
-                                            }
-                                            case FastOp.MOV32 -> {
-                                                r[t] = y & LOW;
-                                                break done;
-                                            }
-                                            case FastOp.MOVI -> {
-                                                r[t] = seconds[pc - 1];
-                                                break done;
-                                            }
-                                            case FastOp.LEA64 -> {
-                                                r[f >>> REG_SHIFT & last] =
-                                                        y + (r[t] << (f >>> SCALE_SHIFT & 3));
-                                                break done;
-                                            }
-                                            case FastOp.LEA32 -> {
-                                                r[f >>> REG_SHIFT & last] =
-                                                        y + (r[t] << (f >>> SCALE_SHIFT & 3)) & LOW;
-                                                break done;
-                                            }
-                                            case FastOp.ZX8 -> {
-                                                r[t] = y & 0xff;
-                                                break done;
-                                            }
-                                            case FastOp.ZX16 -> {
-                                                r[t] = y & 0xffff;
-                                                break done;
-                                            }
-                                            case FastOp.SXD -> {
-                                                r[t] = (int) y;
-                                                break done;
-                                            }
-                                            case FastOp.IMUL -> {
-                                                long product;
-                                                boolean whole;
-                                                if ((f & WIDE) != 0) {
-                                                    product = x * y;
-                                                    whole =
-                                                            Math.multiplyHigh(x, y)
-                                                                    == product >> 63;
-                                                } else {
-                                                    product = (long) (int) x * (int) y;
-                                                    whole = product == (int) product;
-                                                    product &= LOW;
-                                                }
-                                                r[Cpu.FLAG_AUX] =
-                                                        r[Cpu.FLAG_AUX] & ~TOP
-                                                                | (whole ? 0 : 1L << 63);
-                                                r[t] = product;
-                                                break done;
-                                            }
-                                            case FastOp.JMP_R -> {
-                                                target = y;
-                                                break jump;
-                                            }
-                                            default -> {
-                                                if ((f & OP_MASK) >= FastOp.FIRST_RARE
-                                                        && RareOps.execute(
-                                                                cpu, page, pc - 1, x, y)) {
+                                        long value;
+                                        flags:
+                                        {
+                                            switch (f & OP_MASK) {
+                                                case FastOp.GOTO -> {
+                                                    int to = (int) seconds[pc];
+                                                    stop += to - pc;
+                                                    pc = to - 1;
                                                     break done;
                                                 }
-                                                break slow;
+                                                case FastOp.PAGE_END -> {
+                                                    stop += (int) seconds[pc];
+                                                    target = seconds[pc] >> 32;
+                                                    break near;
+                                                }
+                                                case FastOp.NOP -> {
+                                                    break done;
+                                                }
+                                                case FastOp.ADD_SUB -> {
+                                                    // Subtracting is adding the complement and one;
+                                                    // a
+                                                    // borrow is no carry.
+                                                    int cut = f >>> CUT_SHIFT & 56;
+                                                    long invert = f << 31 - SUBTRACT_BIT >> 31;
+                                                    long a = x << cut;
+                                                    long b = y << cut ^ invert;
+                                                    long sum = a - invert + b;
+                                                    long carries =
+                                                            (a & b | (a | b) & ~sum) ^ invert;
+                                                    aux = carries & TOP | carries >>> cut & 8;
+                                                    result = sum >> cut;
+                                                    value = sum >>> cut;
+                                                    break flags;
+                                                }
+                                                case FastOp.LOGIC -> {
+                                                    // a | b is (a & b) ^ (a ^ b)
+                                                    long and = word << 63 - AND_BIT >> 63;
+                                                    long xor = word << 63 - XOR_BIT >> 63;
+                                                    int cut = (int) (word >>> CUT_SHIFT) & 56;
+                                                    long bits =
+                                                            (x & y & and ^ (x ^ y) & xor) << cut;
+                                                    aux = 0;
+                                                    result = bits >> cut;
+                                                    value = bits >>> cut;
+                                                    break flags;
+                                                }
+                                                case FastOp.INC_DEC -> {
+                                                    // The second operand is the flags, of which CF
+                                                    // stays.
+                                                    long invert = word << 63 - SUBTRACT_BIT >> 63;
+                                                    if ((f & NARROW) == 0) {
+                                                        result = x + (invert | 1);
+                                                        aux = (x ^ invert) & ~(result ^ invert);
+                                                        aux &= TOP | 8;
+                                                        value = result;
+                                                    } else {
+                                                        int sum = (int) x + (int) (invert | 1);
+                                                        int carries =
+                                                                ((int) x ^ (int) invert)
+                                                                        & ~(sum ^ (int) invert);
+                                                        aux =
+                                                                (long) carries << 32 & TOP
+                                                                        | carries & 8;
+                                                        result = sum;
+                                                        value = sum & LOW;
+                                                    }
+                                                    aux ^= (aux ^ y) >> 63 & TOP;
+                                                    break flags;
+                                                }
+                                                // The constant of a shift is its count less one.
+                                                case FastOp.SHL -> {
+                                                    long out;
+                                                    if ((f & NARROW) == 0) {
+                                                        out = x << (int) y;
+                                                        value = out << 1;
+                                                        result = value;
+                                                    } else {
+                                                        out = x << 32 << (int) y;
+                                                        value = out << 1 >>> 32;
+                                                        result = (int) value;
+                                                    }
+                                                    aux =
+                                                            out & 1L << 63
+                                                                    | out << 1 >>> 1 & 1L << 62;
+                                                    break flags;
+                                                }
+                                                case FastOp.SHR -> {
+                                                    long out;
+                                                    long top;
+                                                    if ((f & NARROW) == 0) {
+                                                        out = x >>> (int) y;
+                                                        top = out >>> 1 ^ out >>> 1 << 1;
+                                                    } else {
+                                                        out = (int) x >>> (int) y & LOW;
+                                                        top = out >>> 1 << 33;
+                                                    }
+                                                    result = out >>> 1;
+                                                    value = result;
+                                                    long carry = out << 63;
+                                                    aux = carry | (carry ^ top) >>> 1 & 1L << 62;
+                                                    break flags;
+                                                }
+                                                case FastOp.SAR -> {
+                                                    long out;
+                                                    if ((f & NARROW) == 0) {
+                                                        out = x >> (int) y;
+                                                        value = out >> 1;
+                                                        result = value;
+                                                    } else {
+                                                        out = (int) x >> (int) y;
+                                                        result = out >> 1;
+                                                        value = result & LOW;
+                                                    }
+                                                    aux = out << 63 >> 1 & TOP;
+                                                    break flags;
+                                                }
+                                                case FastOp.JCC -> {
+                                                    g = f;
+                                                    result = r[Cpu.FLAG_RESULT];
+                                                    aux = r[Cpu.FLAG_AUX];
+                                                    break condition;
+                                                }
+                                                case FastOp.MOV64 -> {
+                                                    r[t] = y;
+                                                    break done;
+                                                }
+                                                case FastOp.MOV32 -> {
+                                                    r[t] = y & LOW;
+                                                    break done;
+                                                }
+                                                case FastOp.MOVI -> {
+                                                    r[t] = seconds[pc];
+                                                    break done;
+                                                }
+                                                case FastOp.LEA64 -> {
+                                                    r[f >>> REG_SHIFT & last] =
+                                                            y + r[t] * seconds[pc];
+                                                    break done;
+                                                }
+                                                case FastOp.LEA32 -> {
+                                                    r[f >>> REG_SHIFT & last] =
+                                                            y + r[t] * seconds[pc] & LOW;
+                                                    break done;
+                                                }
+                                                case FastOp.ZX8 -> {
+                                                    r[t] = y & 0xff;
+                                                    break done;
+                                                }
+                                                case FastOp.ZX16 -> {
+                                                    r[t] = y & 0xffff;
+                                                    break done;
+                                                }
+                                                case FastOp.SXD -> {
+                                                    r[t] = (int) y;
+                                                    break done;
+                                                }
+                                                case FastOp.IMUL -> {
+                                                    long product;
+                                                    boolean whole;
+                                                    if ((f & NARROW) == 0) {
+                                                        product = x * y;
+                                                        whole =
+                                                                Math.multiplyHigh(x, y)
+                                                                        == product >> 63;
+                                                    } else {
+                                                        product = (long) (int) x * (int) y;
+                                                        whole = product == (int) product;
+                                                        product &= LOW;
+                                                    }
+                                                    r[Cpu.FLAG_AUX] =
+                                                            r[Cpu.FLAG_AUX] & ~TOP
+                                                                    | (whole ? 0 : 1L << 63);
+                                                    r[t] = product;
+                                                    break done;
+                                                }
+                                                case FastOp.JMP_R -> {
+                                                    // Computed anew, so that y need not live on.
+                                                    target = r[(int) (word >>> BASE_SHIFT) & last];
+                                                    break jump;
+                                                }
+                                                default -> {
+                                                    if ((f & OP_MASK) >= FastOp.FIRST_RARE
+                                                            && RareOps.execute(cpu, page, pc)) {
+                                                        break done;
+                                                    }
+                                                    break slow;
+                                                }
                                             }
                                         }
+                                        r[Cpu.FLAG_RESULT] = result;
+                                        r[Cpu.FLAG_AUX] = aux;
+                                        r[t] = value;
+                                        // A conditional jump that follows is done at once.
+                                        word = code[pc + 1 & records];
+                                        g = (int) word;
+                                        if ((g & OP_MASK) != FastOp.JCC || pc + 1 >= stop) {
+                                            break loaded;
+                                        }
+                                        pc++;
                                     }
-                                    r[Cpu.FLAG_RESULT] = result;
-                                    r[Cpu.FLAG_AUX] = aux;
-                                    r[t] = value;
-                                    // A conditional jump that follows is done at once.
-                                    g = (int) code[pc];
-                                    if ((g & OP_MASK) != FastOp.JCC || pc >= stop) {
-                                        break done;
+                                    int flags = result == 0 ? EQUAL : 0;
+                                    if ((g & (BELOW | LESS | NEGATIVE) << INDEX_SHIFT) != 0) {
+                                        flags |= order(result, aux);
                                     }
-                                    pc++;
+                                    if ((flags & g >>> INDEX_SHIFT)
+                                            != 0
+                                            != ((g & INVERTED << INDEX_SHIFT) != 0)) {
+                                        long second = seconds[pc];
+                                        if ((int) second < 0) {
+                                            target = second >> 32;
+                                            break near;
+                                        }
+                                        pc++;
+                                        stop += (int) second - pc;
+                                        pc = (int) second - 1;
+                                    }
                                 }
-                                int flags = flags(result, aux);
-                                if ((flags & g >>> INDEX_SHIFT & 15)
-                                        != 0
-                                        != ((g & INVERTED << INDEX_SHIFT) != 0)) {
-                                    long second = seconds[pc - 1];
-                                    if ((int) second < 0) {
-                                        target = second >> 32;
-                                        break near;
-                                    }
-                                    stop += (int) second - pc;
-                                    pc = (int) second;
-                                }
+                                word = code[pc + 1 & records];
                             }
-                        } while (pc < stop);
+                        } while (++pc < stop);
                         clock.retired = end;
                         cpu.rip = ripOf(page.linear(pc, r));
                         return;
@@ -481,9 +524,9 @@ final class HotLoop {
                     target += r[PAGE_BASE];
                     break jump;
                 }
-                clock.retired = end - (stop - (pc - 1));
-                cpu.rip = ripOf(page.linear(pc - 1, r));
-                pc = slow(page, pc - 1);
+                clock.retired = end - (stop - pc);
+                cpu.rip = ripOf(page.linear(pc, r));
+                pc = slow(page, pc);
                 if (pc < 0) {
                     return;
                 }
@@ -497,15 +540,15 @@ final class HotLoop {
                 r[GS_BASE] = cpu.segBase[Cpu.GS];
                 continue;
             }
-            left = stop - pc;
+            left = stop - pc - 1;
             CodePage entered = enterFast(page, target);
             int record = entered == null ? -1 : entered.index[(int) target & 0xfff];
             if (record < 0) {
-                leave(page, pc - 1, target, end - left);
+                leave(page, pc, target, end - left);
                 return;
             }
             if (entered == page) {
-                page.link(pc - 1, record);
+                page.link(pc, record);
             }
             page = entered;
             pc = record;
@@ -519,14 +562,11 @@ final class HotLoop {
         }
     }
 
-    /** Which of the flags are set that conditions are made of. */
-    private static int flags(long result, long aux) {
+    /** Which of the flags are set that conditions are made of, but for {@link #EQUAL}. */
+    private static int order(long result, long aux) {
         long less = result ^ aux ^ (aux ^ aux << 62) << 1;
         long negative = result ^ aux << 63;
-        return (int) (aux >>> 63)
-                | (result == 0 ? EQUAL : 0)
-                | (int) (less >>> 63) << 2
-                | (int) (negative >>> 63) << 3;
+        return (int) (aux >>> 63) | (int) (less >>> 63) << 2 | (int) (negative >>> 63) << 3;
     }
 
     /**

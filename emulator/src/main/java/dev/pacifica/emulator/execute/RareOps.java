@@ -16,12 +16,15 @@ final class RareOps {
      * Executes the record with its operands {@code a} and {@code b}; false if it must go the
      * generic way, nothing having changed.
      */
-    static boolean execute(Cpu cpu, CodePage page, int record, long a, long b) {
-        int f = (int) page.code[record];
+    static boolean execute(Cpu cpu, CodePage page, int record) {
+        long word = page.code[record];
+        int f = (int) word;
         int op = f & CodeRecord.OP_MASK;
         int info = page.info[record];
         long second = page.second[record];
         long[] r = cpu.r;
+        long a = r[f >>> CodeRecord.REG_SHIFT & 31];
+        long b = r[f >>> CodeRecord.BASE_SHIFT & 31] + (word >> CodeRecord.CONSTANT_SHIFT);
         int target = CodeRecord.target(info);
         int cut = CodeRecord.cut(info);
         int size = 8 - (cut >> 3);

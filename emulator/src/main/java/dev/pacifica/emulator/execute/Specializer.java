@@ -381,8 +381,11 @@ final class Specializer {
                         0);
             } else if (displacement == (int) displacement) {
                 int op = size == 8 ? FastOp.LEA64 : FastOp.LEA32;
-                long scale = (long) insn.scale << CodeRecord.SCALE_SHIFT;
-                append(word(op, insn.reg, base, insn.index, displacement) | scale, 0, 0, insn.reg);
+                append(
+                        word(op, insn.reg, base, insn.index, displacement),
+                        1L << insn.scale,
+                        0,
+                        insn.reg);
             }
         }
 
@@ -514,7 +517,7 @@ final class Specializer {
         private void registers(
                 long op, int target, int reg, int base, long constant, long second, int detail) {
             if (reg >= 0 && base >= 0 && (constant == (int) constant || size <= 4)) {
-                long bytes = (long) (Math.max(size, 1) - 1) << CodeRecord.BYTES_SHIFT;
+                long bytes = (long) (8 - Math.max(size, 1)) << CodeRecord.BYTES_SHIFT;
                 append(word(op, reg, base, target, constant) | bytes, second, detail, target);
             }
         }
