@@ -36,6 +36,10 @@ public final class CpuModel {
     private final int signature;
     private final String brand;
     private final EnumSet<CpuFeature> features;
+
+    /** Whether each feature is there, by its ordinal: {@link #has} is asked at each VMRUN. */
+    private final boolean[] present = new boolean[CpuFeature.values().length];
+
     private final long cr4Mask;
     private final long eferMask;
     private final boolean hugePages;
@@ -45,6 +49,9 @@ public final class CpuModel {
         this.signature = signature;
         this.brand = brand;
         this.features = features;
+        for (CpuFeature feature : features) {
+            present[feature.ordinal()] = true;
+        }
         cr4Mask = computeCr4Mask();
         eferMask = computeEferMask();
         hugePages = has(CpuFeature.PDPE1GB);
@@ -143,7 +150,7 @@ public final class CpuModel {
     }
 
     public boolean has(CpuFeature feature) {
-        return features.contains(feature);
+        return present[feature.ordinal()];
     }
 
     /** The features that the decoder must know, to make all other instructions undefined. */

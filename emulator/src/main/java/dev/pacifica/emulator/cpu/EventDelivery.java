@@ -55,7 +55,7 @@ public final class EventDelivery implements Stateful {
     /** A repeated string instruction is suspended: an interrupt taken now pushes RF = 1. */
     private boolean repInterrupted;
 
-    /** Error codes carry EXT: the event is none that an INT instruction asked for. */
+    /** Error codes carry EXT (§8.4.1): the event came from outside, as an interrupt or an NMI. */
     private boolean external;
 
     private boolean trapFlagAtStart;
@@ -72,7 +72,10 @@ public final class EventDelivery implements Stateful {
         breakpoints = new Breakpoints(cpu);
     }
 
-    /** Bit 0 of error codes while an external event or an exception is delivered. */
+    /**
+     * Bit 0 of error codes while an interrupt or an NMI is delivered. Other than Intel's, AMD's
+     * processors leave it clear while they deliver an exception: its source is within (§8.4.1).
+     */
     int externalBit() {
         return delivering && external ? 1 : 0;
     }
@@ -248,7 +251,7 @@ public final class EventDelivery implements Stateful {
             long image,
             boolean dplChecked) {
         delivering = true;
-        external = !dplChecked && type != SOFTWARE;
+        external = type == EXTERNAL || type == NMI;
         boolean codeSeen = hasCode && cpu.protectedMode;
         deliveringInfo =
                 1L << 31 | (codeSeen ? 1 << 11 | (long) code << 32 : 0) | type << 8 | vector;

@@ -65,4 +65,14 @@ public final class RawMemory {
     public static void put(long address, byte[] from, int offset, int count) {
         MemorySegment.copy(from, offset, ALL, ValueLayout.JAVA_BYTE, address, count);
     }
+
+    /** Reads 64-bit words. */
+    public static void get(long address, long[] into, int index, int count) {
+        MemorySegment.copy(ALL, LONG, address, into, index, count);
+    }
+
+    /** Writes 64-bit words. */
+    public static void put(long address, long[] from, int index, int count) {
+        MemorySegment.copy(from, index, ALL, LONG, address, count);
+    }
 }

@@ -67,7 +67,7 @@ final class Avic {
     void load(Vmcb vmcb, boolean nestedPaging) {
         long control = vmcb.get64(VmcbLayout.V_INTR);
         clear();
-        enabled = nestedPaging && (control & ENABLE) != 0 && cpu.model.has(CpuFeature.AVIC);
+        enabled = (control & ENABLE) != 0 && nestedPaging && cpu.model.has(CpuFeature.AVIC);
         if (!enabled) {
             return;
         }

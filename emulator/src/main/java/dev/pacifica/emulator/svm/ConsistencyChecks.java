@@ -115,10 +115,10 @@ final class ConsistencyChecks {
 
     /** The tables' sizes are those without x2AVIC_EXT, which is not offered. */
     private static String avic(Vmcb vmcb, CpuModel model) {
-        if (!model.has(CpuFeature.AVIC)) {
+        long control = vmcb.get64(VmcbLayout.V_INTR);
+        if ((control & (Avic.ENABLE | Avic.X2APIC_MODE)) == 0 || !model.has(CpuFeature.AVIC)) {
             return null;
         }
-        long control = vmcb.get64(VmcbLayout.V_INTR);
         boolean x2avic = (control & Avic.X2APIC_MODE) != 0 && model.has(CpuFeature.X2AVIC);
         if ((control & Avic.ENABLE) == 0) {
             return x2avic ? "§15.29.4.1: x2AVIC mode is enabled and AVIC is not" : null;

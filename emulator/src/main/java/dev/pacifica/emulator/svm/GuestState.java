@@ -27,30 +27,57 @@ final class GuestState {
     private static final long DR7_DEFINED = 0xffff_23ffL;
     private static final long DR7_DISABLED = DR7_FIXED_ONES;
 
+    /** What {@link #storeBranchRecords} sets. */
+    static final int[] BRANCH_RECORDS = {
+        VmcbLayout.DBGCTL,
+        VmcbLayout.BR_FROM,
+        VmcbLayout.BR_TO,
+        VmcbLayout.LASTEXCPFROM,
+        VmcbLayout.LASTEXCPTO,
+    };
+
+    /** What {@link #loadHidden} and {@link #storeHidden} move, each a whole word. */
+    static final int[] HIDDEN = {
+        VmcbLayout.FS,
+        VmcbLayout.FS + VmcbLayout.BASE,
+        VmcbLayout.GS,
+        VmcbLayout.GS + VmcbLayout.BASE,
+        VmcbLayout.LDTR,
+        VmcbLayout.LDTR + VmcbLayout.BASE,
+        VmcbLayout.TR,
+        VmcbLayout.TR + VmcbLayout.BASE,
+        VmcbLayout.STAR,
+        VmcbLayout.LSTAR,
+        VmcbLayout.CSTAR,
+        VmcbLayout.SFMASK,
+        VmcbLayout.KERNEL_GS_BASE,
+        VmcbLayout.SYSENTER_CS,
+        VmcbLayout.SYSENTER_ESP,
+        VmcbLayout.SYSENTER_EIP,
+    };
+
     private GuestState() {}
 
     /**
      * VMRUN: loads the guest; the checks have passed. EFER.LMA follows from EFER.LME and CR0.PG.
      */
     static void load(Vmcb vmcb, Cpu cpu) {
-        cpu.cr0 = vmcb.get64(VmcbLayout.CR0) & CR0_DEFINED | Cpu.CR0_ET;
-        cpu.cr2 = vmcb.get64(VmcbLayout.CR2);
-        cpu.cr3 = vmcb.get64(VmcbLayout.CR3);
-        cpu.cr4 = vmcb.get64(VmcbLayout.CR4);
-        long efer = vmcb.get64(VmcbLayout.EFER) & ~Cpu.EFER_LMA;
+        long[] from = vmcb.words();
+        cpu.cr0 = from[VmcbLayout.CR0 / 8] & CR0_DEFINED | Cpu.CR0_ET;
+        cpu.cr2 = from[VmcbLayout.CR2 / 8];
+        cpu.cr3 = from[VmcbLayout.CR3 / 8];
+        cpu.cr4 = from[VmcbLayout.CR4 / 8];
+        long efer = from[VmcbLayout.EFER / 8] & ~Cpu.EFER_LMA;
         boolean longMode = (efer & Cpu.EFER_LME) != 0 && (cpu.cr0 & Cpu.CR0_PG) != 0;
         cpu.efer = longMode ? efer | Cpu.EFER_LMA : efer;
 
-        loadSegment(vmcb, cpu, Cpu.ES);
-        loadSegment(vmcb, cpu, Cpu.CS);
-        loadSegment(vmcb, cpu, Cpu.SS);
-        loadSegment(vmcb, cpu, Cpu.DS);
-        cpu.gdtrBase = canonical(vmcb.get64(VmcbLayout.GDTR + VmcbLayout.BASE));
+        loadSegments(from, cpu, Cpu.ES, 4, VmcbLayout.ES);
+        cpu.gdtrBase = canonical(from[(VmcbLayout.GDTR + VmcbLayout.BASE) / 8]);
         cpu.gdtrLimit = vmcb.get16(VmcbLayout.GDTR + VmcbLayout.LIMIT);
-        cpu.idtrBase = canonical(vmcb.get64(VmcbLayout.IDTR + VmcbLayout.BASE));
+        cpu.idtrBase = canonical(from[(VmcbLayout.IDTR + VmcbLayout.BASE) / 8]);
         cpu.idtrLimit = vmcb.get16(VmcbLayout.IDTR + VmcbLayout.LIMIT);
 
-        long rflags = vmcb.get64(VmcbLayout.RFLAGS);
+        long rflags = from[VmcbLayout.RFLAGS / 8];
         if (longMode) {
             rflags &= ~Cpu.VM;
         }
@@ -60,37 +87,35 @@ final class GuestState {
         canonicalizeStack(cpu);
 
         boolean mode64 = longMode && (cpu.segAttr[Cpu.CS] & Cpu.ATTR_L) != 0;
-        long rip = vmcb.get64(VmcbLayout.RIP);
+        long rip = from[VmcbLayout.RIP / 8];
         cpu.rip = mode64 ? rip : rip & 0xffff_ffffL;
-        cpu.r[Cpu.RSP] = vmcb.get64(VmcbLayout.RSP);
-        cpu.r[Cpu.RAX] = vmcb.get64(VmcbLayout.RAX);
-        cpu.dr[6] = vmcb.get64(VmcbLayout.DR6) & DR6_DEFINED | DR6_FIXED_ONES;
-        cpu.dr[7] = vmcb.get64(VmcbLayout.DR7) & DR7_DEFINED | DR7_FIXED_ONES;
+        cpu.r[Cpu.RSP] = from[VmcbLayout.RSP / 8];
+        cpu.r[Cpu.RAX] = from[VmcbLayout.RAX / 8];
+        cpu.dr[6] = from[VmcbLayout.DR6 / 8] & DR6_DEFINED | DR6_FIXED_ONES;
+        cpu.dr[7] = from[VmcbLayout.DR7 / 8] & DR7_DEFINED | DR7_FIXED_ONES;
         cpu.setRflags(rflags);
     }
 
     /** #VMEXIT: stores the guest. */
     static void store(Vmcb vmcb, Cpu cpu) {
-        storeSegment(vmcb, cpu, Cpu.ES, VmcbLayout.ES);
-        storeSegment(vmcb, cpu, Cpu.CS, VmcbLayout.CS);
-        storeSegment(vmcb, cpu, Cpu.SS, VmcbLayout.SS);
-        storeSegment(vmcb, cpu, Cpu.DS, VmcbLayout.DS);
+        long[] to = vmcb.words();
+        storeSegments(to, cpu, Cpu.ES, 4, VmcbLayout.ES);
         vmcb.put32(VmcbLayout.GDTR + VmcbLayout.LIMIT, cpu.gdtrLimit);
-        vmcb.put64(VmcbLayout.GDTR + VmcbLayout.BASE, cpu.gdtrBase);
+        to[(VmcbLayout.GDTR + VmcbLayout.BASE) / 8] = cpu.gdtrBase;
         vmcb.put32(VmcbLayout.IDTR + VmcbLayout.LIMIT, cpu.idtrLimit);
-        vmcb.put64(VmcbLayout.IDTR + VmcbLayout.BASE, cpu.idtrBase);
+        to[(VmcbLayout.IDTR + VmcbLayout.BASE) / 8] = cpu.idtrBase;
         vmcb.put8(VmcbLayout.CPL, cpu.cpl);
-        vmcb.put64(VmcbLayout.EFER, cpu.efer);
-        vmcb.put64(VmcbLayout.CR4, cpu.cr4);
-        vmcb.put64(VmcbLayout.CR3, cpu.cr3);
-        vmcb.put64(VmcbLayout.CR2, cpu.cr2);
-        vmcb.put64(VmcbLayout.CR0, cpu.cr0);
-        vmcb.put64(VmcbLayout.DR7, cpu.dr[7]);
-        vmcb.put64(VmcbLayout.DR6, cpu.dr[6]);
-        vmcb.put64(VmcbLayout.RFLAGS, cpu.rflags());
-        vmcb.put64(VmcbLayout.RIP, cpu.rip);
-        vmcb.put64(VmcbLayout.RSP, cpu.r[Cpu.RSP]);
-        vmcb.put64(VmcbLayout.RAX, cpu.r[Cpu.RAX]);
+        to[VmcbLayout.EFER / 8] = cpu.efer;
+        to[VmcbLayout.CR4 / 8] = cpu.cr4;
+        to[VmcbLayout.CR3 / 8] = cpu.cr3;
+        to[VmcbLayout.CR2 / 8] = cpu.cr2;
+        to[VmcbLayout.CR0 / 8] = cpu.cr0;
+        to[VmcbLayout.DR7 / 8] = cpu.dr[7];
+        to[VmcbLayout.DR6 / 8] = cpu.dr[6];
+        to[VmcbLayout.RFLAGS / 8] = cpu.rflags();
+        to[VmcbLayout.RIP / 8] = cpu.rip;
+        to[VmcbLayout.RSP / 8] = cpu.r[Cpu.RSP];
+        to[VmcbLayout.RAX / 8] = cpu.r[Cpu.RAX];
     }
 
     /** VMRUN with LBR virtualization: DebugCtl and the branch records (§15.23.1). */
@@ -118,10 +143,10 @@ final class GuestState {
 
     /** VMLOAD (§15.5.2). */
     static void loadHidden(Vmcb vmcb, Cpu cpu) {
-        loadSegment(vmcb, cpu, Cpu.FS);
-        loadSegment(vmcb, cpu, Cpu.GS);
-        loadSegment(vmcb, cpu, Cpu.LDTR);
-        loadSegment(vmcb, cpu, Cpu.TR);
+        long[] from = vmcb.words();
+        loadSegments(from, cpu, Cpu.FS, 2, VmcbLayout.FS);
+        loadSegments(from, cpu, Cpu.LDTR, 1, VmcbLayout.LDTR);
+        loadSegments(from, cpu, Cpu.TR, 1, VmcbLayout.TR);
         cpu.msrs.kernelGsBase = canonical(vmcb.get64(VmcbLayout.KERNEL_GS_BASE));
         cpu.msrs.star = vmcb.get64(VmcbLayout.STAR);
         cpu.msrs.lstar = vmcb.get64(VmcbLayout.LSTAR);
@@ -134,10 +159,10 @@ final class GuestState {
 
     /** VMSAVE (§15.5.2). */
     static void storeHidden(Vmcb vmcb, Cpu cpu) {
-        storeSegment(vmcb, cpu, Cpu.FS, VmcbLayout.FS);
-        storeSegment(vmcb, cpu, Cpu.GS, VmcbLayout.GS);
-        storeSegment(vmcb, cpu, Cpu.LDTR, VmcbLayout.LDTR);
-        storeSegment(vmcb, cpu, Cpu.TR, VmcbLayout.TR);
+        long[] to = vmcb.words();
+        storeSegments(to, cpu, Cpu.FS, 2, VmcbLayout.FS);
+        storeSegments(to, cpu, Cpu.LDTR, 1, VmcbLayout.LDTR);
+        storeSegments(to, cpu, Cpu.TR, 1, VmcbLayout.TR);
         vmcb.put64(VmcbLayout.KERNEL_GS_BASE, cpu.msrs.kernelGsBase);
         vmcb.put64(VmcbLayout.STAR, cpu.msrs.star);
         vmcb.put64(VmcbLayout.LSTAR, cpu.msrs.lstar);
@@ -149,26 +174,41 @@ final class GuestState {
     }
 
     /**
+     * Segment registers that follow each other in the processor and from an offset on in the VMCB.
      * Bases are sign-extended from bit 47; of ES, CS, SS and DS only the low 32 bits exist (Table
      * B-2).
      */
-    private static void loadSegment(Vmcb vmcb, Cpu cpu, int register) {
-        int at = VmcbLayout.segment(register);
-        long word = vmcb.get64(at);
-        long base = vmcb.get64(at + VmcbLayout.BASE);
-        cpu.segSelector[register] = (int) word & 0xffff;
-        cpu.segAttr[register] = (int) (word >>> 16) & 0xfff;
-        cpu.segLimit[register] = word >>> 32;
-        cpu.segBase[register] = register < Cpu.FS ? base & 0xffff_ffffL : canonical(base);
+    private static void loadSegments(long[] from, Cpu cpu, int first, int count, int offset) {
+        int[] selector = cpu.segSelector;
+        int[] attributes = cpu.segAttr;
+        long[] limit = cpu.segLimit;
+        long[] bases = cpu.segBase;
+        int at = offset / 8;
+        for (int register = first; register < first + count; register++) {
+            long word = from[at];
+            long base = from[at + 1];
+            selector[register] = (int) word & 0xffff;
+            attributes[register] = (int) (word >>> 16) & 0xfff;
+            limit[register] = word >>> 32;
+            bases[register] = register < Cpu.FS ? base & 0xffff_ffffL : canonical(base);
+            at += 2;
+        }
     }
 
-    private static void storeSegment(Vmcb vmcb, Cpu cpu, int register, int at) {
-        vmcb.put64(
-                at,
-                cpu.segLimit[register] << 32
-                        | (long) cpu.segAttr[register] << 16
-                        | cpu.segSelector[register] & 0xffffL);
-        vmcb.put64(at + VmcbLayout.BASE, cpu.segBase[register]);
+    static void storeSegments(long[] to, Cpu cpu, int first, int count, int offset) {
+        int[] selector = cpu.segSelector;
+        int[] attributes = cpu.segAttr;
+        long[] limit = cpu.segLimit;
+        long[] base = cpu.segBase;
+        int at = offset / 8;
+        for (int register = first; register < first + count; register++) {
+            to[at] =
+                    limit[register] << 32
+                            | (long) attributes[register] << 16
+                            | selector[register] & 0xffffL;
+            to[at + 1] = base[register];
+            at += 2;
+        }
     }
 
     /** Of CS the processor observes D, L and R only: it always is a present code segment. */

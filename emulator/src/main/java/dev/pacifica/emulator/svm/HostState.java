@@ -12,6 +12,35 @@ import dev.pacifica.emulator.state.StateWriter;
 final class HostState {
     private static final int SAVED_SEGMENTS = 4;
 
+    /** The words of the host save area that VMRUN writes. */
+    private static final int[] WRITTEN = {
+        VmcbLayout.ES,
+        VmcbLayout.ES + VmcbLayout.BASE,
+        VmcbLayout.CS,
+        VmcbLayout.CS + VmcbLayout.BASE,
+        VmcbLayout.SS,
+        VmcbLayout.SS + VmcbLayout.BASE,
+        VmcbLayout.DS,
+        VmcbLayout.DS + VmcbLayout.BASE,
+        VmcbLayout.GDTR,
+        VmcbLayout.GDTR + VmcbLayout.BASE,
+        VmcbLayout.IDTR,
+        VmcbLayout.IDTR + VmcbLayout.BASE,
+        VmcbLayout.CPL & -8,
+        VmcbLayout.EFER,
+        VmcbLayout.CR4,
+        VmcbLayout.CR3,
+        VmcbLayout.CR0,
+        VmcbLayout.RFLAGS,
+        VmcbLayout.RIP,
+        VmcbLayout.RSP,
+        VmcbLayout.RAX,
+        VmcbLayout.SPEC_CTRL,
+    };
+
+    /** The one of them that keeps some of its bytes. */
+    private static final int[] PARTLY_WRITTEN = {VmcbLayout.CPL & -8};
+
     private final Cpu cpu;
     private final Vmcb area;
 
@@ -51,12 +80,8 @@ final class HostState {
 
     /** VMRUN: remembers the host, to go on at {@code nextRip}. */
     void take(long nextRip) {
-        for (int i = 0; i < SAVED_SEGMENTS; i++) {
-            selector[i] = cpu.segSelector[i];
-            attributes[i] = cpu.segAttr[i];
-            limit[i] = cpu.segLimit[i];
-            base[i] = cpu.segBase[i];
-        }
+        copySegments(cpu.segSelector, selector, cpu.segAttr, attributes);
+        copySegments(cpu.segLimit, limit, cpu.segBase, base);
         gdtrBase = cpu.gdtrBase;
         gdtrLimit = cpu.gdtrLimit;
         idtrBase = cpu.idtrBase;
@@ -86,6 +111,22 @@ final class HostState {
         exceptionTo = cpu.msrs.lastExceptionTo;
         if (areaInMemory()) {
             GuestState.storeBranchRecords(area, cpu);
+            area.write(GuestState.BRANCH_RECORDS);
+        }
+    }
+
+    /** Copies two fields of the four segments. */
+    private static void copySegments(int[] from, int[] to, int[] from2, int[] to2) {
+        for (int i = 0; i < SAVED_SEGMENTS; i++) {
+            to[i] = from[i];
+            to2[i] = from2[i];
+        }
+    }
+
+    private static void copySegments(long[] from, long[] to, long[] from2, long[] to2) {
+        for (int i = 0; i < SAVED_SEGMENTS; i++) {
+            to[i] = from[i];
+            to2[i] = from2[i];
         }
     }
 
@@ -99,26 +140,24 @@ final class HostState {
             return;
         }
         area.at(cpu.msrs.vmHsavePa);
-        area.aboutToWrite();
-        for (int i = 0; i < SAVED_SEGMENTS; i++) {
-            int at = VmcbLayout.STATE + 16 * i;
-            area.put64(at, limit[i] << 32 | (long) attributes[i] << 16 | selector[i]);
-            area.put64(at + VmcbLayout.BASE, base[i]);
-        }
-        area.put64(VmcbLayout.GDTR, (long) gdtrLimit << 32);
-        area.put64(VmcbLayout.GDTR + VmcbLayout.BASE, gdtrBase);
-        area.put64(VmcbLayout.IDTR, (long) idtrLimit << 32);
-        area.put64(VmcbLayout.IDTR + VmcbLayout.BASE, idtrBase);
+        area.read(PARTLY_WRITTEN);
+        long[] to = area.words();
+        GuestState.storeSegments(to, cpu, Cpu.ES, SAVED_SEGMENTS, VmcbLayout.ES);
+        to[VmcbLayout.GDTR / 8] = (long) gdtrLimit << 32;
+        to[(VmcbLayout.GDTR + VmcbLayout.BASE) / 8] = gdtrBase;
+        to[VmcbLayout.IDTR / 8] = (long) idtrLimit << 32;
+        to[(VmcbLayout.IDTR + VmcbLayout.BASE) / 8] = idtrBase;
         area.put8(VmcbLayout.CPL, 0);
-        area.put64(VmcbLayout.EFER, efer);
-        area.put64(VmcbLayout.CR4, cr4);
-        area.put64(VmcbLayout.CR3, cr3);
-        area.put64(VmcbLayout.CR0, cr0);
-        area.put64(VmcbLayout.RFLAGS, rflags);
-        area.put64(VmcbLayout.RIP, rip);
-        area.put64(VmcbLayout.RSP, rsp);
-        area.put64(VmcbLayout.RAX, rax);
-        area.put64(VmcbLayout.SPEC_CTRL, specCtrl);
+        to[VmcbLayout.EFER / 8] = efer;
+        to[VmcbLayout.CR4 / 8] = cr4;
+        to[VmcbLayout.CR3 / 8] = cr3;
+        to[VmcbLayout.CR0 / 8] = cr0;
+        to[VmcbLayout.RFLAGS / 8] = rflags;
+        to[VmcbLayout.RIP / 8] = rip;
+        to[VmcbLayout.RSP / 8] = rsp;
+        to[VmcbLayout.RAX / 8] = rax;
+        to[VmcbLayout.SPEC_CTRL / 8] = specCtrl;
+        area.write(WRITTEN);
     }
 
     /**
@@ -127,12 +166,8 @@ final class HostState {
      * the mode.
      */
     void restore() {
-        for (int i = 0; i < SAVED_SEGMENTS; i++) {
-            cpu.segSelector[i] = selector[i];
-            cpu.segAttr[i] = attributes[i];
-            cpu.segLimit[i] = limit[i];
-            cpu.segBase[i] = base[i];
-        }
+        copySegments(selector, cpu.segSelector, attributes, cpu.segAttr);
+        copySegments(limit, cpu.segLimit, base, cpu.segBase);
         cpu.gdtrBase = gdtrBase;
         cpu.gdtrLimit = gdtrLimit;
         cpu.idtrBase = idtrBase;

@@ -16,6 +16,12 @@ final class Intercepts {
     /** Exit code of bit 0 of {@link #instructions}. */
     private static final int FIRST_INSTRUCTION = 0x80;
 
+    /** The intercepts of {@link #instructions} that not every model has. */
+    private static final long OPTIONAL =
+            instruction(ExitCode.IDLE_HLT)
+                    | instruction(ExitCode.BUSLOCK)
+                    | instruction(ExitCode.TLBSYNC);
+
     private final PhysicalMemory memory;
     private final HiddenMemory hidden;
 
@@ -41,17 +47,22 @@ final class Intercepts {
         registers = vmcb.get64(VmcbLayout.INTERCEPT_CR);
         events = vmcb.get64(VmcbLayout.INTERCEPT_EXCEPTIONS);
         instructions = vmcb.get64(VmcbLayout.INTERCEPT_MISC2);
-        if (!model.has(CpuFeature.IDLE_HLT)) {
-            instructions &= ~(1L << ExitCode.IDLE_HLT - FIRST_INSTRUCTION);
-        }
-        if (!model.has(CpuFeature.BUS_LOCK_THRESHOLD)) {
-            instructions &= ~(1L << ExitCode.BUSLOCK - FIRST_INSTRUCTION);
-        }
-        if (!model.has(CpuFeature.TLBI_CTL)) {
-            instructions &= ~(1L << ExitCode.TLBSYNC - FIRST_INSTRUCTION);
+        if ((instructions & OPTIONAL) != 0) {
+            instructions = offered(instructions, model);
         }
         ioMap = vmcb.get64(VmcbLayout.IOPM_BASE_PA) & ~0xfffL;
         msrMap = vmcb.get64(VmcbLayout.MSRPM_BASE_PA) & ~0xfffL;
+    }
+
+    private static long offered(long instructions, CpuModel model) {
+        return instructions
+                & (model.has(CpuFeature.IDLE_HLT) ? -1L : ~instruction(ExitCode.IDLE_HLT))
+                & (model.has(CpuFeature.BUS_LOCK_THRESHOLD) ? -1L : ~instruction(ExitCode.BUSLOCK))
+                & (model.has(CpuFeature.TLBI_CTL) ? -1L : ~instruction(ExitCode.TLBSYNC));
+    }
+
+    private static long instruction(int exitCode) {
+        return 1L << exitCode - FIRST_INSTRUCTION;
     }
 
     /** #VMEXIT clears all intercepts (§15.6). */

@@ -22,10 +22,13 @@ final class PauseFilter {
 
     /** VMRUN. */
     void load(Vmcb vmcb, CpuModel model) {
-        boolean filter = model.has(CpuFeature.PAUSE_FILTER);
-        boolean advanced = filter && model.has(CpuFeature.PFTHRESHOLD);
-        initial = filter ? vmcb.get16(VmcbLayout.PAUSE_FILTER_COUNT) & 0xffff : 0;
-        threshold = advanced ? vmcb.get16(VmcbLayout.PAUSE_FILTER_THRESHOLD) & 0xffff : 0;
+        initial = vmcb.get16(VmcbLayout.PAUSE_FILTER_COUNT);
+        threshold = vmcb.get16(VmcbLayout.PAUSE_FILTER_THRESHOLD);
+        if ((initial | threshold) != 0) {
+            boolean filter = model.has(CpuFeature.PAUSE_FILTER);
+            initial = filter ? initial : 0;
+            threshold = filter && model.has(CpuFeature.PFTHRESHOLD) ? threshold : 0;
+        }
         count = initial;
         paused = false;
         lastPause = 0;

@@ -76,6 +76,7 @@ final class SvmInstructions {
         address = world.transferAddress(address, false);
         requireMemory(address);
         operand.at(address);
+        operand.read(GuestState.HIDDEN);
         GuestState.loadHidden(operand, cpu);
         cpu.attention |= Cpu.ATTENTION_CONTEXT;
         if (cpu.observer != null) {
@@ -93,11 +94,12 @@ final class SvmInstructions {
         address = world.transferAddress(address, true);
         requireMemory(address);
         operand.at(address);
-        operand.aboutToWrite();
         if (cpu.observer != null) {
+            operand.read();
             shadow.report(operand, cpu.observer);
         }
         GuestState.storeHidden(operand, cpu);
+        operand.write(GuestState.HIDDEN);
         if (cpu.observer != null) {
             shadow.refresh(operand);
             cpu.observer.vmloadSave(cpu.id, address, true);

@@ -5,14 +5,21 @@ import dev.pacifica.emulator.memory.RawMemory;
 import dev.pacifica.emulator.observe.MachineObserver;
 
 /**
- * Access to a VMCB (or a host save area) in RAM by its system-physical address, or to the
- * processor's copy of one. Fields are read where they lie; a writer calls {@link #aboutToWrite}
- * once before a group of stores to RAM.
+ * A copy of the fields of a VMCB (or of a host save area, which has the same layout) and their
+ * place in RAM. VMRUN reads all of them at once; whoever changes fields names the words that are to
+ * be written, and before that reads those of them which it does not set as a whole, because another
+ * processor may have changed the rest.
  */
 final class Vmcb implements MachineObserver.VmcbView {
+    /** The 64-bit words that hold fields. */
+    static final int WORDS = VmcbLayout.USED / 8;
+
     private final PhysicalMemory memory;
+
+    /** The fields as read or set last, {@link #WORDS} of them. */
+    private final long[] words = new long[WORDS];
+
     private long address;
-    private long host;
 
     Vmcb(PhysicalMemory memory) {
         this.memory = memory;
@@ -21,67 +28,85 @@ final class Vmcb implements MachineObserver.VmcbView {
     /** Turns to the page at a physical address, which is 4-KiB aligned and in RAM. */
     void at(long physicalAddress) {
         address = physicalAddress;
-        host = memory.host(physicalAddress);
-    }
-
-    /** Turns to a copy, of {@link VmcbLayout#USED} bytes at a host address, of the VMCB. */
-    void copyAt(long physicalAddress, long hostAddress) {
-        address = physicalAddress;
-        host = hostAddress;
-    }
-
-    /** Takes the first so many bytes of another one. */
-    void copyFrom(Vmcb other, int bytes) {
-        RawMemory.copy(other.host, host, bytes);
     }
 
     long address() {
         return address;
     }
 
-    void aboutToWrite() {
+    /** Takes all fields as they are in memory now. */
+    void read() {
+        RawMemory.get(memory.host(address), words, 0, WORDS);
+    }
+
+    /** As {@link #read}, of the words at some offsets only. */
+    void read(int[] offsets) {
+        long host = memory.host(address);
+        long[] to = words;
+        for (int offset : offsets) {
+            to[offset >>> 3] = RawMemory.getLong(host + offset);
+        }
+    }
+
+    /** Writes the words at some offsets. */
+    void write(int[] offsets) {
         memory.aboutToWrite(address, VmcbLayout.SIZE);
+        long host = memory.host(address);
+        long[] from = words;
+        for (int offset : offsets) {
+            RawMemory.putLong(host + offset, from[offset >>> 3]);
+        }
+    }
+
+    /** The fields themselves, by their offsets divided by eight. */
+    long[] words() {
+        return words;
     }
 
     int get8(int offset) {
-        return RawMemory.getByte(host + offset);
+        return (int) (words[offset >>> 3] >>> 8 * (offset & 7)) & 0xff;
     }
 
     int get16(int offset) {
-        return RawMemory.getShort(host + offset);
+        return (int) (words[offset >>> 3] >>> 8 * (offset & 7)) & 0xffff;
     }
 
     int get32(int offset) {
-        return RawMemory.getInt(host + offset);
+        return (int) (words[offset >>> 3] >>> 8 * (offset & 7));
     }
 
     long get64(int offset) {
-        return RawMemory.getLong(host + offset);
+        return words[offset >>> 3];
     }
 
     void put8(int offset, int value) {
-        RawMemory.putByte(host + offset, value);
+        put(offset, 0xff, value);
     }
 
     void put16(int offset, int value) {
-        RawMemory.putShort(host + offset, value);
+        put(offset, 0xffff, value);
     }
 
     void put32(int offset, int value) {
-        RawMemory.putInt(host + offset, value);
+        put(offset, 0xffff_ffffL, value);
     }
 
     void put64(int offset, long value) {
-        RawMemory.putLong(host + offset, value);
+        words[offset >>> 3] = value;
     }
 
+    private void put(int offset, long mask, long value) {
+        int shift = 8 * (offset & 7);
+        words[offset >>> 3] = words[offset >>> 3] & ~(mask << shift) | (value & mask) << shift;
+    }
+
+    /** Reserved bytes beyond the fields are read where they lie. */
     @Override
     public long get(int offset, int size) {
-        return switch (size) {
-            case 1 -> get8(offset);
-            case 2 -> get16(offset);
-            case 4 -> get32(offset) & 0xffff_ffffL;
-            default -> get64(offset);
-        };
+        if (offset >= VmcbLayout.USED) {
+            return memory.read(address + offset, size);
+        }
+        long word = words[offset >>> 3] >>> 8 * (offset & 7);
+        return size == 8 ? word : word & (1L << 8 * size) - 1;
     }
 }

@@ -1,11 +1,10 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.memory.PhysicalMemory;
-import dev.pacifica.emulator.memory.RawMemory;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 
 /**
@@ -65,17 +64,29 @@ final class VmcbCache {
         },
     };
 
-    private final MemorySegment images =
-            Arena.ofAuto().allocate((long) ENTRIES * VmcbLayout.USED, 8);
-    private final MemorySegment kept = Arena.ofAuto().allocate(VmcbLayout.USED, 8);
-    private final Vmcb image;
+    /** For each word of a VMCB the bytes that a clean bit governs, all ones each. */
+    private static final long[][] GOVERNED =
+            Arrays.stream(GROUPS).map(VmcbCache::bytesOf).toArray(long[][]::new);
+
+    private final Vmcb[] images = new Vmcb[ENTRIES];
+    private final long[] kept = new long[Vmcb.WORDS];
     private final long[] address = new long[ENTRIES];
     private final long[] lastUse = new long[ENTRIES];
     private long uses;
 
     VmcbCache(PhysicalMemory memory) {
-        image = new Vmcb(memory);
+        Arrays.setAll(images, _ -> new Vmcb(memory));
         Arrays.fill(address, FREE);
+    }
+
+    private static long[] bytesOf(int[] group) {
+        long[] masks = new long[Vmcb.WORDS];
+        for (int i = 0; i < group.length; i += 2) {
+            for (int at = group[i]; at < group[i] + group[i + 1]; at++) {
+                masks[at >>> 3] |= 0xffL << 8 * (at & 7);
+            }
+        }
+        return masks;
     }
 
     /**
@@ -91,21 +102,22 @@ final class VmcbCache {
             address[entry] = vmcb.address();
         }
         lastUse[entry] = ++uses;
-        long at = place(entry);
-        RawMemory.copy(at, kept.address(), VmcbLayout.USED);
-        image.copyAt(vmcb.address(), at);
-        image.copyFrom(vmcb, VmcbLayout.USED);
-        for (int bit = 0; bit < GROUPS.length; bit++) {
+        Vmcb image = images[entry];
+        long[] words = image.words();
+        System.arraycopy(words, 0, kept, 0, Vmcb.WORDS);
+        System.arraycopy(vmcb.words(), 0, words, 0, Vmcb.WORDS);
+        for (int bit = 0; bit < GOVERNED.length; bit++) {
             if ((clean >>> bit & 1) != 0) {
-                restore(GROUPS[bit], at);
+                restore(GOVERNED[bit], words);
             }
         }
+        image.at(vmcb.address());
         return image;
     }
 
-    private void restore(int[] group, long at) {
-        for (int i = 0; i < group.length; i += 2) {
-            RawMemory.copy(kept.address() + group[i], at + group[i], group[i + 1]);
+    private void restore(long[] governed, long[] words) {
+        for (int i = 0; i < Vmcb.WORDS; i++) {
+            words[i] ^= (words[i] ^ kept[i]) & governed[i];
         }
     }
 
@@ -113,8 +125,7 @@ final class VmcbCache {
      * The cached state of the VMCB that was merged last and still is cached: what #VMEXIT updates.
      */
     Vmcb current(Vmcb vmcb) {
-        image.copyAt(vmcb.address(), place(find(vmcb.address())));
-        return image;
+        return images[find(vmcb.address())];
     }
 
     /** VMRUN refused the VMCB: no guest state was loaded, and none is kept. */
@@ -124,10 +135,6 @@ final class VmcbCache {
 
     void reset() {
         Arrays.fill(address, FREE);
-    }
-
-    private long place(int entry) {
-        return images.address() + (long) entry * VmcbLayout.USED;
     }
 
     private int find(long vmcb) {
@@ -159,7 +166,13 @@ final class VmcbCache {
             out.u64("cachedVmcb", address[i]);
             if (address[i] != FREE) {
                 out.u64("cachedLastUse", lastUse[i]);
-                slice(i).asByteBuffer().get(bytes);
+                MemorySegment.copy(
+                        MemorySegment.ofArray(images[i].words()),
+                        ValueLayout.JAVA_BYTE,
+                        0,
+                        bytes,
+                        0,
+                        bytes.length);
                 out.bytes("cachedState", bytes);
             }
         }
@@ -173,12 +186,14 @@ final class VmcbCache {
             if (address[i] != FREE) {
                 lastUse[i] = in.u64("cachedLastUse");
                 in.bytes("cachedState", bytes);
-                slice(i).asByteBuffer().put(bytes);
+                MemorySegment.copy(
+                        bytes,
+                        0,
+                        MemorySegment.ofArray(images[i].words()),
+                        ValueLayout.JAVA_BYTE,
+                        0,
+                        bytes.length);
             }
         }
-    }
-
-    private MemorySegment slice(int entry) {
-        return images.asSlice((long) entry * VmcbLayout.USED, VmcbLayout.USED);
     }
 }

@@ -270,13 +270,5 @@ public final class VmcbLayout {
                     new Field("LASTEXCPTO", LASTEXCPTO, 8),
                     new Field("SPEC_CTRL", SPEC_CTRL, 8));
 
-    /**
-     * The offset of the state-save area's entry for a segment register of {@code Cpu}: ES CS SS DS
-     * FS GS LDTR TR.
-     */
-    public static int segment(int register) {
-        return register == 6 ? LDTR : register == 7 ? TR : STATE + 16 * register;
-    }
-
     private VmcbLayout() {}
 }

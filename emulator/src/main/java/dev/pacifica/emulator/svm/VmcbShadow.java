@@ -5,8 +5,8 @@ import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
 import java.util.Arrays;
-import java.util.TreeMap;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /**
  * Copies of the VMCBs as the processor last left them, so that an observer can be told which fields
@@ -18,24 +18,18 @@ final class VmcbShadow implements Stateful {
     private static final int ENTRIES = 16;
     private static final long FREE = -1;
 
-    /** The fields by the 8 bytes they lie in; reserved bytes between them are nobody's business. */
-    private static final VmcbLayout.Field[][] FIELDS =
-            VmcbLayout.FIELDS.stream()
-                    .collect(
-                            Collectors.groupingBy(
-                                    field -> field.offset() & ~7,
-                                    TreeMap::new,
-                                    Collectors.toList()))
-                    .values()
-                    .stream()
-                    .map(fields -> fields.toArray(VmcbLayout.Field[]::new))
-                    .toArray(VmcbLayout.Field[][]::new);
+    /** The fields by the word they lie in; null where all eight bytes are reserved. */
+    private static final VmcbLayout.Field[][] FIELDS = new VmcbLayout.Field[Vmcb.WORDS][];
 
-    /** Where those 8 bytes lie in the VMCB. */
-    private static final int[] OFFSETS =
-            Arrays.stream(FIELDS).mapToInt(fields -> fields[0].offset() & ~7).toArray();
+    static {
+        VmcbLayout.FIELDS.stream()
+                .collect(Collectors.groupingBy(field -> field.offset() >>> 3))
+                .forEach((word, fields) -> FIELDS[word] = fields.toArray(VmcbLayout.Field[]::new));
+    }
 
-    private static final int WORDS = OFFSETS.length;
+    /** The words that have fields, in ascending order: a saved copy consists of these. */
+    private static final int[] SAVED =
+            IntStream.range(0, Vmcb.WORDS).filter(word -> FIELDS[word] != null).toArray();
 
     private final int cpuId;
     private Copies copies = new Copies();
@@ -72,14 +66,11 @@ final class VmcbShadow implements Stateful {
             entry = oldest();
             copies.address[entry] = vmcb.address();
             if (copies.words[entry] == null) {
-                copies.words[entry] = new long[WORDS];
+                copies.words[entry] = new long[Vmcb.WORDS];
             }
         }
         copies.lastUse[entry] = ++copies.uses;
-        long[] copy = copies.words[entry];
-        for (int i = 0; i < WORDS; i++) {
-            copy[i] = vmcb.get64(OFFSETS[i]);
-        }
+        System.arraycopy(vmcb.words(), 0, copies.words[entry], 0, Vmcb.WORDS);
     }
 
     /** VMSAVE wrote to the VMCB: that is no change by the hypervisor's hand. */
@@ -99,15 +90,27 @@ final class VmcbShadow implements Stateful {
             return;
         }
         long[] copy = copies.words[entry];
-        for (int word = 0; word < WORDS; word++) {
-            long now = vmcb.get64(OFFSETS[word]);
-            if (now != copy[word]) {
-                report(vmcb.address(), word, copy[word], now, observer);
-            }
+        long[] now = vmcb.words();
+        for (int word = firstDifference(copy, now, 0);
+                word < Vmcb.WORDS;
+                word = firstDifference(copy, now, word + 1)) {
+            report(vmcb.address(), word, copy[word], now[word], observer);
         }
     }
 
+    /** The first word from one on that differs; neighbours often do, the others hardly ever. */
+    private static int firstDifference(long[] copy, long[] now, int from) {
+        if (from < Vmcb.WORDS && copy[from] != now[from]) {
+            return from;
+        }
+        int found = Arrays.mismatch(copy, from, Vmcb.WORDS, now, from, Vmcb.WORDS);
+        return found < 0 ? Vmcb.WORDS : from + found;
+    }
+
     private void report(long vmcb, int word, long then, long now, MachineObserver observer) {
+        if (FIELDS[word] == null) {
+            return; // reserved bytes are nobody's business
+        }
         for (VmcbLayout.Field field : FIELDS[word]) {
             long before = part(then, field);
             long after = part(now, field);
@@ -156,7 +159,7 @@ final class VmcbShadow implements Stateful {
             out.u64("address", copies.address[i]);
             out.u64("lastUse", copies.lastUse[i]);
             if (copies.address[i] != FREE) {
-                out.longs("words", copies.words[i]);
+                out.longs("words", saved(copies.words[i]));
             }
         }
     }
@@ -172,9 +175,21 @@ final class VmcbShadow implements Stateful {
             copies.address[i] = in.u64("address");
             copies.lastUse[i] = in.u64("lastUse");
             if (copies.address[i] != FREE) {
-                copies.words[i] = new long[WORDS];
-                in.longs("words", copies.words[i]);
+                long[] saved = new long[SAVED.length];
+                in.longs("words", saved);
+                copies.words[i] = new long[Vmcb.WORDS];
+                for (int j = 0; j < SAVED.length; j++) {
+                    copies.words[i][SAVED[j]] = saved[j];
+                }
             }
         }
+    }
+
+    private static long[] saved(long[] words) {
+        long[] saved = new long[SAVED.length];
+        for (int i = 0; i < SAVED.length; i++) {
+            saved[i] = words[SAVED[i]];
+        }
+        return saved;
     }
 }

@@ -9,6 +9,72 @@ import dev.pacifica.emulator.state.StateWriter;
 
 /** VMRUN into the guest (§15.5.1) and #VMEXIT back to the host (§15.6). */
 final class WorldSwitch {
+    /** The words that #VMEXIT writes. */
+    private static final int[] WRITTEN = {
+        VmcbLayout.V_INTR,
+        VmcbLayout.INTERRUPT_SHADOW,
+        VmcbLayout.EXITCODE,
+        VmcbLayout.EXITINFO1,
+        VmcbLayout.EXITINFO2,
+        VmcbLayout.EXITINTINFO,
+        VmcbLayout.EVENTINJ,
+        VmcbLayout.NRIP,
+        VmcbLayout.FETCHED_BYTES,
+        VmcbLayout.FETCHED_BYTES + 8,
+        VmcbLayout.BUS_LOCK_THRESHOLD,
+        VmcbLayout.ES,
+        VmcbLayout.ES + VmcbLayout.BASE,
+        VmcbLayout.CS,
+        VmcbLayout.CS + VmcbLayout.BASE,
+        VmcbLayout.SS,
+        VmcbLayout.SS + VmcbLayout.BASE,
+        VmcbLayout.DS,
+        VmcbLayout.DS + VmcbLayout.BASE,
+        VmcbLayout.GDTR,
+        VmcbLayout.GDTR + VmcbLayout.BASE,
+        VmcbLayout.IDTR,
+        VmcbLayout.IDTR + VmcbLayout.BASE,
+        VmcbLayout.CPL & -8,
+        VmcbLayout.EFER,
+        VmcbLayout.CR4,
+        VmcbLayout.CR3,
+        VmcbLayout.CR0,
+        VmcbLayout.DR7,
+        VmcbLayout.DR6,
+        VmcbLayout.RFLAGS,
+        VmcbLayout.RIP,
+        VmcbLayout.RSP,
+        VmcbLayout.RAX,
+        VmcbLayout.CR2,
+        VmcbLayout.G_PAT,
+        VmcbLayout.SPEC_CTRL,
+    };
+
+    /** Those of them of which #VMEXIT keeps a part, or keeps all at times. */
+    private static final int[] PARTLY_WRITTEN = {
+        VmcbLayout.V_INTR,
+        VmcbLayout.INTERRUPT_SHADOW,
+        VmcbLayout.FETCHED_BYTES,
+        VmcbLayout.FETCHED_BYTES + 8,
+        VmcbLayout.BUS_LOCK_THRESHOLD,
+        VmcbLayout.GDTR,
+        VmcbLayout.IDTR,
+        VmcbLayout.CPL & -8,
+        VmcbLayout.G_PAT,
+        VmcbLayout.SPEC_CTRL,
+    };
+
+    /** The words that a VMRUN writes which refuses its VMCB. */
+    private static final int[] REFUSED = {
+        VmcbLayout.EXITCODE,
+        VmcbLayout.EXITINFO1,
+        VmcbLayout.EXITINFO2,
+        VmcbLayout.EXITINTINFO,
+        VmcbLayout.EVENTINJ,
+        VmcbLayout.NRIP,
+        VmcbLayout.FETCHED_BYTES,
+    };
+
     private final Cpu cpu;
     private final Intercepts intercepts;
     private final VirtualInterrupts interrupts;
@@ -79,8 +145,9 @@ final class WorldSwitch {
      * delivery was intercepted.
      */
     void enter(long address, long nextRip) {
-        vmcb.at(address);
         host.take(nextRip);
+        vmcb.at(address);
+        vmcb.read();
         enteredAt = cpu.retired();
         MachineObserver observer = cpu.observer;
         if (observer != null) {
@@ -111,29 +178,28 @@ final class WorldSwitch {
         long nested = SvmFeatures.nestedControl(cpu.model, from.get64(VmcbLayout.NP_ENABLE));
         nestedPaging = nested != 0;
         broadcastInvalidation =
-                !cpu.model.has(CpuFeature.TLBI_CTL)
-                        || (from.get64(VmcbLayout.NP_ENABLE) & VmcbLayout.INVLPGB_ENABLE) != 0;
+                (from.get64(VmcbLayout.NP_ENABLE) & VmcbLayout.INVLPGB_ENABLE) != 0
+                        || !cpu.model.has(CpuFeature.TLBI_CTL);
         if (nestedPaging) {
             cpu.msrs.pat = from.get64(VmcbLayout.G_PAT);
         }
-        boolean ownBranchRecords =
-                cpu.model.has(CpuFeature.LBRV)
-                        && (from.get64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE)
-                                        & VmcbLayout.LBR_VIRTUALIZATION)
-                                != 0;
-        if (ownBranchRecords) {
+        // The features of rarely used bits are asked for last: this is done at each VMRUN.
+        long options = from.get64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE);
+        if ((options & VmcbLayout.LBR_VIRTUALIZATION) != 0 && cpu.model.has(CpuFeature.LBRV)) {
             host.takeBranchRecords();
+            if (from == vmcb) {
+                vmcb.read(); // the host save area may be this page
+            }
             GuestState.loadBranchRecords(from, cpu);
         }
         boolean transfer =
-                cpu.model.has(CpuFeature.V_VMSAVE_VMLOAD)
-                        && (from.get64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE)
-                                        & VmcbLayout.VMLOAD_VIRTUALIZATION)
-                                != 0;
+                (options & VmcbLayout.VMLOAD_VIRTUALIZATION) != 0
+                        && cpu.model.has(CpuFeature.V_VMSAVE_VMLOAD);
         virtualTransfer = transfer && nestedPaging && host.mode64();
         transferExits = transfer && !virtualTransfer;
         if (cpu.model.has(CpuFeature.V_SPEC_CTRL)) {
-            cpu.msrs.specCtrl = from.get64(VmcbLayout.SPEC_CTRL) & cpu.msrs.speculationBits();
+            long specCtrl = from.get64(VmcbLayout.SPEC_CTRL);
+            cpu.msrs.specCtrl = specCtrl == 0 ? 0 : specCtrl & cpu.msrs.speculationBits();
         }
         cpu.guestMode = true;
         cpu.gif = true;
@@ -173,9 +239,9 @@ final class WorldSwitch {
         if (cache != null) {
             cache.forget(vmcb);
         }
-        vmcb.aboutToWrite();
         storeExit(ExitCode.INVALID, 0, 0, 0, 0);
         vmcb.put8(VmcbLayout.FETCHED_BYTES, 0);
+        vmcb.write(REFUSED);
         returnToHost();
     }
 
@@ -186,7 +252,7 @@ final class WorldSwitch {
         int bytes = assists && information.wantsBytes(exitCode) ? information.read() : 0;
         long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
         cpu.events.delivering = false;
-        vmcb.aboutToWrite();
+        vmcb.read(PARTLY_WRITTEN);
         storeGuest(vmcb, eventInfo);
         if (cache != null) {
             storeGuest(cache.current(vmcb), eventInfo);
@@ -213,6 +279,10 @@ final class WorldSwitch {
         if (cpu.model.has(CpuFeature.V_SPEC_CTRL)) {
             vmcb.put64(VmcbLayout.SPEC_CTRL, cpu.msrs.specCtrl);
             cpu.msrs.specCtrl = host.specCtrl();
+        }
+        vmcb.write(WRITTEN);
+        if (host.hasBranchRecords()) {
+            vmcb.write(GuestState.BRANCH_RECORDS);
         }
         intercepts.clear();
         virtualTransfer = false;
@@ -265,6 +335,7 @@ final class WorldSwitch {
         }
         MachineObserver observer = cpu.observer;
         if (observer != null) {
+            vmcb.read();
             shadow.remember(vmcb);
             observer.vmexit(
                     cpu.id, vmcb.address(), vmcb, Math.max(0, cpu.retired() - enteredAt - 1));
@@ -333,6 +404,7 @@ final class WorldSwitch {
     }
 
     long virtualInterruptControl() {
+        vmcb.read();
         return interrupts.control(vmcb);
     }
 

@@ -138,7 +138,7 @@ class EventDeliveryTest {
             p.code(UD2).step();
             assertThat(p.handler()).isEqualTo(GuestException.TS);
             assertThat(p.cpu.cpl).isEqualTo(3);
-            assertThat(p.stack32(0)).isEqualTo(TestProcessor.DATA3 & ~3 | 1);
+            assertThat(p.stack32(0)).isEqualTo(TestProcessor.DATA3 & ~3);
         }
     }
 
@@ -164,7 +164,7 @@ class EventDeliveryTest {
             p.gate(GuestException.UD, TestProcessor.NOT_PRESENT, 0, 0x8e);
             p.code(UD2).step();
             assertThat(p.handler()).isEqualTo(GuestException.GP); // not #DF: #UD is benign
-            assertThat(p.stack32(0)).isEqualTo(TestProcessor.NOT_PRESENT | 1);
+            assertThat(p.stack32(0)).isEqualTo(TestProcessor.NOT_PRESENT);
         }
     }
 
@@ -230,7 +230,7 @@ class EventDeliveryTest {
             p.gate(GuestException.UD, TestProcessor.CODE0, TestProcessor.HANDLERS, 0x8e);
             p.code(UD2).step();
             assertThat(p.handler()).isEqualTo(GuestException.GP);
-            assertThat(p.stack64(0)).isEqualTo(TestProcessor.CODE0 | 1);
+            assertThat(p.stack64(0)).isEqualTo(TestProcessor.CODE0);
         }
     }
 

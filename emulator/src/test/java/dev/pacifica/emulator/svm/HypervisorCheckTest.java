@@ -498,6 +498,7 @@ class HypervisorCheckTest {
         machine.put32(VmcbLayout.CLEAN_BITS, 1);
         Vmcb view = new Vmcb(machine.memory);
         view.at(SvmMachine.VMCB);
+        view.read();
         second.msrs.vmCr = 0;
         check.vmrun(1, SvmMachine.VMCB, view);
         assertThat(found()).containsExactly("clean-bits-other-processor: CLEAN_BITS");
@@ -516,6 +517,7 @@ class HypervisorCheckTest {
         enter(SvmMachine.VMCB);
         Vmcb view = new Vmcb(machine.memory);
         view.at(SvmMachine.VMCB);
+        view.read();
         check.vmrun(1, SvmMachine.VMCB, view);
         assertThat(found()).containsExactly("vmcb-on-two-processors: VMCB");
     }

@@ -258,9 +258,9 @@ class VmcbCacheTest {
         Vmcb vmcb = new Vmcb(machine.memory);
         vmcb.at(SvmMachine.VMCB);
         fill(machine.memory, 0x11, ALL_CLEAN);
-        cache.merge(vmcb);
+        merge(cache, vmcb);
         fill(machine.memory, 0x22, 1 << bit);
-        Vmcb merged = cache.merge(vmcb);
+        Vmcb merged = merge(cache, vmcb);
         for (int offset = 0; offset < VmcbLayout.USED; offset++) {
             boolean clean = offset >= 0xc0 && offset < 0xc4;
             if (!clean) {
@@ -269,6 +269,12 @@ class VmcbCacheTest {
                         .isEqualTo(governed.get(offset) ? 0x11 : 0x22);
             }
         }
+    }
+
+    /** VMRUN of the VMCB as it is in memory now. */
+    private static Vmcb merge(VmcbCache cache, Vmcb vmcb) {
+        vmcb.read();
+        return cache.merge(vmcb);
     }
 
     private static void fill(PhysicalMemory memory, int value, int clean) {
@@ -378,11 +384,11 @@ class VmcbCacheTest {
         VmcbCache second = new VmcbCache(machine.memory);
         Vmcb vmcb = new Vmcb(machine.memory);
         vmcb.at(SvmMachine.VMCB);
-        first.merge(vmcb);
+        merge(first, vmcb);
         machine.put64(VmcbLayout.CR2, 0x1000);
         machine.put32(VmcbLayout.CLEAN_BITS, 0xffff_ffffL);
-        assertThat(second.merge(vmcb).get64(VmcbLayout.CR2)).isEqualTo(0x1000);
-        assertThat(first.merge(vmcb).get64(VmcbLayout.CR2)).isZero();
+        assertThat(merge(second, vmcb).get64(VmcbLayout.CR2)).isEqualTo(0x1000);
+        assertThat(merge(first, vmcb).get64(VmcbLayout.CR2)).isZero();
     }
 
     @Test
@@ -392,22 +398,22 @@ class VmcbCacheTest {
         long base = 0x80000;
         for (int i = 0; i < VmcbCache.ENTRIES; i++) {
             vmcb.at(base + 0x1000L * i);
-            cache.merge(vmcb);
+            merge(cache, vmcb);
         }
         vmcb.at(base);
-        cache.merge(vmcb);
+        merge(cache, vmcb);
         vmcb.at(base + 0x1000L * VmcbCache.ENTRIES);
-        cache.merge(vmcb); // takes the place of the second
+        merge(cache, vmcb); // takes the place of the second
         for (int i = 0; i < 3; i++) {
             machine.memory.write64(base + 0x1000L * i + VmcbLayout.CR2, 5);
             machine.memory.write(base + 0x1000L * i + VmcbLayout.CLEAN_BITS, 4, 0xffff_ffffL);
         }
         vmcb.at(base);
-        assertThat(cache.merge(vmcb).get64(VmcbLayout.CR2)).isZero();
+        assertThat(merge(cache, vmcb).get64(VmcbLayout.CR2)).isZero();
         vmcb.at(base + 0x2000);
-        assertThat(cache.merge(vmcb).get64(VmcbLayout.CR2)).isZero();
+        assertThat(merge(cache, vmcb).get64(VmcbLayout.CR2)).isZero();
         vmcb.at(base + 0x1000);
-        assertThat(cache.merge(vmcb).get64(VmcbLayout.CR2)).isEqualTo(5);
+        assertThat(merge(cache, vmcb).get64(VmcbLayout.CR2)).isEqualTo(5);
     }
 
     @Test
