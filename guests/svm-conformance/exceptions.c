@@ -382,7 +382,7 @@ TEST("15.12/second-exception-is-checked-before-the-double-fault")
     v.intercept_exceptions = BIT(NP) | BIT(DF);
     guest_gate(DE, 0, 0xe, 0, 0, false);
     expect_exception(NP);
-    EXPECT_EQ("EXITINFO1, the error code", v.exit_info_1, 0 * 8 + 2 + 1);
+    EXPECT_EQ("EXITINFO1, the error code", v.exit_info_1, 0 * 8 + 2);
     EXPECT_EQ("EXITINTINFO", v.exit_interrupt_info & 0xffffffff, EVENT(EVENT_EXCEPTION, DE));
 }
 
@@ -400,7 +400,18 @@ TEST("15.12/benign-then-contributory-gives-the-second")
     v.intercept_exceptions = BIT(DF);
     guest_gate(UD, 0, 0xe, 0, 0, false);
     expect_vector(NP);
-    EXPECT_EQ("the pushed error code", guest_pushed(0), UD * 8 + 2 + 1);
+    EXPECT_EQ("the pushed error code", guest_pushed(0), UD * 8 + 2);
+}
+
+/* §8.4.1: an interrupt is external, an exception is not. */
+TEST("15.12/error-code-tells-an-external-source")
+{
+    GUEST("nop");
+    v.intercept_exceptions = BIT(NP);
+    guest_gate(0x51, 0, 0xe, 0, 0, false);
+    v.event_injection = EVENT(EVENT_INTERRUPT, 0x51);
+    expect_exception(NP);
+    EXPECT_EQ("EXITINFO1, the error code", v.exit_info_1, 0x51 * 8 + 2 + 1);
 }
 
 TEST("15.12.9/double-fault-wrote-cr2-before")

@@ -218,7 +218,7 @@ enum { /* intercept_1 */
 };
 enum { /* intercept_2 */
     I2_VMRUN = 0, I2_VMMCALL, I2_VMLOAD, I2_VMSAVE, I2_STGI, I2_CLGI, I2_SKINIT, I2_RDTSCP, I2_ICEBP, I2_WBINVD, I2_MONITOR, I2_MWAIT,
-    I2_MWAIT_ARMED, I2_XSETBV, I2_RDPRU, I2_EFER_TRAP,
+    I2_MWAIT_ARMED, I2_XSETBV, I2_RDPRU, I2_EFER_TRAP, I2_CR0_TRAP, /* and those of CR1 to CR15 */
 };
 /* Exit codes are the bits' positions in the intercept vectors (appendix C). */
 #define EXIT_OF_1(bit) (0x60u + (bit))
