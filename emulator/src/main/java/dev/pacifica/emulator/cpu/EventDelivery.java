@@ -338,6 +338,15 @@ public final class EventDelivery implements Stateful {
         return taken;
     }
 
+    /**
+     * Whether {@link #poll} has something to do at a boundary with GIF clear, as after #VMEXIT: a
+     * debug trap, or the cause of an SMI, which is forgotten there. All else waits for whoever sets
+     * GIF, who asks for it.
+     */
+    public boolean dueWithoutGif() {
+        return breakpoints.pending() || cpu.smm.causeKnown();
+    }
+
     private boolean take() {
         if (cpu.guestMode && cpu.svm.takeTrap()) {
             return true;

@@ -151,9 +151,14 @@ public final class SystemManagement implements Stateful {
      * known no more, and an internal SMI is lost.
      */
     void boundaryPassed() {
-        if (cause.traps != 0 || cpu.smiPending) {
+        if (causeKnown()) {
             cause.clear();
         }
+    }
+
+    /** Whether {@link #boundaryPassed} has something to forget. */
+    boolean causeKnown() {
+        return cause.traps != 0 || cpu.smiPending;
     }
 
     // ---- SMI ----

@@ -55,6 +55,10 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     private final PageWalk walk;
     private final List<TlbContext> contexts = new ArrayList<>();
     private TlbContext context;
+
+    /** The one before it, mostly the next one too: host and guest take turns. */
+    private TlbContext recent;
+
     private long uses;
 
     /** What {@link #leaveSystemManagement} returns to. */
@@ -89,6 +93,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         this.memory = memory;
         walk = new PageWalk(cpu, memory, hidden);
         context = new TlbContext(0);
+        recent = context;
         contexts.add(context);
         tlb = context.data(0);
         fetch = context.fetch(0);
@@ -454,7 +459,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
 
     private void switchTo(int asid) {
         if (context.asid != asid) {
-            context = find(asid);
+            TlbContext left = context;
+            context = recent.asid == asid ? recent : find(asid);
+            recent = left;
         }
         if (context.rules != rules() || context.redirected != redirected()) {
             context.flush(true);
@@ -739,6 +746,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
             contexts.add(each);
         }
         context = contexts.get(current);
+        recent = context;
         tlb = context.data(TlbContext.SUPERVISOR);
         fetch = context.fetch(TlbContext.SUPERVISOR);
         kind = TlbContext.SUPERVISOR;

@@ -4,6 +4,9 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.WorldSwitched;
 import dev.pacifica.emulator.memory.PhysicalMemory;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 
 /**
  * What #VMEXIT tells beside the exit code: EXITINFO1 of IOIO and the guest's instruction bytes
@@ -11,6 +14,8 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
  */
 public final class ExitInformation {
     private static final int MOST_BYTES = 15;
+    private static final VarHandle LONG =
+            MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
 
     private final Cpu cpu;
     private final byte[] bytes = new byte[MOST_BYTES];
@@ -108,6 +113,11 @@ public final class ExitInformation {
     /** Writes the bytes that {@link #read} found. */
     void store(Vmcb vmcb, int count) {
         vmcb.put8(VmcbLayout.FETCHED_BYTES, count);
+        if (count == MOST_BYTES) {
+            vmcb.put64(VmcbLayout.FETCHED_BYTES, (long) LONG.get(bytes, 0) << 8 | count);
+            vmcb.put64(VmcbLayout.FETCHED_BYTES + 8, (long) LONG.get(bytes, 7));
+            return;
+        }
         for (int i = 0; i < count; i++) {
             vmcb.put8(VmcbLayout.INSTRUCTION_BYTES + i, bytes[i]);
         }

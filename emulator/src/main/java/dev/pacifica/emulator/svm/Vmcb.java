@@ -17,7 +17,7 @@ final class Vmcb implements MachineObserver.VmcbView {
     private final PhysicalMemory memory;
 
     /** The fields as read or set last, {@link #WORDS} of them. */
-    private final long[] words = new long[WORDS];
+    private long[] words = new long[WORDS];
 
     private long address;
 
@@ -61,6 +61,13 @@ final class Vmcb implements MachineObserver.VmcbView {
     /** The fields themselves, by their offsets divided by eight. */
     long[] words() {
         return words;
+    }
+
+    /** Gives the fields away for an array of whatever, cheaper than a copy. */
+    long[] exchange(long[] others) {
+        long[] given = words;
+        words = others;
+        return given;
     }
 
     int get8(int offset) {

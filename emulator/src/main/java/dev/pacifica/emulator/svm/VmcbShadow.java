@@ -59,7 +59,7 @@ final class VmcbShadow implements Stateful {
         shares = true;
     }
 
-    /** Takes the VMCB as it is now. */
+    /** Takes the fields of the VMCB, which must be read anew before anybody looks at them. */
     void remember(Vmcb vmcb) {
         int entry = find(vmcb.address());
         if (entry < 0) {
@@ -70,7 +70,7 @@ final class VmcbShadow implements Stateful {
             }
         }
         copies.lastUse[entry] = ++copies.uses;
-        System.arraycopy(vmcb.words(), 0, copies.words[entry], 0, Vmcb.WORDS);
+        copies.words[entry] = vmcb.exchange(copies.words[entry]);
     }
 
     /** VMSAVE wrote to the VMCB: that is no change by the hypervisor's hand. */

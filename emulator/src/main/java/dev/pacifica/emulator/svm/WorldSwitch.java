@@ -252,7 +252,11 @@ final class WorldSwitch {
         int bytes = assists && information.wantsBytes(exitCode) ? information.read() : 0;
         long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
         cpu.events.delivering = false;
-        vmcb.read(PARTLY_WRITTEN);
+        if (cpu.observer == null) {
+            vmcb.read(PARTLY_WRITTEN);
+        } else {
+            vmcb.read(); // the observer sees all fields
+        }
         storeGuest(vmcb, eventInfo);
         if (cache != null) {
             storeGuest(cache.current(vmcb), eventInfo);
@@ -329,16 +333,18 @@ final class WorldSwitch {
         cpu.stackShadow = false;
         cpu.mmu.enterHost();
         cpu.updateMode();
-        cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
+        cpu.attention |= Cpu.ATTENTION_CONTEXT;
+        if (cpu.events.dueWithoutGif()) {
+            cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+        }
         if (host.legacyPae() && !ConsistencyChecks.PageDirectoryPointers.legal(cpu, cpu.cr3)) {
             cpu.events.enterShutdown();
         }
         MachineObserver observer = cpu.observer;
         if (observer != null) {
-            vmcb.read();
-            shadow.remember(vmcb);
             observer.vmexit(
                     cpu.id, vmcb.address(), vmcb, Math.max(0, cpu.retired() - enteredAt - 1));
+            shadow.remember(vmcb);
         }
     }
 
