@@ -22,7 +22,7 @@ force=
 [ "${1:-}" != --force ] || { force=yes; shift; }
 [ $# -le 1 ] || fail "usage: make.sh [--force] [OUTDIR]"
 out=${1:-$top/.cache/linux-kvm}
-stamp=$(cd "$here" && cat make.sh vmm.c guest16.S guest64.S init-boot init-kvm | sha256sum | cut -d' ' -f1)
+stamp=$(cd "$here" && cat make.sh vmm.c guest16.S guest64.S guestapic.S init-boot init-kvm | sha256sum | cut -d' ' -f1)
 
 complete() {
   local product
@@ -126,7 +126,7 @@ mkdir tree/modc
 modules=$(echo kernel/lib/modules/*/kernel)
 cp "$modules/arch/x86/kvm/kvm.ko" "$modules/arch/x86/kvm/kvm-amd.ko" "$modules/virt/lib/irqbypass.ko" tree/modc/ 2>>"$log" ||
   fail "$kernel lacks kvm.ko, kvm-amd.ko or irqbypass.ko where they were expected"
-gcc -O2 -static -s -Wl,--build-id=none -o tree/bin/vmm "$here"/vmm.c "$here"/guest16.S "$here"/guest64.S 2>>"$log" || fail "the VMM does not compile: $(tail -n 1 "$log")"
+gcc -O2 -static -s -Wl,--build-id=none -o tree/bin/vmm "$here"/vmm.c "$here"/guest16.S "$here"/guest64.S "$here"/guestapic.S 2>>"$log" || fail "the VMM does not compile: $(tail -n 1 "$log")"
 initramfs "$here/init-kvm" kvm.cpio
 
 for archive in boot kvm; do
