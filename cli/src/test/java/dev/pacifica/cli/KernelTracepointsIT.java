@@ -26,7 +26,8 @@ import org.junit.jupiter.params.provider.EnumSource;
  */
 class KernelTracepointsIT {
     @ParameterizedTest
-    @EnumSource(names = {"KVM_NESTED_PAGING", "KVM_SHADOW_PAGING", "KVM_TWO_PROCESSORS"})
+    @EnumSource(
+            names = {"KVM_NESTED_PAGING", "KVM_SHADOW_PAGING", "KVM_AVIC", "KVM_TWO_PROCESSORS"})
     void theKernelAndTheTraceTellTheSame(Ladder ladder) {
         Ladder.Recorded recorded = ladder.recorded();
         List<KernelLog.Crossing> kernel = KernelLog.ofKernel(recorded.kernelLogLines());

@@ -28,10 +28,14 @@ enum Ladder {
     KVM_NESTED_PAGING("kvm.cpio", "console=ttyS0 quiet hvnpt=1", 1),
     /** The same with shadow paging. */
     KVM_SHADOW_PAGING("kvm.cpio", "console=ttyS0 quiet hvnpt=0", 1),
+    /** KVM's AVIC at work: besides, a guest of two virtual processors with local APICs. */
+    KVM_AVIC("kvm.cpio", "console=ttyS0 quiet hvnpt=1 hvkvm=avic=1 hvapic=1", 1),
     /**
-     * Under nested paging on two processors, first one guest, then the other, then both at once.
+     * Under nested paging on two processors, first one guest, then the other, then both at once,
+     * then the guest with local APICs.
      */
-    KVM_TWO_PROCESSORS("kvm.cpio", "console=ttyS0 quiet hvnpt=1 hvtogether=1", 2);
+    KVM_TWO_PROCESSORS(
+            "kvm.cpio", "console=ttyS0 quiet hvnpt=1 hvkvm=avic=1 hvtogether=1 hvapic=1", 2);
 
     private static final Duration PATIENCE = Duration.ofMinutes(10);
     private static final Map<Ladder, Recorded> RECORDINGS = new ConcurrentHashMap<>();
@@ -166,25 +170,30 @@ enum Ladder {
      * there yet.
      */
     static Path image(String name) {
-        return IMAGES.computeIfAbsent(".cache/linux-kvm", Ladder::images).resolve(name);
+        return images("linux-kvm").resolve(name);
     }
 
-    private static Path images(String cache) {
-        Path folder = root().resolve(cache);
-        Path script = root().resolve("guests/linux-kvm/make.sh");
+    /** The folder of images that a recipe of guests/ makes out of Debian packages. */
+    static Path images(String recipe, String... options) {
+        return IMAGES.computeIfAbsent(recipe, name -> make(name, options));
+    }
+
+    private static Path make(String recipe, String... options) {
+        Path folder = root().resolve(".cache").resolve(recipe);
+        Path script = root().resolve("guests").resolve(recipe).resolve("make.sh");
         say("%s %s", script, folder);
+        List<String> command = new ArrayList<>(List.of(script.toString()));
+        command.addAll(List.of(options));
+        command.add(folder.toString());
         try {
-            Process make =
-                    new ProcessBuilder(script.toString(), folder.toString())
-                            .redirectErrorStream(true)
-                            .start();
+            Process make = new ProcessBuilder(command).redirectErrorStream(true).start();
             make.getOutputStream().close();
             String said = new String(make.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
             assertThat(make.waitFor())
                     .as(
-                            "The tests need the images that guests/linux-kvm/make.sh builds out of"
-                                    + " Debian packages, and it failed:%n%s",
-                            said)
+                            "The tests need the images that %s builds out of Debian packages, and"
+                                    + " it failed:%n%s",
+                            script, said)
                     .isZero();
         } catch (IOException e) {
             throw new UncheckedIOException(e);

@@ -38,7 +38,7 @@ class ReplayIT {
     @TempDir Path folder;
 
     @ParameterizedTest
-    @EnumSource
+    @EnumSource(mode = EnumSource.Mode.EXCLUDE, names = "KVM_AVIC") // two processors do it, too
     void theWholeRunIsIdentical(Ladder ladder) {
         Path trace = ladder.recorded().trace();
         Manifest manifest = TraceReader.open(trace).manifest();
@@ -60,7 +60,7 @@ class ReplayIT {
     }
 
     @ParameterizedTest
-    @EnumSource
+    @EnumSource(mode = EnumSource.Mode.EXCLUDE, names = "KVM_AVIC") // two processors do it, too
     void theRunFromEachCheckpointIsIdentical(Ladder ladder) {
         TraceReader trace = TraceReader.open(ladder.recorded().trace());
         List<Manifest.Checkpoint> checkpoints = trace.manifest().checkpoints();
