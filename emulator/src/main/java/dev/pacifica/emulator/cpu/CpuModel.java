@@ -37,7 +37,7 @@ public final class CpuModel {
     private final String brand;
     private final EnumSet<CpuFeature> features;
 
-    /** Whether each feature is there, by its ordinal: {@link #has} is asked at each VMRUN. */
+    /** Whether each feature is there, by {@link #index}: {@link #has} is asked at each VMRUN. */
     private final boolean[] present = new boolean[CpuFeature.values().length];
 
     private final long cr4Mask;
@@ -50,7 +50,7 @@ public final class CpuModel {
         this.brand = brand;
         this.features = features;
         for (CpuFeature feature : features) {
-            present[feature.ordinal()] = true;
+            present[index(feature)] = true;
         }
         cr4Mask = computeCr4Mask();
         eferMask = computeEferMask();
@@ -149,8 +149,13 @@ public final class CpuModel {
         return name;
     }
 
+    @SuppressWarnings("EnumOrdinal") // an index into an array that nobody saves
+    private static int index(CpuFeature feature) {
+        return feature.ordinal();
+    }
+
     public boolean has(CpuFeature feature) {
-        return present[feature.ordinal()];
+        return present[index(feature)];
     }
 
     /** The features that the decoder must know, to make all other instructions undefined. */
