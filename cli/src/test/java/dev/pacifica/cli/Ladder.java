@@ -29,13 +29,12 @@ enum Ladder {
     /** The same with shadow paging. */
     KVM_SHADOW_PAGING("kvm.cpio", "console=ttyS0 quiet hvnpt=0", 1),
     /** KVM's AVIC at work: besides, a guest of two virtual processors with local APICs. */
-    KVM_AVIC("kvm.cpio", "console=ttyS0 quiet hvnpt=1 hvkvm=avic=1 hvapic=1", 1),
+    KVM_AVIC("kvm.cpio", "console=ttyS0 quiet hvnpt=1 hvapic=1", 1),
     /**
      * Under nested paging on two processors, first one guest, then the other, then both at once,
      * then the guest with local APICs.
      */
-    KVM_TWO_PROCESSORS(
-            "kvm.cpio", "console=ttyS0 quiet hvnpt=1 hvkvm=avic=1 hvtogether=1 hvapic=1", 2);
+    KVM_TWO_PROCESSORS("kvm.cpio", "console=ttyS0 quiet hvnpt=1 hvtogether=1 hvapic=1", 2);
 
     private static final Duration PATIENCE = Duration.ofMinutes(10);
     private static final Map<Ladder, Recorded> RECORDINGS = new ConcurrentHashMap<>();
