@@ -158,6 +158,16 @@ class EventDeliveryTest {
         }
     }
 
+    /** Vectors of exceptions make no exceptions: INT 13 and an interrupt are benign (§8.2.9). */
+    @Test
+    void anIntInstructionWithTheVectorOfAnExceptionIsNotCombined() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.gate(GuestException.SS, TestProcessor.NOT_PRESENT, 0, 0x8e);
+            p.code("cd 0c").step();
+            assertThat(p.handler()).isEqualTo(GuestException.GP); // not #DF
+        }
+    }
+
     @Test
     void benignEventIsNotCombined() {
         try (TestProcessor p = TestProcessor.protectedMode()) {

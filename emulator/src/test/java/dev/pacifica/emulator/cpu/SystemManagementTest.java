@@ -381,6 +381,19 @@ class SystemManagementTest {
         assertThat(saved(0x178, 8)).isEqualTo(TestProcessor.CODE + 2);
     }
 
+    /** An SMI is taken with GIF set only (§15.17), so that is what RSM goes back to. */
+    @Test
+    void rsmSetsGifThatTheHandlerCleared() {
+        p.code(HANDLER, RSM).code("90 90");
+        smi();
+        p.step();
+        assertThat(p.cpu.smm.active()).isTrue();
+        p.cpu.gif = false; // CLGI
+        p.step();
+        assertThat(p.cpu.smm.active()).isFalse();
+        assertThat(p.cpu.gif).isTrue();
+    }
+
     @Test
     void aClearGifHoldsAnExternalSmi() {
         p.code(HANDLER, RSM).code("90 90");

@@ -223,9 +223,12 @@ class AvicRegistersTest {
         if (model.equals("epyc-milan")) {
             a.m.put64(VmcbLayout.NP_ENABLE, 0);
         }
+        a.m.put64(VmcbLayout.RFLAGS, Cpu.IF | 2);
+        a.set(0x200, 0x51);
         a.run(AvicMachine.store(0xa0, 0x22));
         assertThat(a.m.exitCode()).isEqualTo(ExitCode.HLT);
         assertThat(a.get(0xa0)).isZero();
+        assertThat(a.bit(0, 0x200, 0x51)).as("not delivered").isTrue();
     }
 
     @Test

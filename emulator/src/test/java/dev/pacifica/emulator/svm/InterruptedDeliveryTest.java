@@ -136,6 +136,7 @@ class InterruptedDeliveryTest {
         assertInterrupted(nmiVector(expected), ExitCode.NPF);
         assertThat(machine.info2())
                 .isBetween(SvmMachine.GUEST_STACK - 0x1000, SvmMachine.GUEST_STACK - 1);
+        assertThat(cpu.nmiBlocked).as("no NMI was delivered").isFalse();
     }
 
     /** The vector of an injected NMI is ignored and is 2. */
@@ -196,6 +197,7 @@ class InterruptedDeliveryTest {
         machine.intercept(ExitCode.EXCEPTION + 14);
         assertInterrupted(nmiVector(expected), ExitCode.EXCEPTION + 14);
         assertThat(machine.info1()).as("a write by the supervisor, not present").isEqualTo(2);
+        assertThat(cpu.nmiBlocked).as("no NMI was delivered").isFalse();
     }
 
     @ParameterizedTest
@@ -238,6 +240,23 @@ class InterruptedDeliveryTest {
         machine.memory.write(SvmMachine.IDT + 16 * 13 + 5, 1, 0x6e);
         assertInterrupted(expected, ExitCode.EXCEPTION + 11);
         assertThat(machine.info1()).as("vector, IDT, not external").isEqualTo(13 << 3 | 2);
+    }
+
+    /** EXITINTINFO has no error code where none would be pushed: in real mode (§8.4). */
+    @Test
+    void inRealModeExceptionsHaveNoErrorCode() {
+        machine.put64(VmcbLayout.CR0, Cpu.CR0_ET);
+        machine.put64(VmcbLayout.CR4, 0);
+        machine.put64(VmcbLayout.EFER, Cpu.EFER_SVME);
+        machine.put32(VmcbLayout.CS, 0x9b << 16);
+        machine.put32(VmcbLayout.IDTR + VmcbLayout.LIMIT, 0x3ff);
+        machine.put64(VmcbLayout.IDTR + VmcbLayout.BASE, SvmMachine.IDT);
+        machine.put64(VmcbLayout.EVENTINJ, VALID | EXCEPTION | ERROR_CODE | 13);
+        machine.nestedPaging();
+        machine.nestedPage(SvmMachine.IDT, 0);
+        machine.vmrunAndRun(3);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.NPF);
+        assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isEqualTo(VALID | EXCEPTION | 13);
     }
 
     /**

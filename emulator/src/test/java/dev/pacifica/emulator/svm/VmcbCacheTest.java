@@ -391,8 +391,9 @@ class VmcbCacheTest {
         assertThat(merge(first, vmcb).get64(VmcbLayout.CR2)).isZero();
     }
 
-    @Test
-    void theLeastRecentlyUsedGoesFirst() {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void theLeastRecentlyUsedGoesFirst(boolean afterLoad) {
         VmcbCache cache = new VmcbCache(machine.memory);
         Vmcb vmcb = new Vmcb(machine.memory);
         long base = 0x80000;
@@ -402,6 +403,12 @@ class VmcbCacheTest {
         }
         vmcb.at(base);
         merge(cache, vmcb);
+        if (afterLoad) {
+            BinaryStateWriter saved = new BinaryStateWriter();
+            cache.save(saved);
+            cache = new VmcbCache(machine.memory);
+            cache.load(new BinaryStateReader(saved.toByteArray()));
+        }
         vmcb.at(base + 0x1000L * VmcbCache.ENTRIES);
         merge(cache, vmcb); // takes the place of the second
         for (int i = 0; i < 3; i++) {

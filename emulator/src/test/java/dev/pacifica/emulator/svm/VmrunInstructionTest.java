@@ -3,6 +3,7 @@ package dev.pacifica.emulator.svm;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.GuestException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -49,6 +50,13 @@ class VmrunInstructionTest {
         cpu.gif = false;
         assertThat(machine.execute(STGI)).isNull();
         assertThat(cpu.gif).isTrue();
+    }
+
+    @Test
+    void withoutSvmLockStgiNeedsSvme() {
+        cpu.model = CpuModel.parse("epyc-milan,-svm-lock");
+        cpu.efer &= ~Cpu.EFER_SVME;
+        assertFault(machine.execute(STGI), GuestException.UD);
     }
 
     @ParameterizedTest
