@@ -58,6 +58,8 @@ class KvmSelftestsIT {
                         "run",
                         "--memory",
                         "512M",
+                        "--cpus",
+                        all ? "2" : "1",
                         "--kernel",
                         Ladder.image("vmlinux").toString(),
                         "--initrd",
