@@ -19,8 +19,13 @@ import java.util.List;
  * </pre>
  *
  * <p>The sequence number is not stored: the document that holds the record gives the first one's.
+ *
+ * @param code the number that stands for the kind in records; never used again for another one
+ * @param fields the kind's own fields, without the header, in the order of their offsets
+ * @param length the length of a record in bytes, header included; a multiple of 8
  */
-public final class EventKind {
+public record EventKind(
+        int code, String name, String comment, List<EventField> fields, int length) {
     public static final EventField CODE =
             new EventField("kind", FieldType.U16, 0, 2, "Kind of the event");
     public static final EventField VCPU_ID =
@@ -43,7 +48,8 @@ public final class EventKind {
                     FieldType.COUNT,
                     8,
                     8,
-                    "Instructions retired by the machine since power-on: the moment of the event, for ever");
+                    "Instructions retired by the machine since power-on: the moment of the event,"
+                        + " for ever");
     public static final EventField TIME_NS =
             new EventField(
                     "time_ns",
@@ -56,43 +62,10 @@ public final class EventKind {
     public static final List<EventField> HEADER =
             List.of(CODE, VCPU_ID, LENGTH, INSN_COUNT, TIME_NS);
 
-    private static final int HEADER_LENGTH = 24;
+    static final int HEADER_LENGTH = 24;
 
-    private final int code;
-    private final String name;
-    private final String comment;
-    private final List<EventField> fields;
-    private final int length;
-
-    private EventKind(int code, String name, String comment, List<EventField> fields, int length) {
-        this.code = code;
-        this.name = name;
-        this.comment = comment;
-        this.fields = List.copyOf(fields);
-        this.length = length;
-    }
-
-    /** The number that stands for the kind in records; never used again for another one. */
-    public int code() {
-        return code;
-    }
-
-    public String name() {
-        return name;
-    }
-
-    public String comment() {
-        return comment;
-    }
-
-    /** The kind's own fields, without the header, in the order of their offsets. */
-    public List<EventField> fields() {
-        return fields;
-    }
-
-    /** The length of a record in bytes, header included; a multiple of 8. */
-    public int length() {
-        return length;
+    public EventKind {
+        fields = List.copyOf(fields);
     }
 
     @Override
