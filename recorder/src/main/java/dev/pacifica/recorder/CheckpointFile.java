@@ -74,8 +74,10 @@ final class CheckpointFile {
             return "SHA-256 %016x%016x…".formatted(high, low);
         }
 
-        static PageHash of(byte[] page, MessageDigest sha256) {
-            ByteBuffer digest = ByteBuffer.wrap(sha256.digest(page));
+        /** The hash of the page that lies in an array from an offset on. */
+        static PageHash of(byte[] array, int offset, MessageDigest sha256) {
+            sha256.update(array, offset, PAGE_SIZE);
+            ByteBuffer digest = ByteBuffer.wrap(sha256.digest());
             return new PageHash(digest.getLong(), digest.getLong());
         }
     }
@@ -91,6 +93,12 @@ final class CheckpointFile {
         }
     }
 
+    /** Where the contents of pages come from. */
+    interface PageSource {
+        /** Copies the contents with a number, from 0 on, to an offset of an array. */
+        void copy(int content, byte[] into, int at);
+    }
+
     /** Writes the file in one step and returns its length. */
     static long write(
             Path file,
@@ -98,14 +106,11 @@ final class CheckpointFile {
             byte[] machine,
             byte[] encoder,
             List<Page> pages,
-            List<byte[]> contents) {
+            int contentCount,
+            PageSource contents) {
         ByteArrayOutputStream out = new ByteArrayOutputStream(1 << 16);
         ByteBuffer head = ByteBuffer.allocate(HEADER_LENGTH).order(ByteOrder.LITTLE_ENDIAN);
-        head.putLong(MAGIC)
-                .putInt(checkpoint)
-                .putInt(pages.size())
-                .putInt(contents.size())
-                .putInt(0);
+        head.putLong(MAGIC).putInt(checkpoint).putInt(pages.size()).putInt(contentCount).putInt(0);
         out.writeBytes(head.array());
         section(out, machine, machine.length);
         section(out, encoder, encoder.length);
@@ -117,10 +122,10 @@ final class CheckpointFile {
         }
         section(out, list.array(), list.capacity());
         byte[] group = new byte[PAGES_PER_SECTION * PAGE_SIZE];
-        for (int first = 0; first < contents.size(); first += PAGES_PER_SECTION) {
-            int count = Math.min(PAGES_PER_SECTION, contents.size() - first);
+        for (int first = 0; first < contentCount; first += PAGES_PER_SECTION) {
+            int count = Math.min(PAGES_PER_SECTION, contentCount - first);
             for (int i = 0; i < count; i++) {
-                System.arraycopy(contents.get(first + i), 0, group, i * PAGE_SIZE, PAGE_SIZE);
+                contents.copy(first + i, group, i * PAGE_SIZE);
             }
             section(out, group, count * PAGE_SIZE);
         }

@@ -24,18 +24,62 @@ public final class CheckpointStore {
         return "checkpoints/%06d.checkpoint".formatted(checkpoint);
     }
 
-    /** The written RAM pages of a machine at one moment, copied so that the machine can go on. */
+    /**
+     * The written RAM pages of a machine at one moment, copied so that the machine can go on. They
+     * lie together in few arrays, which the garbage collector copies less than many.
+     */
     static final class Snapshot {
-        private final int[] numbers;
-        private final byte[][] pages;
+        private static final int PAGES_PER_ARRAY = 256;
 
-        private Snapshot(int[] numbers, byte[][] pages) {
+        private final int[] numbers;
+        private final byte[][] arrays;
+
+        private Snapshot(PhysicalMemory memory, int[] numbers) {
             this.numbers = numbers;
-            this.pages = pages;
+            arrays = new byte[(numbers.length + PAGES_PER_ARRAY - 1) / PAGES_PER_ARRAY][];
+            for (int i = 0; i < numbers.length; i++) {
+                if (i % PAGES_PER_ARRAY == 0) {
+                    int pages = Math.min(PAGES_PER_ARRAY, numbers.length - i);
+                    arrays[i / PAGES_PER_ARRAY] = new byte[pages * CheckpointFile.PAGE_SIZE];
+                }
+                RawMemory.get(
+                        memory.hostOfPage(numbers[i]),
+                        array(i),
+                        offset(i),
+                        CheckpointFile.PAGE_SIZE);
+            }
         }
 
         int count() {
             return numbers.length;
+        }
+
+        private byte[] array(int index) {
+            return arrays[index / PAGES_PER_ARRAY];
+        }
+
+        private static int offset(int index) {
+            return index % PAGES_PER_ARRAY * CheckpointFile.PAGE_SIZE;
+        }
+
+        private boolean isZero(int index) {
+            int from = offset(index);
+            return Arrays.equals(
+                    array(index),
+                    from,
+                    from + CheckpointFile.PAGE_SIZE,
+                    ZERO_PAGE,
+                    0,
+                    CheckpointFile.PAGE_SIZE);
+        }
+
+        private PageHash hash(int index, MessageDigest sha256) {
+            return PageHash.of(array(index), offset(index), sha256);
+        }
+
+        /** Copies the contents of the page with the given index. */
+        private void copy(int index, byte[] into, int at) {
+            System.arraycopy(array(index), offset(index), into, at, CheckpointFile.PAGE_SIZE);
         }
     }
 
@@ -48,13 +92,9 @@ public final class CheckpointStore {
                 numbers[count++] = page;
             }
         }
-        byte[][] pages = new byte[count][];
-        for (int i = 0; i < count; i++) {
-            pages[i] = new byte[CheckpointFile.PAGE_SIZE];
-            RawMemory.get(memory.hostOfPage(numbers[i]), pages[i], 0, CheckpointFile.PAGE_SIZE);
-        }
+        Snapshot snapshot = new Snapshot(memory, Arrays.copyOf(numbers, count));
         memory.cleanAll();
-        return new Snapshot(Arrays.copyOf(numbers, count), pages);
+        return snapshot;
     }
 
     /**
@@ -77,13 +117,12 @@ public final class CheckpointStore {
 
         Written write(int checkpoint, byte[] machine, byte[] encoder, Snapshot snapshot) {
             List<Page> pages = new ArrayList<>(snapshot.count());
-            List<byte[]> contents = new ArrayList<>();
+            List<Integer> contents = new ArrayList<>();
             List<PageHash> added = new ArrayList<>();
             Map<PageHash, Place> fresh = new HashMap<>();
             for (int i = 0; i < snapshot.count(); i++) {
-                byte[] bytes = snapshot.pages[i];
-                PageHash hash = PageHash.of(bytes, sha256);
-                if (Arrays.equals(bytes, ZERO_PAGE)) {
+                PageHash hash = snapshot.hash(i, sha256);
+                if (snapshot.isZero(i)) {
                     pages.add(
                             new Page(
                                     snapshot.numbers[i],
@@ -100,14 +139,20 @@ public final class CheckpointStore {
                     place = new Place(checkpoint, contents.size());
                     fresh.put(hash, place);
                     added.add(hash);
-                    contents.add(bytes);
+                    contents.add(i);
                 }
                 pages.add(new Page(snapshot.numbers[i], place.checkpoint, place.index, hash));
             }
             String file = fileName(checkpoint);
             long bytes =
                     CheckpointFile.write(
-                            trace.resolve(file), checkpoint, machine, encoder, pages, contents);
+                            trace.resolve(file),
+                            checkpoint,
+                            machine,
+                            encoder,
+                            pages,
+                            contents.size(),
+                            (content, into, at) -> snapshot.copy(contents.get(content), into, at));
             // Only what is on the disk may be referred to.
             for (PageHash hash : added) {
                 known.put(hash, fresh.get(hash));
@@ -217,7 +262,7 @@ public final class CheckpointStore {
             for (int i = 0; i < found.count() && difference == null; i++) {
                 int page = found.numbers[i];
                 PageHash recorded = expected.remove(page);
-                PageHash now = PageHash.of(found.pages[i], sha256);
+                PageHash now = found.hash(i, sha256);
                 if (recorded == null) {
                     difference = new PageDifference(page, "not written", "written");
                 } else if (!recorded.equals(now)) {

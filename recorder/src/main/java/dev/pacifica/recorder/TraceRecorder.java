@@ -76,6 +76,12 @@ public final class TraceRecorder implements AutoCloseable {
             for (String folder : List.of("events", "inputs", "checkpoints", "images")) {
                 Files.createDirectory(trace.resolve(folder));
             }
+        } catch (IOException e) {
+            throw DiskErrors.explain(trace, e);
+        }
+        // Before the images are copied, since its thread takes a while to be ready.
+        events = new EventLogWriter(trace.resolve("events"));
+        try {
             manifest =
                     new Manifest(
                             Manifest.FORMAT,
@@ -87,13 +93,23 @@ public final class TraceRecorder implements AutoCloseable {
                             copy(images),
                             List.of(),
                             null);
+            manifest.write(trace);
+            checkpoints = new CheckpointStore.Writer(trace);
+            inputs = new InputLog.Tap(live, trace.resolve("inputs"));
         } catch (IOException e) {
-            throw DiskErrors.explain(trace, e);
+            throw abandoned(DiskErrors.explain(trace, e));
+        } catch (RuntimeException e) {
+            throw abandoned(e);
         }
-        manifest.write(trace);
-        checkpoints = new CheckpointStore.Writer(trace);
-        events = new EventLogWriter(trace.resolve("events"));
-        inputs = new InputLog.Tap(live, trace.resolve("inputs"));
+    }
+
+    private RuntimeException abandoned(RuntimeException trouble) {
+        try {
+            events.close();
+        } catch (RuntimeException e) {
+            trouble.addSuppressed(e);
+        }
+        return trouble;
     }
 
     private static Map<String, String> hostFacts() {
