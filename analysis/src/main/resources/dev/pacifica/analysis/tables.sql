@@ -324,3 +324,36 @@ COMMENT ON COLUMN vmcb_change_stats.field IS 'Name of the field';
 COMMENT ON COLUMN vmcb_change_stats.changes IS 'Number of times that the hypervisor changed it';
 COMMENT ON COLUMN vmcb_change_stats.vmcbs IS 'Number of VMCBs in which it did';
 COMMENT ON COLUMN vmcb_change_stats.different_values IS 'Number of different values that it wrote';
+
+CREATE VIEW findings AS
+SELECT
+    finding,
+    subject,
+    CASE WHEN arg_min(mistake, sequence) THEN 'mistake' ELSE 'advice' END AS level,
+    max(occurrences) AS occurrences,
+    arg_min(vcpu_id, sequence) AS first_vcpu_id,
+    min(insn_count) AS first_insn_count,
+    min(time_ns) AS first_time_ns,
+    arg_min(rip, sequence) AS first_rip,
+    arg_min(in_guest, sequence) AS in_guest,
+    arg_min(vmcb, sequence) AS vmcb,
+    arg_min(detail, sequence) AS detail,
+    arg_min(section, sequence) AS section,
+    min(sequence) AS sequence
+FROM raw."check"
+GROUP BY finding, subject
+ORDER BY sequence;
+COMMENT ON VIEW findings IS 'Mistakes of the hypervisor that the sanitizer found (record --check), one row for each kind and subject';
+COMMENT ON COLUMN findings.finding IS 'Kind of the mistake (docs/checks.md)';
+COMMENT ON COLUMN findings.subject IS 'What it is about: a VMCB field, a rule, a register';
+COMMENT ON COLUMN findings.level IS 'mistake (the manual forbids it) or advice';
+COMMENT ON COLUMN findings.occurrences IS 'How often; exact where the recording ended, otherwise as of the last power of two';
+COMMENT ON COLUMN findings.first_vcpu_id IS 'Processor of the first occurrence';
+COMMENT ON COLUMN findings.first_insn_count IS 'Instructions retired by the machine at the first occurrence';
+COMMENT ON COLUMN findings.first_time_ns IS 'Virtual time in nanoseconds at the first occurrence';
+COMMENT ON COLUMN findings.first_rip IS 'RIP of the VMRUN, or of the access if in_guest, at the first occurrence';
+COMMENT ON COLUMN findings.in_guest IS 'RIP is the guest''s';
+COMMENT ON COLUMN findings.vmcb IS 'Physical address of the VMCB at the first occurrence';
+COMMENT ON COLUMN findings.detail IS 'Values of the first occurrence';
+COMMENT ON COLUMN findings.section IS 'Where the manual (APM Vol 2) tells of it';
+COMMENT ON COLUMN findings.sequence IS 'Number of the first check event in the trace';

@@ -70,6 +70,9 @@ final class Recording {
             }
             progress.clear();
             serial.flush();
+            if (check != null) {
+                check.summarize();
+            }
             recorder.finish(
                     stop, interruption.requested() ? "interrupted" : "instruction limit reached");
             if (check != null) {

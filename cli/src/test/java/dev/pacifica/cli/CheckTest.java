@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -64,6 +65,8 @@ class CheckTest {
                         "-o",
                         "t.pacifica",
                         "--check=json",
+                        "--checkpoint-every",
+                        "100k",
                         "--memory",
                         "64M",
                         "--kernel",
@@ -75,6 +78,31 @@ class CheckTest {
                 .containsExactlyInAnyOrder(
                         "vmexit-invalid", "injected-interrupt-masked", "open-init");
         assertThat(pacifica("replay", "t.pacifica", "--verify").status()).isZero();
+        assertThat(pacifica("replay", "t.pacifica", "--verify", "--from-checkpoint", "1").status())
+                .isZero();
+
+        PacificaProcess.Result rows =
+                pacifica(
+                        "query",
+                        "t.pacifica",
+                        "SELECT finding, level, occurrences, first_insn_count FROM findings",
+                        "--format",
+                        "csv");
+        List<String> expected =
+                new ArrayList<>(List.of("finding,level,occurrences,first_insn_count"));
+        List<JsonNode> findings = new ArrayList<>();
+        report.get("findings").forEach(findings::add);
+        findings.sort(Comparator.comparing(finding -> finding.get("instructions").asLong()));
+        for (JsonNode finding : findings) {
+            expected.add(
+                    "%s,%s,%d,%d"
+                            .formatted(
+                                    finding.get("kind").asText(),
+                                    finding.get("level").asText(),
+                                    finding.get("count").asLong(),
+                                    finding.get("instructions").asLong()));
+        }
+        assertThat(rows.out().lines()).containsExactlyElementsOf(expected);
 
         PacificaProcess.Result checked = pacifica("check", "t.pacifica", "--format", "json");
         assertThat(checked.status()).isEqualTo(4);

@@ -1,5 +1,6 @@
 package dev.pacifica.recorder;
 
+import dev.pacifica.emulator.observe.HypervisorFinding;
 import dev.pacifica.emulator.observe.MachineObserver;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
@@ -7,10 +8,12 @@ import dev.pacifica.emulator.state.Stateful;
 import dev.pacifica.emulator.svm.VmcbLayout;
 import dev.pacifica.emulator.time.VirtualClock;
 import dev.pacifica.schemas.EventKind;
+import dev.pacifica.schemas.EventReader;
 import dev.pacifica.schemas.EventWriter;
 import dev.pacifica.schemas.Events;
 import dev.pacifica.schemas.ExitReason;
 import java.util.Arrays;
+import java.util.List;
 import java.util.zip.CRC32C;
 
 /**
@@ -24,6 +27,21 @@ public final class EventEncoder implements MachineObserver, Stateful {
     public interface Sink {
         /** Takes a block; the encoder goes on with the one returned, which may be the same. */
         EventBlock block(EventBlock closed);
+    }
+
+    /**
+     * A recorded event that tells of the run without being part of it, as a finding of the
+     * sanitizer.
+     */
+    public record Remark(long sequence, long insnCount, byte[] bytes) {
+        /** Whether an event of this kind is one. */
+        public static boolean is(EventKind kind) {
+            return kind == Events.Check.KIND;
+        }
+
+        public static Remark of(EventReader event) {
+            return new Remark(event.sequence(), event.insnCount(), event.record());
+        }
     }
 
     private static final int RCX = 1;
@@ -46,8 +64,19 @@ public final class EventEncoder implements MachineObserver, Stateful {
     private final long[] exitInsn;
     private final long[] exitTime;
     private long inputs;
+    private final List<Remark> remarks;
+    private int nextRemark;
 
     public EventEncoder(RecordedMachine machine, Sink sink) {
+        this(machine, sink, null);
+    }
+
+    /**
+     * @param remarks recorded events that are not the machine's own, in their order: they are taken
+     *     over at their places, and what would make new ones is not heard; null while recording
+     */
+    public EventEncoder(RecordedMachine machine, Sink sink, List<Remark> remarks) {
+        this.remarks = remarks;
         this.machine = machine;
         this.clock = machine.clock();
         this.sink = sink;
@@ -74,6 +103,11 @@ public final class EventEncoder implements MachineObserver, Stateful {
      * last: it tells how far.
      */
     public void flush() {
+        takeRemarks(clock.retired);
+        hand();
+    }
+
+    private void hand() {
         if (block.count() > 0 || clock.retired != reached) {
             long next = events();
             reached = clock.retired;
@@ -84,11 +118,46 @@ public final class EventEncoder implements MachineObserver, Stateful {
     }
 
     private EventWriter begin(EventKind kind, int vcpu) {
+        takeRemarks(Long.MAX_VALUE);
+        add();
+        return block.out.begin(kind, vcpu, clock.retired, clock.now());
+    }
+
+    private void add() {
         if (block.count() == EventBlock.CAPACITY) {
-            flush();
+            hand();
         }
         block.add();
-        return block.out.begin(kind, vcpu, clock.retired, clock.now());
+    }
+
+    /** Takes those recorded remarks over that come next, up to an instruction count. */
+    private void takeRemarks(long insnCount) {
+        if (remarks == null) {
+            return;
+        }
+        while (nextRemark < remarks.size()
+                && remarks.get(nextRemark).sequence == events()
+                && remarks.get(nextRemark).insnCount <= insnCount) {
+            add();
+            block.out.append(remarks.get(nextRemark++).bytes);
+        }
+    }
+
+    @Override
+    public void finding(HypervisorFinding finding) {
+        if (remarks != null) {
+            return;
+        }
+        begin(Events.Check.KIND, finding.vcpu())
+                .set(Events.Check.VMCB, finding.vmcb())
+                .set(Events.Check.RIP, finding.rip())
+                .set(Events.Check.COUNT, finding.count())
+                .set(Events.Check.MISTAKE, finding.mistake())
+                .set(Events.Check.IN_GUEST, finding.inGuest())
+                .set(Events.Check.FINDING, finding.kind())
+                .set(Events.Check.SUBJECT, finding.subject())
+                .set(Events.Check.SECTION, finding.section())
+                .set(Events.Check.DETAIL, finding.detail());
     }
 
     @Override
@@ -368,6 +437,12 @@ public final class EventEncoder implements MachineObserver, Stateful {
     public void load(StateReader from) {
         from.section("events");
         block.reset(from.u64("events"));
+        nextRemark = 0;
+        while (remarks != null
+                && nextRemark < remarks.size()
+                && remarks.get(nextRemark).sequence < events()) {
+            nextRemark++;
+        }
         reached = clock.retired;
         inputs = from.u64("inputs");
         from.longs("running", runningVmrun);

@@ -83,20 +83,23 @@ public final class Replay {
                                     .formatted(fromCheckpoint, checkpoints.size() - 1));
         }
         List<Mark> marks = new ArrayList<>();
-        TraceReader.Extent extent = scan(marks);
+        List<EventEncoder.Remark> remarks = new ArrayList<>();
+        TraceReader.Extent extent = scan(marks, remarks);
         try (EventLog recorded = trace.events()) {
-            return new Run(recorded, until, extent).from(fromCheckpoint, marks);
+            return new Run(recorded, until, extent, remarks).from(fromCheckpoint, marks);
         }
     }
 
-    /** Reads the whole event log, checks it and collects the checkpoint events. */
-    private TraceReader.Extent scan(List<Mark> marks) {
+    /** Reads the whole event log, checks it and collects checkpoints and remarks. */
+    private TraceReader.Extent scan(List<Mark> marks, List<EventEncoder.Remark> remarks) {
         try (EventLog log = trace.events()) {
             for (EventReader event = log.next(); event != null; event = log.next()) {
                 if (event.kind() == Events.Checkpoint.KIND) {
                     // Numbered as a replay will number it, so that another number in the event
                     // shows.
                     marks.add(new Mark(marks.size(), event.insnCount()));
+                } else if (EventEncoder.Remark.is(event.kind())) {
+                    remarks.add(EventEncoder.Remark.of(event));
                 }
             }
             trace.requireWhole(log);
@@ -120,12 +123,16 @@ public final class Replay {
         private Stop stop;
         private Divergence divergence;
 
-        Run(EventLog recorded, long until, TraceReader.Extent extent) {
+        Run(
+                EventLog recorded,
+                long until,
+                TraceReader.Extent extent,
+                List<EventEncoder.Remark> remarks) {
             this.recorded = recorded;
             this.until = until;
             this.extent = extent;
             comparison = new EventComparison(recorded, trace.manifest().end() != null);
-            encoder = new EventEncoder(machine, comparison);
+            encoder = new EventEncoder(machine, comparison, remarks);
         }
 
         Result from(int checkpoint, List<Mark> marks) {

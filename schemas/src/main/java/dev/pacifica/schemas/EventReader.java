@@ -4,6 +4,7 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 
 /**
  * A window on one event record in an array; moves from record to record and allocates nothing but
@@ -63,6 +64,11 @@ public final class EventReader {
 
     public long timeNs() {
         return (long) LONG.get(buffer, start + 16);
+    }
+
+    /** A copy of the whole record. */
+    public byte[] record() {
+        return Arrays.copyOfRange(buffer, start, start + kind.length());
     }
 
     /** The array that holds the record at {@link #offset}. */

@@ -57,6 +57,13 @@ public final class EventWriter {
         return this;
     }
 
+    /** Appends a whole record as it is. */
+    public void append(byte[] record) {
+        start = end;
+        end = start + record.length;
+        System.arraycopy(record, 0, buffer, start, record.length);
+    }
+
     /** Sets a field of the record begun last; bits beyond the field's width are lost. */
     public EventWriter set(EventField field, long value) {
         int at = start + field.offset();

@@ -11,7 +11,7 @@ public final class Events {
     private Events() {}
 
     /** The largest record of any kind in bytes. */
-    public static final int MAX_LENGTH = 160;
+    public static final int MAX_LENGTH = 304;
 
     /** VMRUN entered a guest (§15.5). */
     public static final class Vmrun {
@@ -471,6 +471,33 @@ public final class Events {
         private Delivery() {}
     }
 
+    /** A mistake of the hypervisor, found while recording with the checks on. */
+    public static final class Check {
+        private static final EventKind.Layout L =
+                new EventKind.Layout(
+                        29,
+                        "check",
+                        "Mistake of the hypervisor that the sanitizer found (record --check): at"
+                                + " its 1st, 2nd, 4th, 8th … occurrence, and once more at the end");
+        public static final EventField VMCB = L.bits64("vmcb", "Physical address of the VMCB");
+        public static final EventField RIP =
+                L.bits64("rip", "RIP of the VMRUN, or of the access if in_guest");
+        public static final EventField COUNT =
+                L.count("occurrences", "How often kind and subject were found so far");
+        public static final EventField MISTAKE =
+                L.flag("mistake", "The manual forbids it; otherwise it is advice");
+        public static final EventField IN_GUEST = L.flag("in_guest", "RIP is the guest's");
+        public static final EventField FINDING = L.text("finding", 30, "Kind of the mistake");
+        public static final EventField SUBJECT =
+                L.text("subject", 96, "What it is about: a VMCB field, a rule, a register");
+        public static final EventField SECTION =
+                L.text("section", 32, "Where the manual (APM Vol 2) tells of it");
+        public static final EventField DETAIL = L.text("detail", 96, "Values, for a person");
+        public static final EventKind KIND = L.kind();
+
+        private Check() {}
+    }
+
     private static final List<EventKind> KINDS =
             List.of(
                     Vmrun.KIND,
@@ -500,7 +527,8 @@ public final class Events {
                     StateDigest.KIND,
                     Halt.KIND,
                     Stop.KIND,
-                    Delivery.KIND);
+                    Delivery.KIND,
+                    Check.KIND);
 
     /** All kinds; the one with code {@code c} is at index {@code c - 1}. */
     public static List<EventKind> kinds() {

@@ -1,5 +1,8 @@
 package dev.pacifica.emulator.check;
 
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.observe.HypervisorFinding;
+
 /** One kind of mistake with one subject: how often it was made, and where first. */
 public final class Finding {
     public final CheckKind kind;
@@ -25,6 +28,7 @@ public final class Finding {
     public final String detail;
 
     private long count;
+    private long told;
 
     Finding(
             CheckKind kind,
@@ -47,6 +51,43 @@ public final class Finding {
 
     void again() {
         count++;
+    }
+
+    /** Whether the observer was told of this count. */
+    boolean told() {
+        return told == count;
+    }
+
+    /** As an observer is told of it, at one of its occurrences. */
+    HypervisorFinding event(Cpu cpu, long ofVmcb, String values) {
+        told = count;
+        return new HypervisorFinding(
+                cpu.id,
+                kind.label(),
+                kind.level == CheckKind.Level.MISTAKE,
+                kind.section,
+                subject,
+                values,
+                cpu.rip,
+                cpu.guestMode,
+                ofVmcb,
+                count);
+    }
+
+    /** As an observer is told of it in the end, with the place of its first occurrence. */
+    HypervisorFinding summary() {
+        told = count;
+        return new HypervisorFinding(
+                vcpu,
+                kind.label(),
+                kind.level == CheckKind.Level.MISTAKE,
+                kind.section,
+                subject,
+                detail,
+                rip,
+                inGuest,
+                vmcb,
+                count);
     }
 
     /** How often. */

@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.check;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.observe.MachineObserver;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -14,6 +15,9 @@ final class Findings {
     private record Key(CheckKind kind, String subject) {}
 
     private final Map<Key, Finding> findings = new LinkedHashMap<>();
+
+    /** Who is told of occurrence 1, 2, 4, 8 and so on; may be null. */
+    MachineObserver observer;
 
     /** Notes a mistake made by the processor where it stands. */
     void add(CheckKind kind, String subject, Cpu cpu, long vmcb, String detail) {
@@ -36,6 +40,21 @@ final class Findings {
             findings.put(key, finding);
         }
         finding.again();
+        long count = finding.count();
+        if (observer != null && (count & count - 1) == 0) {
+            observer.finding(finding.event(cpu, vmcb, detail));
+        }
+    }
+
+    /** Tells how often each was found, where that was not told yet. */
+    void summarize() {
+        if (observer != null) {
+            for (Finding finding : findings.values()) {
+                if (!finding.told()) {
+                    observer.finding(finding.summary());
+                }
+            }
+        }
     }
 
     Collection<Finding> all() {

@@ -42,6 +42,19 @@ public final class HypervisorCheck implements MachineObserver {
         return findings.all();
     }
 
+    /**
+     * Who is told of each kind and subject when it was found for the 1st, 2nd, 4th, 8th … time;
+     * null for nobody.
+     */
+    public void tell(MachineObserver observer) {
+        findings.observer = observer;
+    }
+
+    /** The run is over: tells how often each was found. */
+    public void summarize() {
+        findings.summarize();
+    }
+
     /** How many of what was found are mistakes. */
     public int mistakes() {
         int mistakes = 0;

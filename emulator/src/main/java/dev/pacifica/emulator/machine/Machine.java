@@ -142,6 +142,9 @@ public final class Machine implements Stateful, AutoCloseable {
     /** Who sees the machine from now on; null for nobody. */
     public void observe(MachineObserver observer) {
         this.observer = PairedObserver.of(observer, check);
+        if (check != null) {
+            check.tell(observer);
+        }
         for (Cpu cpu : cpus) {
             cpu.observer = this.observer;
         }

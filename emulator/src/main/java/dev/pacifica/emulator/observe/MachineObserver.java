@@ -64,6 +64,9 @@ public interface MachineObserver {
     /** An input was delivered. */
     default void input(int kind, int device, byte[] data) {}
 
+    /** The sanitizer found a mistake of the hypervisor, or wants to say how often in the end. */
+    default void finding(HypervisorFinding finding) {}
+
     /** Processor reset, triple fault, power-off …: the machine ends for the given reason. */
     default void stopped(String reason, int status) {}
 
