@@ -92,7 +92,7 @@ class CheckTest {
                 new ArrayList<>(List.of("finding,level,occurrences,first_insn_count"));
         List<JsonNode> findings = new ArrayList<>();
         report.get("findings").forEach(findings::add);
-        findings.sort(Comparator.comparing(finding -> finding.get("instructions").asLong()));
+        findings.sort(Comparator.comparingLong(finding -> finding.get("instructions").asLong()));
         for (JsonNode finding : findings) {
             expected.add(
                     "%s,%s,%d,%d"

@@ -146,6 +146,16 @@ public enum CheckKind {
             "§15.16 (software rule)",
             "guest's paging changed in the VMCB without a flush of its ASID",
             "the guest may use translations made under the old paging mode or tables"),
+    STALE_NESTED_ENTRY(
+            Level.MISTAKE,
+            "§15.16, §15.25",
+            "translation taken back in the nested tables but not flushed",
+            "the guest may go on using the page as before"),
+    STALE_SHADOW_ENTRY(
+            Level.MISTAKE,
+            "§15.16",
+            "translation taken back in shadow page tables but not flushed",
+            "the guest may go on using the page as before"),
     VMCB_ON_TWO_PROCESSORS(
             Level.MISTAKE,
             "§15.5",

@@ -23,6 +23,7 @@ public final class HypervisorCheck implements MachineObserver {
     private final SafetyChecks safety = new SafetyChecks(findings);
     private final AsidChecks asids;
     private final ReachChecks reach;
+    private final StaleChecks stale;
     private final GifTimes gifTimes;
     private final boolean[] refused;
     private final VmcbView[] views;
@@ -32,6 +33,7 @@ public final class HypervisorCheck implements MachineObserver {
         this.cpus = cpus;
         asids = new AsidChecks(findings, cpus.size());
         reach = new ReachChecks(findings, cpus);
+        stale = new StaleChecks(findings, cpus);
         gifTimes = new GifTimes(cpus.size());
         refused = new boolean[cpus.size()];
         views = new VmcbView[cpus.size()];
@@ -95,6 +97,7 @@ public final class HypervisorCheck implements MachineObserver {
         events.vmrun(cpu, vmcb, state, last);
         safety.vmrun(cpu, vmcb, state);
         reach.vmrun(cpu, vmcb, state);
+        stale.vmrun(cpu, vmcb, state);
         last.processor = vcpu;
         last.known = false;
     }
@@ -152,11 +155,23 @@ public final class HypervisorCheck implements MachineObserver {
     @Override
     public void nestedTranslation(int vcpu, long guestPage, long page, boolean writable) {
         reach.translated(cpus.get(vcpu), guestPage, page, writable);
+        stale.nestedTranslation(cpus.get(vcpu), guestPage, writable);
+    }
+
+    @Override
+    public void translation(int vcpu, long page, boolean writable) {
+        stale.translation(cpus.get(vcpu), page, writable);
+    }
+
+    @Override
+    public void invlpga(int vcpu, long va, int asid) {
+        stale.invlpga(vcpu, va, asid);
     }
 
     @Override
     public void tlbFlushed(int vcpu, int asid) {
         asids.flushed(vcpu, asid);
+        stale.flushed(vcpu, asid);
     }
 
     /** The VMCB fields that a consistency rule speaks of, with their values. */

@@ -43,6 +43,9 @@ public interface MachineObserver {
      */
     default void nestedTranslation(int vcpu, long guestPage, long page, boolean writable) {}
 
+    /** A guest's tables were walked without nested paging, for a 4-KiB aligned linear address. */
+    default void translation(int vcpu, long page, boolean writable) {}
+
     /** The translations of an ASID were dropped, of all ASIDs if it is negative (§15.16). */
     default void tlbFlushed(int vcpu, int asid) {}
 

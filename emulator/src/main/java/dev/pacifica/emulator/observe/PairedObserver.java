@@ -68,6 +68,12 @@ public final class PairedObserver implements MachineObserver {
     }
 
     @Override
+    public void translation(int vcpu, long page, boolean writable) {
+        first.translation(vcpu, page, writable);
+        second.translation(vcpu, page, writable);
+    }
+
+    @Override
     public void tlbFlushed(int vcpu, int asid) {
         first.tlbFlushed(vcpu, asid);
         second.tlbFlushed(vcpu, asid);

@@ -54,6 +54,14 @@ final class PageWalk {
      * @param acAllows RFLAGS.AC lifts SMAP for this access
      */
     long translate(long va, int access, boolean user, boolean acAllows) {
+        long found = walk(va, access, user, acAllows);
+        if (cpu.observer != null && cpu.guestMode && !nested.enabled()) {
+            cpu.observer.translation(cpu.id, va & Tlb.PAGE_MASK, (found & Tlb.WRITE) != 0);
+        }
+        return found;
+    }
+
+    private long walk(long va, int access, boolean user, boolean acAllows) {
         fetching = access == FETCH;
         if ((cpu.cr0 & Cpu.CR0_PG) == 0) {
             long flags = Tlb.READ | Tlb.WRITE | Tlb.EXECUTE;

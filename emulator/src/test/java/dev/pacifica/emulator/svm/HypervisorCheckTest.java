@@ -453,6 +453,122 @@ class HypervisorCheckTest {
         assertThat(found()).containsExactly("asid-nested-table-changed: N_CR3");
     }
 
+    private static final long PAGE = 0x7_3000;
+
+    /** The guest reads the page once, which the processor's TLB keeps, and halts. */
+    private void guestReadsThePage() {
+        machine.code(SvmMachine.GUEST_CODE, "488b0425 %s f4".formatted(littleEndian(PAGE)));
+        machine.put64(VmcbLayout.RIP, SvmMachine.GUEST_CODE);
+        enter(SvmMachine.VMCB);
+        assertThat(machine.run(4)).isTrue();
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "0x73007, 0, page unmapped",
+        "0x73007, 0x74007, page moved",
+        "0x73007, 0x8000000000073007, permission taken",
+        "0x73067, 0x73065, permission taken",
+    })
+    void aNestedEntryTakenBackNeedsAFlush(String then, String now, String subject) {
+        machine.nestedPaging();
+        machine.nestedPage(PAGE, Long.decode(then));
+        guestReadsThePage();
+        machine.nestedPage(PAGE, Long.parseUnsignedLong(now.replace("0x", ""), 16));
+        guestReadsThePage();
+        assertThat(found()).containsExactly("stale-nested-entry: " + subject);
+        assertThat(only().detail).startsWith("ASID 1, page 0x73000: 0x73000 ");
+        assertThat(only().rip).isEqualTo(SvmMachine.HOST_CODE);
+    }
+
+    @Test
+    void aHigherNestedEntryTakenBackNeedsAFlush() {
+        machine.nestedPaging();
+        long second = 0x20_0000;
+        machine.code(SvmMachine.GUEST_CODE, "488b0425 %s f4".formatted(littleEndian(second)));
+        enter(SvmMachine.VMCB);
+        assertThat(machine.run(4)).isTrue();
+        machine.memory.write64(SvmMachine.NESTED_PML4 + 0x2008, 0x40_0087);
+        runOnce();
+        assertThat(found()).containsExactly("stale-nested-entry: page moved");
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3, 7})
+    void aNestedEntryMayBeTakenBackWithAFlush(int control) {
+        machine.nestedPaging();
+        guestReadsThePage();
+        machine.nestedPage(PAGE, 0x7_4007);
+        machine.put8(VmcbLayout.TLB_CONTROL, control);
+        guestReadsThePage();
+        machine.put8(VmcbLayout.TLB_CONTROL, 0);
+        guestReadsThePage();
+        assertThat(found()).isEmpty();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"0x73005, 0x73007", "0x73067, 0x73007", "0x73007, 0x73e67", "0x73007, 0x73005"})
+    void whatPermitsMoreOrWasNotUsedNeedsNoFlush(String then, String now) {
+        machine.nestedPaging();
+        machine.nestedPage(PAGE, Long.decode(then));
+        guestReadsThePage();
+        machine.nestedPage(PAGE, Long.decode(now));
+        guestReadsThePage();
+        assertThat(found()).isEmpty();
+    }
+
+    /** Another processor may enter the guest between the change and the flush, for a while. */
+    @Test
+    void withSeveralProcessorsTheFlushMayComeALittleLater() {
+        Cpu second = new Cpu(1, machine.clock, machine.memory, machine.ports);
+        check = new HypervisorCheck(List.of(cpu, second));
+        cpu.observer = check;
+        machine.nestedPaging();
+        guestReadsThePage();
+        machine.nestedPage(PAGE, 0);
+        machine.code(SvmMachine.GUEST_CODE, "f4");
+        runOnce();
+        assertThat(found()).isEmpty();
+        machine.clock.retired += 1_000_001;
+        runOnce();
+        assertThat(found()).containsExactly("stale-nested-entry: page unmapped");
+    }
+
+    private void shadowPaging() {
+        machine.intercept(ExitCode.INVLPG);
+        machine.put32(VmcbLayout.INTERCEPT_CR, 1 << 19);
+    }
+
+    @Test
+    void aShadowEntryTakenBackNeedsAFlush() {
+        shadowPaging();
+        guestReadsThePage();
+        machine.guestPage(PAGE, 0x7_4007);
+        guestReadsThePage();
+        assertThat(found()).containsExactly("stale-shadow-entry: page moved");
+    }
+
+    @Test
+    void aShadowEntryMayBeTakenBackWithInvlpga() {
+        shadowPaging();
+        guestReadsThePage();
+        machine.guestPage(PAGE, 0x7_4007);
+        cpu.r[Cpu.RAX] = PAGE;
+        cpu.r[Cpu.RCX] = 1;
+        machine.execute("0f01df"); // invlpga
+        guestReadsThePage();
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
+    void aGuestThatHasItsOwnTablesFlushesForItself() {
+        guestReadsThePage();
+        machine.guestPage(PAGE, 0x7_4007);
+        guestReadsThePage();
+        assertThat(found()).isEmpty();
+    }
+
     @Test
     void vmcbsOfOneGuestPhysicalAddressSpaceMayShareAnAsid() {
         machine.nestedPaging();

@@ -1,0 +1,220 @@
+package dev.pacifica.emulator.check;
+
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.observe.MachineObserver.VmcbView;
+import dev.pacifica.emulator.svm.SvmFeatures;
+import dev.pacifica.emulator.svm.VmcbLayout;
+import java.util.List;
+
+/**
+ * Translations that the hypervisor took back, in its nested or shadow tables, but not out of the
+ * processor's TLB before the guest goes on (§15.16). What only permits more, and accessed and dirty
+ * bits, needs no flush.
+ */
+final class StaleChecks {
+    /** ASIDs of one processor that are followed; the one taken up longest ago makes way. */
+    private static final int ASIDS = 16;
+
+    /**
+     * Instructions that a hypervisor with more than one processor has from the change to the flush:
+     * between the two, another processor may enter the guest again, since the page is not given to
+     * anybody yet.
+     */
+    private static final long GRACE = 1_000_000;
+
+    private static final int WRITE_CR3 = 1 << 19;
+    private static final int INVLPG = 1 << 25;
+
+    /** What one processor's last VMRUN put into force, and what it may have cached. */
+    private static final class Processor {
+        final Translations[] asids = new Translations[ASIDS];
+        int next;
+
+        /** The ASID that runs; null if its tables are not followed. */
+        Translations running;
+
+        boolean nested;
+        long vmcb;
+    }
+
+    private final Findings findings;
+    private final Processor[] processors;
+    private final PhysicalMemory memory;
+    private final TableWalk walk;
+
+    StaleChecks(Findings findings, List<Cpu> cpus) {
+        this.findings = findings;
+        memory = cpus.getFirst().memory;
+        walk = new TableWalk(memory);
+        processors = new Processor[cpus.size()];
+        for (int i = 0; i < processors.length; i++) {
+            processors[i] = new Processor();
+        }
+    }
+
+    void vmrun(Cpu cpu, long address, VmcbView vmcb) {
+        Processor own = processors[cpu.id];
+        int asid = (int) vmcb.get(VmcbLayout.ASID, 4);
+        own.vmcb = address;
+        own.nested = SvmFeatures.nestedPaging(cpu.model, vmcb.get(VmcbLayout.NP_ENABLE, 8));
+        own.running = null;
+        TableWalk.Format format;
+        long root;
+        if (own.nested) {
+            format = TableWalk.Format.of(cpu.cr4, cpu.efer);
+            root = vmcb.get(VmcbLayout.N_CR3, 8);
+        } else if (shadowed(vmcb)) {
+            format = TableWalk.Format.of(vmcb.get(VmcbLayout.CR4, 8), vmcb.get(VmcbLayout.EFER, 8));
+            root = vmcb.get(VmcbLayout.CR3, 8);
+        } else {
+            return;
+        }
+        Translations cached = of(own, asid);
+        own.running = cached;
+        if (cached.root != root || cached.format != format || cached.nested != own.nested) {
+            // A change that AsidChecks looks at.
+            cached.clear();
+            cached.root = root;
+            cached.format = format;
+            cached.nested = own.nested;
+        } else if (vmcb.get(VmcbLayout.TLB_CONTROL, 1) == 0) {
+            verify(cpu, own, cached);
+        }
+    }
+
+    /** The guest pages by tables that it cannot know, so the hypervisor's. */
+    private static boolean shadowed(VmcbView vmcb) {
+        return (vmcb.get(VmcbLayout.CR0, 8) & Cpu.CR0_PG) != 0
+                && (vmcb.get(VmcbLayout.INTERCEPT_CR, 4) & WRITE_CR3) != 0
+                && (vmcb.get(VmcbLayout.INTERCEPT_MISC1, 4) & INVLPG) != 0;
+    }
+
+    private static Translations find(Processor own, int asid) {
+        for (Translations each : own.asids) {
+            if (each != null && each.asid == asid) {
+                return each;
+            }
+        }
+        return null;
+    }
+
+    private static Translations of(Processor own, int asid) {
+        Translations known = find(own, asid);
+        if (known == null) {
+            known = new Translations(asid);
+            own.asids[own.next] = known;
+            own.next = (own.next + 1) % ASIDS;
+        }
+        return known;
+    }
+
+    private void verify(Cpu cpu, Processor own, Translations cached) {
+        Translations.EntryReader reader =
+                cached.format == TableWalk.Format.THIRTY_TWO_BITS ? this::read32 : this::read64;
+        boolean all = cached.uppersChanged(reader);
+        for (int slot = 0; slot < Translations.SLOTS; slot++) {
+            if (cached.holds(slot)
+                    && (all || cached.staleSince[slot] != 0 || cached.leafChanged(slot, reader))) {
+                compare(cpu, own, cached, slot);
+            }
+        }
+    }
+
+    private void compare(Cpu cpu, Processor own, Translations cached, int slot) {
+        long then = cached.found[slot];
+        long now = walk.translate(cached.format, cached.root, cached.page[slot]);
+        boolean takenBack =
+                (now & TableWalk.PRESENT) == 0
+                        || ((then ^ now) & TableWalk.ADDRESS) != 0
+                        || (then & ~now & 0xfff) != 0;
+        if (!takenBack) {
+            cached.accept(slot, walk);
+            return;
+        }
+        if (cached.staleSince[slot] == 0) {
+            cached.staleSince[slot] = Math.max(1, cpu.clock.retired);
+        }
+        if (processors.length > 1 && cpu.clock.retired - cached.staleSince[slot] < GRACE) {
+            return;
+        }
+        findings.add(
+                own.nested ? CheckKind.STALE_NESTED_ENTRY : CheckKind.STALE_SHADOW_ENTRY,
+                now == 0 ? "page unmapped" : subject(then, now),
+                cpu,
+                own.vmcb,
+                "ASID %d, page 0x%x: 0x%x %s, now %s"
+                        .formatted(
+                                cached.asid,
+                                cached.page[slot],
+                                then & TableWalk.ADDRESS,
+                                permissions(then),
+                                now == 0
+                                        ? "none"
+                                        : "0x%x %s"
+                                                .formatted(
+                                                        now & TableWalk.ADDRESS,
+                                                        permissions(now))));
+        cached.drop(slot);
+    }
+
+    private static String subject(long then, long now) {
+        return ((then ^ now) & TableWalk.ADDRESS) != 0 ? "page moved" : "permission taken";
+    }
+
+    private static String permissions(long translation) {
+        return "r"
+                + ((translation & TableWalk.WRITE) != 0 ? "w" : "-")
+                + ((translation & TableWalk.EXECUTE) != 0 ? "x" : "-")
+                + ((translation & TableWalk.USER) != 0 ? "u" : "-");
+    }
+
+    private long read64(long where) {
+        return memory.isRam(where) ? memory.read64(where) : 0;
+    }
+
+    private long read32(long where) {
+        return memory.isRam(where) ? memory.read(where, 4) : 0;
+    }
+
+    /** The nested tables were walked for a guest-physical page. */
+    void nestedTranslation(Cpu cpu, long page, boolean writable) {
+        if (processors[cpu.id].nested) {
+            keep(cpu, page, writable);
+        }
+    }
+
+    /** A guest's tables were walked without nested paging. */
+    void translation(Cpu cpu, long page, boolean writable) {
+        if (!processors[cpu.id].nested) {
+            keep(cpu, page, writable);
+        }
+    }
+
+    private void keep(Cpu cpu, long page, boolean writable) {
+        Translations cached = processors[cpu.id].running;
+        if (cached == null || !cpu.guestMode) {
+            return;
+        }
+        long found = walk.translate(cached.format, cached.root, page);
+        if (found != 0) {
+            cached.keep(page, writable ? found : found & ~TableWalk.WRITE, walk);
+        }
+    }
+
+    void flushed(int vcpu, int asid) {
+        for (Translations each : processors[vcpu].asids) {
+            if (each != null && (asid < 0 || each.asid == asid)) {
+                each.clear();
+            }
+        }
+    }
+
+    /** INVLPGA drops linear translations, which under nested paging are not those followed here. */
+    void invlpga(int vcpu, long va, int asid) {
+        Translations cached = find(processors[vcpu], asid);
+        if (cached != null && !cached.nested) {
+            cached.invalidate(va);
+        }
+    }
+}
