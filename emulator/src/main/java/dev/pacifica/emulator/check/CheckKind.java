@@ -156,6 +156,21 @@ public enum CheckKind {
             "§15.16",
             "translation taken back in shadow page tables but not flushed",
             "the guest may go on using the page as before"),
+    HOST_STATE_NOT_RESTORED(
+            Level.MISTAKE,
+            "§15.5.2",
+            "host uses state of the guest that VMLOAD should have replaced",
+            "the host runs on with the guest's segment, or system-call entry"),
+    HOST_DEBUG_NOT_RESTORED(
+            Level.MISTAKE,
+            "§15.5.1, §15.6",
+            "host enables a breakpoint at an address that the guest has set",
+            "DR0 to DR3 are not switched: the guest chooses where the host is interrupted"),
+    HOST_FPU_NOT_RESTORED(
+            Level.MISTAKE,
+            "§15.5.1, §15.6",
+            "host's user code runs with the guest's x87 and XMM registers",
+            "they are not switched: the guest's data leak, and the host calculates with them"),
     VMCB_ON_TWO_PROCESSORS(
             Level.MISTAKE,
             "§15.5",

@@ -24,6 +24,7 @@ public final class HypervisorCheck implements MachineObserver {
     private final AsidChecks asids;
     private final ReachChecks reach;
     private final StaleChecks stale;
+    private final HostStateChecks hostState;
     private final GifTimes gifTimes;
     private final boolean[] refused;
     private final VmcbView[] views;
@@ -34,6 +35,7 @@ public final class HypervisorCheck implements MachineObserver {
         asids = new AsidChecks(findings, cpus.size());
         reach = new ReachChecks(findings, cpus);
         stale = new StaleChecks(findings, cpus);
+        hostState = new HostStateChecks(findings, cpus.size());
         gifTimes = new GifTimes(cpus.size());
         refused = new boolean[cpus.size()];
         views = new VmcbView[cpus.size()];
@@ -98,6 +100,7 @@ public final class HypervisorCheck implements MachineObserver {
         safety.vmrun(cpu, vmcb, state);
         reach.vmrun(cpu, vmcb, state);
         stale.vmrun(cpu, vmcb, state);
+        hostState.vmrun(cpu, vmcb);
         last.processor = vcpu;
         last.known = false;
     }
@@ -136,6 +139,7 @@ public final class HypervisorCheck implements MachineObserver {
             history.processor = vcpu;
             history.exited(state);
             asids.vmexit(cpu, vmcb, history);
+            hostState.vmexit(cpu);
         }
     }
 
@@ -145,6 +149,7 @@ public final class HypervisorCheck implements MachineObserver {
         if (cpu.guestMode) {
             return;
         }
+        hostState.gif(cpu);
         if (set) {
             gifTimes.set(vcpu, cpu.retired(), cpu.clock.retired);
         } else {
@@ -161,6 +166,27 @@ public final class HypervisorCheck implements MachineObserver {
     @Override
     public void translation(int vcpu, long page, boolean writable) {
         stale.translation(cpus.get(vcpu), page, writable);
+    }
+
+    @Override
+    public void vmloadSave(int vcpu, long vmcb, boolean save) {
+        if (!save && !cpus.get(vcpu).guestMode) {
+            hostState.vmload(cpus.get(vcpu));
+        }
+    }
+
+    @Override
+    public void delivering(int vcpu) {
+        if (!cpus.get(vcpu).guestMode) {
+            hostState.delivering(cpus.get(vcpu));
+        }
+    }
+
+    @Override
+    public void delivery(int vcpu, int vector, boolean external, long errorCode, long rip) {
+        if (!cpus.get(vcpu).guestMode) {
+            hostState.delivered(cpus.get(vcpu));
+        }
     }
 
     @Override

@@ -256,6 +256,9 @@ public final class EventDelivery implements Stateful {
         deliveringInfo =
                 1L << 31 | (codeSeen ? 1 << 11 | (long) code << 32 : 0) | type << 8 | vector;
         long from = cpu.rip;
+        if (cpu.observer != null) {
+            cpu.observer.delivering(cpu.id);
+        }
         try {
             gates.enter(vector, codeSeen, code, returnRip, image, dplChecked);
         } catch (GuestException e) {

@@ -28,7 +28,10 @@ public interface MachineObserver {
     default void vmcbChange(
             int vcpu, long vmcb, int offset, int size, long oldValue, long newValue) {}
 
-    /** VMLOAD (false) or VMSAVE (true) of the VMCB at the physical address. */
+    /**
+     * VMLOAD (false), about to load, or VMSAVE (true), which has saved, of the VMCB at the physical
+     * address.
+     */
     default void vmloadSave(int vcpu, long vmcb, boolean save) {}
 
     /** STGI (true) or CLGI. */
@@ -54,6 +57,9 @@ public interface MachineObserver {
 
     /** A virtual interrupt was delivered to the guest (§15.21.4). */
     default void virtualInterrupt(int vcpu, int vector) {}
+
+    /** An event is about to go through the IDT, in host or guest; it may fault yet. */
+    default void delivering(int vcpu) {}
 
     /** A physical interrupt, NMI or exception was delivered through the IDT, in host or guest. */
     default void delivery(int vcpu, int vector, boolean external, long errorCode, long rip) {}

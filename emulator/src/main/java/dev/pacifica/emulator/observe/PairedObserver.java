@@ -92,6 +92,12 @@ public final class PairedObserver implements MachineObserver {
     }
 
     @Override
+    public void delivering(int vcpu) {
+        first.delivering(vcpu);
+        second.delivering(vcpu);
+    }
+
+    @Override
     public void delivery(int vcpu, int vector, boolean external, long errorCode, long rip) {
         first.delivery(vcpu, vector, external, errorCode, rip);
         second.delivery(vcpu, vector, external, errorCode, rip);

@@ -77,11 +77,11 @@ final class SvmInstructions {
         requireMemory(address);
         operand.at(address);
         operand.read(GuestState.HIDDEN);
-        GuestState.loadHidden(operand, cpu);
-        cpu.attention |= Cpu.ATTENTION_CONTEXT;
         if (cpu.observer != null) {
             cpu.observer.vmloadSave(cpu.id, address, false);
         }
+        GuestState.loadHidden(operand, cpu);
+        cpu.attention |= Cpu.ATTENTION_CONTEXT;
         return SystemInstructions.NEXT;
     }
 
