@@ -646,6 +646,11 @@ public final class Cpu implements Stateful {
         mmu.write64(linear(segment, offset, 8, true), value);
     }
 
+    /** Whether a physical address is SMRAM that no device reaches (§10.2.5). */
+    public boolean protectsFromDevices(long pa) {
+        return mmu.hidden.isProtected(pa);
+    }
+
     /**
      * A cheap digest of the registers that a run's identity shows in first: general registers, RIP,
      * RFLAGS, control registers.

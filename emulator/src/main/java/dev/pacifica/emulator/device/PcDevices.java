@@ -95,7 +95,7 @@ public final class PcDevices implements Stateful {
     /** Whether a processor protects the address for its SMI handler (APM Vol 2 §10.2.5). */
     private static boolean isSmram(List<Cpu> cpus, long pa) {
         for (Cpu cpu : cpus) {
-            if (cpu.mmu.hidden.isProtected(pa)) {
+            if (cpu.protectsFromDevices(pa)) {
                 return true;
             }
         }
