@@ -23,8 +23,8 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         description = {
             "Execute a recorded run again and look for mistakes of its hypervisor: VMCBs that the"
-                    + " manual forbids, clean bits that lie, events lost, ASIDs reused without a flush,"
-                    + " guests that can reach the host.",
+                + " manual forbids, clean bits that lie, events lost, ASIDs reused without a flush,"
+                + " guests that can reach the host.",
             "Each kind is listed with its count, where it first was made, the manual's section, and"
                     + " what a processor does then."
         },
@@ -62,11 +62,18 @@ final class CheckCommand implements Callable<Integer> {
             description = "End at this instruction count.")
     private Long until;
 
+    @Option(
+            names = CheckOptions.SYMBOLS,
+            paramLabel = "FILE",
+            description = CheckOptions.SYMBOLS_MEANING)
+    private List<Path> symbols = List.of();
+
     private HypervisorCheck check;
 
     @Override
     public Integer call() {
         TraceReader reader = TraceReader.open(trace);
+        SymbolTable names = symbols(reader).with(symbols);
         Progress progress = new Progress(true);
         AtomicBoolean cancelled = new AtomicBoolean();
         Replay.Result result;
@@ -82,7 +89,7 @@ final class CheckCommand implements Callable<Integer> {
             result = replay.run(Replay.POWER_ON, until == null ? Long.MAX_VALUE : until);
         }
         progress.clear();
-        new CheckReport(check, symbols(reader)).print(System.out, format);
+        new CheckReport(check, names).print(System.out, format);
         if (result.divergence() != null) {
             System.err.println("pacifica: " + result.divergence().describe());
             return Pacifica.DIVERGED;

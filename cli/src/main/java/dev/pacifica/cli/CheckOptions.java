@@ -1,9 +1,17 @@
 package dev.pacifica.cli;
 
+import java.nio.file.Path;
+import java.util.List;
 import picocli.CommandLine.Option;
 
 /** The sanitizer's option of {@code run} and {@code record}. */
 final class CheckOptions {
+    static final String SYMBOLS = "--symbols";
+    static final String SYMBOLS_MEANING =
+            "Names for addresses in the list, besides the kernel's own: an ELF file linked to where"
+                + " it runs, or text like System.map and /proc/kallsyms, which knows modules. May"
+                + " be given several times.";
+
     @Option(
             names = "--check",
             arity = "0..1",
@@ -11,9 +19,13 @@ final class CheckOptions {
             paramLabel = "text|json",
             description = {
                 "Look for mistakes of the hypervisor, and list them on standard error at the end."
-                        + " The run and its recording stay the same, and so does the exit status."
+                        + " The run stays the same, and so does the exit status; a recording gets"
+                        + " them as events besides (table findings)."
             })
     CheckReport.Format format;
+
+    @Option(names = SYMBOLS, paramLabel = "FILE", description = SYMBOLS_MEANING)
+    List<Path> symbols = List.of();
 
     /** Whether mistakes are looked for. */
     boolean wanted() {

@@ -88,7 +88,7 @@ final class DemoCommand implements Callable<Integer> {
                                                     image)),
                                     CHECKPOINT_EVERY,
                                     Long.MAX_VALUE,
-                                    null)
+                                    new CheckOptions())
                             .run(serial, new Progress(!Progress.stdoutIsTerminal()));
         }
         if (status != WELL) {

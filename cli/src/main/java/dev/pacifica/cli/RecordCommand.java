@@ -70,7 +70,7 @@ final class RecordCommand implements Callable<Integer> {
                             MachineSetup.images(options),
                             checkpointEvery,
                             options.instructionLimit(),
-                            checks.format)
+                            checks)
                     .run(serial, progress);
         }
     }

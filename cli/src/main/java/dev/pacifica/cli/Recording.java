@@ -23,10 +23,10 @@ final class Recording {
     private final List<TraceRecorder.ImageSource> images;
     private final long checkpointEvery;
     private final long limit;
-    private final CheckReport.Format checks;
+    private final CheckOptions checks;
 
     /**
-     * @param checks how to print what the sanitizer finds; null for not to look
+     * @param checks whether the sanitizer looks, and how what it finds is printed
      */
     Recording(
             Path trace,
@@ -34,7 +34,7 @@ final class Recording {
             List<TraceRecorder.ImageSource> images,
             long checkpointEvery,
             long limit,
-            CheckReport.Format checks) {
+            CheckOptions checks) {
         this.trace = trace;
         this.setup = setup;
         this.images = images;
@@ -52,7 +52,7 @@ final class Recording {
                         setup.build(
                                 setup.request(TraceReader.open(trace)), serial, recorder.inputs());
                 Interruption interruption = interruption(recorder, machine, inputs)) {
-            HypervisorCheck check = checks == null ? null : machine.check();
+            HypervisorCheck check = checks.wanted() ? machine.check() : null;
             recorder.start(new EmulatedMachine(machine));
             begun = true;
             Stop stop = null;
@@ -76,8 +76,10 @@ final class Recording {
             recorder.finish(
                     stop, interruption.requested() ? "interrupted" : "instruction limit reached");
             if (check != null) {
-                new CheckReport(check, CheckCommand.symbols(TraceReader.open(trace)))
-                        .print(System.err, checks);
+                new CheckReport(
+                                check,
+                                CheckCommand.symbols(TraceReader.open(trace)).with(checks.symbols))
+                        .print(System.err, checks.format);
             }
             progress.summary(machine.clock(), recorder.events(), trace);
             return RunCommand.status(stop, interruption);

@@ -56,7 +56,7 @@ final class RunCommand implements Callable<Integer> {
                 }
                 progress.clear();
                 if (check != null) {
-                    new CheckReport(check, SymbolTable.of(options.kernel))
+                    new CheckReport(check, SymbolTable.of(options.kernel).with(checks.symbols))
                             .print(System.err, checks.format);
                 }
                 return status(stop, interruption);

@@ -6,10 +6,13 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
-/** The functions in an ELF image's symbol table, if it has one. */
+/** Functions by address: of an ELF image's symbol table, or of a kernel's list of symbols. */
 final class SymbolTable {
     /** Knows no name. */
     static final SymbolTable NONE = new SymbolTable();
@@ -22,7 +25,11 @@ final class SymbolTable {
     /** How far behind a symbol of unknown size an address still is its. */
     private static final long REACH = 4096;
 
-    private record Symbol(String name, long size) {}
+    /** A line of System.map or /proc/kallsyms: address, type, name, module. */
+    private static final Pattern LINE =
+            Pattern.compile("([0-9a-fA-F]{8,16}) ([tTwW]) (\\S+)(?:\\s+\\[(\\S+)])?\\s*");
+
+    private record Symbol(String name, long size, String module) {}
 
     private final TreeMap<Long, Symbol> symbols = new TreeMap<>(Long::compareUnsigned);
 
@@ -48,6 +55,53 @@ final class SymbolTable {
         } catch (IndexOutOfBoundsException e) {
             return NONE;
         }
+    }
+
+    /**
+     * These and those of files: ELF images linked to where they run, or text as System.map and
+     * /proc/kallsyms have it, which knows modules too.
+     *
+     * @throws BadInput if a file cannot be read or has no symbols
+     */
+    SymbolTable with(List<Path> files) {
+        SymbolTable all = new SymbolTable();
+        all.symbols.putAll(symbols);
+        for (Path path : files) {
+            SymbolTable more;
+            try {
+                byte[] bytes = Files.readAllBytes(path);
+                more = of(bytes);
+                if (more.symbols.isEmpty()) {
+                    more = ofText(new String(bytes, StandardCharsets.ISO_8859_1));
+                }
+            } catch (IOException e) {
+                throw new BadInput(path + " cannot be read: " + e.getMessage());
+            }
+            if (more.symbols.isEmpty()) {
+                throw new BadInput(
+                        path
+                                + " has no symbols: neither an ELF file with a symbol table nor"
+                                + " lines of address, type and name");
+            }
+            all.symbols.putAll(more.symbols);
+        }
+        return all;
+    }
+
+    private static SymbolTable ofText(String text) {
+        SymbolTable table = new SymbolTable();
+        text.lines()
+                .forEach(line -> {
+                    Matcher match = LINE.matcher(line);
+                    if (match.matches()) {
+                        long address = Long.parseUnsignedLong(match.group(1), 16);
+                        if (address != 0) {
+                            table.symbols.put(
+                                    address, new Symbol(match.group(3), 0, match.group(4)));
+                        }
+                    }
+                });
+        return table;
     }
 
     private void read(ByteBuffer file, boolean wide) {
@@ -79,7 +133,7 @@ final class SymbolTable {
                 long size = wide ? file.getLong(at + 16) : file.getInt(at + 8) & 0xffff_ffffL;
                 String name = name(file, names + file.getInt(at));
                 if (!name.isEmpty()) {
-                    symbols.put(value, new Symbol(name, size));
+                    symbols.put(value, new Symbol(name, size, null));
                 }
             }
         }
@@ -93,7 +147,10 @@ final class SymbolTable {
         return new String(file.array(), start, end - start, StandardCharsets.UTF_8);
     }
 
-    /** {@code name+0x12} for an address in or shortly behind a symbol, or null. */
+    /**
+     * {@code name+0x12}, with {@code [module]} behind where there is one, for an address in or
+     * shortly behind a symbol, or null.
+     */
     String nameOf(long address) {
         Map.Entry<Long, Symbol> entry = symbols.floorEntry(address);
         if (entry == null) {
@@ -101,8 +158,12 @@ final class SymbolTable {
         }
         long distance = address - entry.getKey();
         long size = entry.getValue().size == 0 ? REACH : entry.getValue().size;
-        return Long.compareUnsigned(distance, size) < 0
-                ? "%s+0x%x".formatted(entry.getValue().name, distance)
-                : null;
+        if (Long.compareUnsigned(distance, size) >= 0) {
+            return null;
+        }
+        String module = entry.getValue().module;
+        return "%s+0x%x%s"
+                .formatted(
+                        entry.getValue().name, distance, module == null ? "" : " [" + module + "]");
     }
 }

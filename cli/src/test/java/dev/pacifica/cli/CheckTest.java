@@ -1,6 +1,7 @@
 package dev.pacifica.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -45,15 +46,25 @@ class CheckTest {
     }
 
     @Test
-    void aRunListsItsMistakesOnStandardError() {
+    void aRunListsItsMistakesOnStandardError() throws IOException {
+        Files.writeString(folder.resolve("map"), "00101000 T all_of_the_demo\n");
         PacificaProcess.Result plain = pacifica("run", "--memory", "64M", "--kernel", "demo.elf");
         PacificaProcess.Result checked =
-                pacifica("run", "--check", "--memory", "64M", "--kernel", "demo.elf");
+                pacifica(
+                        "run",
+                        "--check",
+                        "--symbols",
+                        "map",
+                        "--memory",
+                        "64M",
+                        "--kernel",
+                        "demo.elf");
         assertThat(checked.status()).isEqualTo(DEMO_WELL).isEqualTo(plain.status());
         assertThat(checked.out()).isEqualTo(plain.out());
         assertThat(checked.err())
                 .startsWith("hypervisor check: 2 mistakes, 1 of advice, in 172 VMRUNs of 1 VMCBs")
-                .contains("§15.5.1: ASID is zero; 1 times", "GIF clear 344 times");
+                .contains("§15.5.1: ASID is zero; 1 times", "GIF clear 344 times")
+                .containsPattern(" RIP 0x10[0-9a-f]+ \\([a-z_]+\\+0x[0-9a-f]+\\)");
     }
 
     /** Replay executes without checks and compares every event and state with the recording. */
@@ -128,6 +139,26 @@ class CheckTest {
         assertThat(symbols.nameOf(0x10_1003)).isEqualTo("vm_enter+0x3");
         assertThat(symbols.nameOf(0x10_1040)).isNull();
         assertThat(symbols.nameOf(0xfff)).isNull();
+    }
+
+    @Test
+    void aModuleIsKnownByTheKernelsListOfSymbols() throws IOException {
+        Path list = folder.resolve("kallsyms");
+        Files.writeString(
+                list,
+                "ffffffff81000000 T _stext\n"
+                        + "ffffffffc0401000 t svm_vcpu_run\t[kvm_amd]\n"
+                        + "ffffffffc0402000 d data\t[kvm_amd]\n");
+        SymbolTable symbols =
+                SymbolTable.of(elfWithSymbol("vm_enter", 0x10_1000, 0x40)).with(List.of(list));
+        assertThat(symbols.nameOf(0xffff_ffff_c040_1012L)).isEqualTo("svm_vcpu_run+0x12 [kvm_amd]");
+        assertThat(symbols.nameOf(0xffff_ffff_8100_0000L)).isEqualTo("_stext+0x0");
+        assertThat(symbols.nameOf(0x10_1003)).isEqualTo("vm_enter+0x3");
+        assertThat(symbols.nameOf(0xffff_ffff_c040_2001L)).isNull();
+        Files.writeString(list, "no list\n");
+        assertThatThrownBy(() -> SymbolTable.NONE.with(List.of(list)))
+                .isInstanceOf(BadInput.class)
+                .hasMessageContaining("has no symbols");
     }
 
     @Test
