@@ -1,10 +1,11 @@
 /*
  * Two processors of a long-mode guest and their local APICs, entered in 64-bit mode with paging on (vmm.c): RDI is the
- * number of the processor. The first sends IPIs to itself and to the second, which answers; the timer interrupts once.
+ * number of the processor. The first sends IPIs to itself and to the second, which answers; the timer interrupts once;
+ * then the first sends more IPIs to itself in x2APIC mode.
  */
 	.set COM1, 0x3f8
 	.set END_PORT, 0xf4
-	.set COUNTS, 0xa000           /* of interrupts: to oneself, asking, answering, of the timer */
+	.set COUNTS, 0xa000           /* of interrupts: to oneself, asking, answering, of the timer, in x2APIC mode */
 
 	.set APIC_TASK_PRIORITY, 0x80
 	.set APIC_EOI, 0xb0
@@ -18,15 +19,22 @@
 	.set APIC_TIMER_CURRENT, 0x390
 	.set APIC_TIMER_DIVIDE, 0x3e0
 
+	.set APIC_BASE, 0x1b
+	.set APIC_BASE_EXTD, 1 << 10
+	.set X2APIC_EOI, 0x80b
+	.set X2APIC_ICR, 0x830
+
 	.set TO_ONESELF, 0x41
 	.set ASKING, 0x42
 	.set ANSWERING, 0x43
 	.set END, 0x44
 	.set TIMER, 0x45
+	.set BY_MSR, 0x46
 
 	.section .rodata
 	.globl guestapic_start, guestapic_end
 	.globl guestapic_to_oneself, guestapic_asking, guestapic_answering, guestapic_ending, guestapic_timer
+	.globl guestapic_by_msr
 	.code64
 guestapic_start:
 	lidt idtr(%rip)
@@ -88,15 +96,31 @@ first:	movl $0x50, APIC_TASK_PRIORITY(%rbx)
 	mov $1, %ecx
 	await 3, %ecx
 
+	movl $1 << 24, APIC_ICR_HIGH(%rbx)
+	movl $END, APIC_ICR(%rbx)     /* of the second */
+
+	mov $APIC_BASE, %ecx
+	rdmsr
+	or $APIC_BASE_EXTD, %eax
+	wrmsr
+	mov $1, %r10d
+6:	mov $X2APIC_ICR, %ecx
+	mov $1 << 18 | BY_MSR, %eax
+	xor %edx, %edx
+	wrmsr
+7:	cmp %r10d, COUNTS + 4 * 4
+	jne 7b
+	inc %r10d
+	cmp $100, %r10d
+	jbe 6b
+
 	lea message(%rip), %rsi
 	mov $COM1, %dx
-6:	lodsb
+8:	lodsb
 	test %al, %al
-	jz 7f
+	jz guestapic_ending
 	outb %al, %dx
-	jmp 6b
-7:	movl $1 << 24, APIC_ICR_HIGH(%rbx)
-	movl $END, APIC_ICR(%rbx)
+	jmp 8b
 guestapic_ending:
 	mov $END_PORT, %dx
 	outb %al, %dx
@@ -120,6 +144,19 @@ guestapic_answering:
 	iretq
 guestapic_timer:
 	counted 3
+	iretq
+guestapic_by_msr:
+	push %rax
+	push %rcx
+	push %rdx
+	incl COUNTS + 4 * 4
+	mov $X2APIC_EOI, %ecx
+	xor %eax, %eax
+	xor %edx, %edx
+	wrmsr
+	pop %rdx
+	pop %rcx
+	pop %rax
 	iretq
 
 message:

@@ -44,7 +44,7 @@ enum {
 extern const uint8_t guest16_start[], guest16_end[];
 extern const uint8_t guest64_start[], guest64_end[], guest64_invalid_opcode[], guest64_page_fault[];
 extern const uint8_t guestapic_start[], guestapic_end[], guestapic_to_oneself[], guestapic_asking[],
-    guestapic_answering[], guestapic_ending[], guestapic_timer[];
+    guestapic_answering[], guestapic_ending[], guestapic_timer[], guestapic_by_msr[];
 
 static int check(int result, const char *what)
 {
@@ -111,8 +111,8 @@ static void load_guestapic(uint8_t *memory)
     memcpy(memory + LONG_MODE_ENTRY, guestapic_start, guestapic_end - guestapic_start);
     uint64_t *idt = (uint64_t *)(memory + IDT);
     const uint8_t *handlers[] = {guestapic_to_oneself, guestapic_asking, guestapic_answering, guestapic_ending,
-                                 guestapic_timer};
-    for (int i = 0; i < 5; i++)
+                                 guestapic_timer, guestapic_by_msr};
+    for (int i = 0; i < 6; i++)
         interrupt_gate(&idt[2 * (0x41 + i)], LONG_MODE_ENTRY + (handlers[i] - guestapic_start));
 }
 
@@ -194,8 +194,8 @@ static int run_apic_guest(int kvm, int vm, uint8_t *memory)
         total += vcpus[i].exits;
     }
     uint32_t *counts = (uint32_t *)(memory + COUNTS);
-    printf("VMM-DONE mode=apic userspace_exits=%ld to_oneself=%u asking=%u answering=%u timer=%u\n", total, counts[0],
-           counts[1], counts[2], counts[3]);
+    printf("VMM-DONE mode=apic userspace_exits=%ld to_oneself=%u asking=%u answering=%u timer=%u by_msr=%u\n", total,
+           counts[0], counts[1], counts[2], counts[3], counts[4]);
     return 0;
 }
 
