@@ -36,7 +36,7 @@ public final class EventEncoder implements MachineObserver, Stateful {
     public record Remark(long sequence, long insnCount, byte[] bytes) {
         /** Whether an event of this kind is one. */
         public static boolean is(EventKind kind) {
-            return kind == Events.Check.KIND;
+            return kind.code() == Events.Check.KIND.code();
         }
 
         public static Remark of(EventReader event) {
