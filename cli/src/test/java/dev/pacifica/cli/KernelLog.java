@@ -90,9 +90,9 @@ final class KernelLog {
         List<Crossing> crossings = new ArrayList<>();
         try (EventLog log = trace.events()) {
             for (EventReader event = log.next(); event != null; event = log.next()) {
-                if (event.kind() == Events.Vmrun.KIND) {
+                if (event.kind().equals(Events.Vmrun.KIND)) {
                     crossings.add(new Entry(event.vcpu(), hex(event.get(Events.Vmrun.GUEST_RIP))));
-                } else if (event.kind() == Events.Vmexit.KIND) {
+                } else if (event.kind().equals(Events.Vmexit.KIND)) {
                     crossings.add(
                             new Exit(
                                     event.vcpu(),

@@ -180,7 +180,7 @@ class ReplayIT {
         List<Place> places = new ArrayList<>();
         try (EventLog log = trace.events()) {
             for (EventReader event = log.next(); event != null; event = log.next()) {
-                if (wanted == null || event.kind() == wanted) {
+                if (wanted == null || event.kind().equals(wanted)) {
                     places.add(new Place(event.sequence(), event.insnCount(), event.kind()));
                 }
             }

@@ -117,7 +117,7 @@ class SaveLoadContinueIT {
         List<long[]> stays = new ArrayList<>();
         try (EventLog log = trace.events()) {
             for (EventReader event = log.next(); event != null; event = log.next()) {
-                if (event.kind() == Events.Vmexit.KIND
+                if (event.kind().equals(Events.Vmexit.KIND)
                         && event.get(Events.Vmexit.GUEST_INSTRUCTIONS) > 1) {
                     stays.add(
                             new long[] {

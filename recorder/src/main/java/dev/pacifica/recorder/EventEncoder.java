@@ -36,7 +36,7 @@ public final class EventEncoder implements MachineObserver, Stateful {
     public record Remark(long sequence, long insnCount, byte[] bytes) {
         /** Whether an event of this kind is one. */
         public static boolean is(EventKind kind) {
-            return kind.code() == Events.Check.KIND.code();
+            return kind.equals(Events.Check.KIND);
         }
 
         public static Remark of(EventReader event) {

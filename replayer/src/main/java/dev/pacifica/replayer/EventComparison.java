@@ -78,7 +78,7 @@ final class EventComparison implements EventEncoder.Sink {
                     Long.toString(expected.sequence()),
                     Long.toString(found.sequence()));
         }
-        if (expected.kind() != found.kind()) {
+        if (!expected.kind().equals(found.kind())) {
             return at("kind", describe(expected), describe(found));
         }
         for (EventField field : EventKind.HEADER) {

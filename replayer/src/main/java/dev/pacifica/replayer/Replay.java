@@ -94,7 +94,7 @@ public final class Replay {
     private TraceReader.Extent scan(List<Mark> marks, List<EventEncoder.Remark> remarks) {
         try (EventLog log = trace.events()) {
             for (EventReader event = log.next(); event != null; event = log.next()) {
-                if (event.kind() == Events.Checkpoint.KIND) {
+                if (event.kind().equals(Events.Checkpoint.KIND)) {
                     // Numbered as a replay will number it, so that another number in the event
                     // shows.
                     marks.add(new Mark(marks.size(), event.insnCount()));
