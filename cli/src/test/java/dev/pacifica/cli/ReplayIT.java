@@ -219,7 +219,7 @@ class ReplayIT {
                         Events.VmcbChange.KIND);
         int forged = 0;
         for (EventKind kind : kinds) {
-            List<Place> places = all.stream().filter(p -> p.kind == kind).toList();
+            List<Place> places = all.stream().filter(p -> p.kind.equals(kind)).toList();
             List<EventField> fields = new ArrayList<>(kind.fields());
             fields.removeIf(field -> field.type() == FieldType.TEXT);
             fields.add(EventKind.TIME_NS);
