@@ -49,7 +49,7 @@ public record EventKind(
                     8,
                     8,
                     "Instructions retired by the machine since power-on: the moment of the event,"
-                        + " for ever");
+                            + " for ever");
     public static final EventField TIME_NS =
             new EventField(
                     "time_ns",

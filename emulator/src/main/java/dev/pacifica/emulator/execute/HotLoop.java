@@ -8,6 +8,7 @@ import static dev.pacifica.emulator.execute.CodeRecord.FS_BASE;
 import static dev.pacifica.emulator.execute.CodeRecord.GS_BASE;
 import static dev.pacifica.emulator.execute.CodeRecord.INDEX_AND_SEGMENT;
 import static dev.pacifica.emulator.execute.CodeRecord.INDEX_SHIFT;
+import static dev.pacifica.emulator.execute.CodeRecord.NARROW;
 import static dev.pacifica.emulator.execute.CodeRecord.NO_INDEX;
 import static dev.pacifica.emulator.execute.CodeRecord.OP_MASK;
 import static dev.pacifica.emulator.execute.CodeRecord.PAGE_BASE;
@@ -15,7 +16,6 @@ import static dev.pacifica.emulator.execute.CodeRecord.REG_SHIFT;
 import static dev.pacifica.emulator.execute.CodeRecord.SCALE_SHIFT;
 import static dev.pacifica.emulator.execute.CodeRecord.SEGMENT_SHIFT;
 import static dev.pacifica.emulator.execute.CodeRecord.SUBTRACT_BIT;
-import static dev.pacifica.emulator.execute.CodeRecord.NARROW;
 import static dev.pacifica.emulator.execute.CodeRecord.WRITE_SHIFT;
 import static dev.pacifica.emulator.execute.CodeRecord.XOR_BIT;
 

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestReporter;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -19,7 +20,7 @@ class RandomVmcbTest {
     @ParameterizedTest
     @ValueSource(longs = {1, 2})
     @Timeout(value = 30, unit = TimeUnit.MINUTES, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-    void outcomesAreAsForetold(long seed) {
+    void outcomesAreAsForetold(long seed, TestReporter reporter) {
         try (VmcbFuzzer fuzzer = new VmcbFuzzer(seed)) {
             for (int run = 0; run < RUNS; run++) {
                 try {
@@ -36,6 +37,10 @@ class RandomVmcbTest {
                             .filter(e -> e.getKey().startsWith("refused"))
                             .mapToInt(Map.Entry::getValue)
                             .sum();
+            reporter.publishEntry(
+                    "%,d VMRUNs".formatted(RUNS),
+                    "%,d refused by %d rules, the others left by %d exit codes"
+                            .formatted(refused, rules, exits));
             assertThat(rules).as("rules that were met").isGreaterThan(20);
             assertThat(exits).as("exit codes that were met").isGreaterThan(40);
             assertThat(refused).isBetween(RUNS / 5, RUNS * 4 / 5);
