@@ -126,4 +126,10 @@ public final class PairedObserver implements MachineObserver {
         first.stopped(reason, status);
         second.stopped(reason, status);
     }
+
+    @Override
+    public void finding(HypervisorFinding finding) {
+        first.finding(finding);
+        second.finding(finding);
+    }
 }
