@@ -1,9 +1,10 @@
 package dev.pacifica.recorder;
 
 import java.io.DataInputStream;
-import java.io.EOFException;
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.DirectoryStream;
 import java.nio.file.FileStore;
 import java.nio.file.Files;
@@ -34,6 +35,9 @@ final class BlockLog {
 
     /** What a closed file keeps beyond its last byte: Chronicle looks there for the end. */
     private static final int TAIL = 4096;
+
+    /** Where a file's header ends at the latest; indices and blocks follow. */
+    private static final int HEADER = 4096;
 
     private BlockLog() {}
 
@@ -94,8 +98,13 @@ final class BlockLog {
             this.folder = folder;
             disk = disk(folder);
             requireRoom(folder, disk, 2L * RESERVE);
-            queue = queue(folder, false);
-            appender = queue.createAppender();
+            try {
+                queue = queue(folder, false);
+                appender = queue.createAppender();
+            } catch (InternalError e) {
+                // As in append.
+                throw full(folder);
+            }
         }
 
         /**
@@ -205,10 +214,9 @@ final class BlockLog {
             boolean begun = false;
             try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, "*.cq4")) {
                 for (Path file : files) {
-                    if (!hasHeader(file)) {
-                        return false;
+                    try (DataInputStream in = new DataInputStream(Files.newInputStream(file))) {
+                        begun |= hasHeader(file, in);
                     }
-                    begun = true;
                 }
             } catch (IOException e) {
                 throw new TraceException(
@@ -217,12 +225,23 @@ final class BlockLog {
             return begun;
         }
 
-        private static boolean hasHeader(Path file) throws IOException {
-            try (DataInputStream in = new DataInputStream(Files.newInputStream(file))) {
-                return Wires.isReady(Integer.reverseBytes(in.readInt()));
-            } catch (EOFException e) {
-                return false;
+        /** Fails if something was written behind a header that is not complete. */
+        private static boolean hasHeader(Path file, DataInputStream in) throws IOException {
+            byte[] first = in.readNBytes(HEADER);
+            if (first.length >= Integer.BYTES
+                    && Wires.isReady(
+                            ByteBuffer.wrap(first).order(ByteOrder.LITTLE_ENDIAN).getInt())) {
+                return true;
             }
+            byte[] buffer = new byte[1 << 16];
+            for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
+                for (int i = 0; i < n; i++) {
+                    if (buffer[i] != 0) {
+                        throw new TraceException("damaged trace: " + file + " has no header");
+                    }
+                }
+            }
+            return false;
         }
 
         /** Goes to the next block; false at the end of what was written. */

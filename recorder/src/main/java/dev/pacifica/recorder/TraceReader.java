@@ -55,6 +55,14 @@ public final class TraceReader {
                     end.inputChain(),
                     contents.entries().size(),
                     contents.chain());
+        } else if (!manifest.checkpoints().isEmpty()
+                && contents.entries().size() < manifest.checkpoints().getLast().inputs()) {
+            throw new TraceException(
+                    "damaged trace: %s has %d inputs; its last checkpoint comes after input %d"
+                            .formatted(
+                                    folder,
+                                    contents.entries().size(),
+                                    manifest.checkpoints().getLast().inputs()));
         }
         return contents.entries();
     }

@@ -110,9 +110,21 @@ class BlockLogTest {
 
     /** The moments of a file's creation: empty, short, sized but not written, not yet ready. */
     private static List<byte[]> begunParts(byte[] good) {
-        byte[] unfinished = good.clone();
+        byte[] unfinished = Arrays.copyOf(Arrays.copyOf(good, 4096), good.length);
         unfinished[3] |= (byte) 0x80;
         return List.of(new byte[0], Arrays.copyOf(good, 3), new byte[1 << 16], unfinished);
+    }
+
+    @Test
+    void aFileWithBlocksButWithoutAHeaderIsDamaged() throws IOException {
+        write(1);
+        Path file = data();
+        byte[] damaged = Files.readAllBytes(file);
+        damaged[3] |= (byte) 0x80;
+        Files.write(file, damaged);
+        assertThatThrownBy(() -> new BlockLog.Reader(folder).close())
+                .isInstanceOf(TraceException.class)
+                .hasMessage("damaged trace: " + file + " has no header");
     }
 
     @Test
