@@ -197,7 +197,7 @@ public final class FwCfg implements PortDevice, Stateful {
     private void transfer(long pa) {
         byte[] block = new byte[16];
         for (int i = 0; i < block.length; i++) {
-            block[i] = outOfReach.test(pa + i) ? -1 : (byte) memory.read(pa + i, 1);
+            block[i] = reaches(pa + i) ? (byte) memory.read(pa + i, 1) : -1;
         }
         int control = (int) number(block, 0, 4);
         long length = number(block, 4, 4);
@@ -216,10 +216,15 @@ public final class FwCfg implements PortDevice, Stateful {
         }
         byte[] result = {0, 0, 0, (byte) (failed ? DMA_ERROR : 0)};
         for (int i = 0; i < result.length; i++) {
-            if (!outOfReach.test(pa + i)) {
+            if (reaches(pa + i)) {
                 memory.write(pa + i, 1, result[i]);
             }
         }
+    }
+
+    /** Whether DMA gets to a byte: RAM that is not hidden, no other device. */
+    private boolean reaches(long pa) {
+        return memory.isRam(pa) && !outOfReach.test(pa);
     }
 
     private void read(long address, long length) {

@@ -2,6 +2,7 @@ package dev.pacifica.emulator.device;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.pacifica.emulator.memory.MmioDevice;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import java.nio.charset.StandardCharsets;
 import org.junit.jupiter.api.AfterEach;
@@ -101,6 +102,28 @@ class FwCfgTest {
         // all ones: the item that is selected does not exist, and the block stays as it is
         assertThat(dma(0x20 << 16 | 8 | 2, 8, 0x2000)).isEqualTo(0x20 << 16 | 8 | 2);
         assertThat(memory.read64(0x2000)).isEqualTo(-1);
+    }
+
+    @Test
+    void theControlBlockOfDmaIsNoOtherDevice() {
+        long[] accesses = {0};
+        memory.map(
+                0xfec0_0000L,
+                0x1000,
+                new MmioDevice() {
+                    @Override
+                    public long read(long offset, int size) {
+                        accesses[0]++;
+                        return 0;
+                    }
+
+                    @Override
+                    public void write(long offset, int size, long value) {
+                        accesses[0]++;
+                    }
+                });
+        fwCfg.out(0x518, 4, Integer.reverseBytes(0xfec0_0000));
+        assertThat(accesses[0]).isZero();
     }
 
     @Test
