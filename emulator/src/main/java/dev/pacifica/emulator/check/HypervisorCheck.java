@@ -143,10 +143,15 @@ public final class HypervisorCheck implements MachineObserver {
         }
     }
 
+    /** Neither in a guest nor in a handler of SMIs, which is not the hypervisor's. */
+    private static boolean inHost(Cpu cpu) {
+        return !cpu.guestMode && !cpu.smm.active();
+    }
+
     @Override
     public void gif(int vcpu, boolean set) {
         Cpu cpu = cpus.get(vcpu);
-        if (cpu.guestMode) {
+        if (!inHost(cpu)) {
             return;
         }
         hostState.gif(cpu);
@@ -170,21 +175,21 @@ public final class HypervisorCheck implements MachineObserver {
 
     @Override
     public void vmloadSave(int vcpu, long vmcb, boolean save) {
-        if (!save && !cpus.get(vcpu).guestMode) {
+        if (!save && inHost(cpus.get(vcpu))) {
             hostState.vmload(cpus.get(vcpu));
         }
     }
 
     @Override
     public void delivering(int vcpu) {
-        if (!cpus.get(vcpu).guestMode) {
+        if (inHost(cpus.get(vcpu))) {
             hostState.delivering(cpus.get(vcpu));
         }
     }
 
     @Override
     public void delivery(int vcpu, int vector, boolean external, long errorCode, long rip) {
-        if (!cpus.get(vcpu).guestMode) {
+        if (inHost(cpus.get(vcpu))) {
             hostState.delivered(cpus.get(vcpu));
         }
     }

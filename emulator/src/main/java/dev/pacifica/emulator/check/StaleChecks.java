@@ -62,10 +62,12 @@ final class StaleChecks {
         TableWalk.Format format;
         long root;
         if (own.nested) {
-            format = TableWalk.Format.of(cpu.cr4, cpu.efer);
+            format = TableWalk.Format.of(cpu.cr4, (cpu.efer & Cpu.EFER_LMA) != 0);
             root = vmcb.get(VmcbLayout.N_CR3, 8);
         } else if (shadowed(vmcb)) {
-            format = TableWalk.Format.of(vmcb.get(VmcbLayout.CR4, 8), vmcb.get(VmcbLayout.EFER, 8));
+            // Paging is on in a shadowed guest, so that LME alone decides (§15.5.1).
+            boolean longMode = (vmcb.get(VmcbLayout.EFER, 8) & Cpu.EFER_LME) != 0;
+            format = TableWalk.Format.of(vmcb.get(VmcbLayout.CR4, 8), longMode);
             root = vmcb.get(VmcbLayout.CR3, 8);
         } else {
             return;

@@ -13,13 +13,19 @@ final class TableWalk {
     enum Format {
         FOUR_LEVELS,
         PAE,
-        THIRTY_TWO_BITS;
+        THIRTY_TWO_BITS,
+        /** The same without CR4.PSE: all pages have 4 KiB. */
+        THIRTY_TWO_BITS_SMALL;
 
-        /** What CR4 and EFER select. */
-        static Format of(long cr4, long efer) {
-            return (efer & Cpu.EFER_LMA) != 0
-                    ? FOUR_LEVELS
-                    : (cr4 & Cpu.CR4_PAE) != 0 ? PAE : THIRTY_TWO_BITS;
+        /** What CR4 and long mode select. */
+        static Format of(long cr4, boolean longMode) {
+            if (longMode) {
+                return FOUR_LEVELS;
+            }
+            if ((cr4 & Cpu.CR4_PAE) != 0) {
+                return PAE;
+            }
+            return (cr4 & Cpu.CR4_PSE) != 0 ? THIRTY_TWO_BITS : THIRTY_TWO_BITS_SMALL;
         }
     }
 
@@ -61,7 +67,8 @@ final class TableWalk {
                 long entry = read((root & 0xffff_ffe0L) + (address >>> 30 & 3) * 8);
                 yield (entry & PRESENT) == 0 ? 0 : walk(entry & ADDRESS, 2, address);
             }
-            case THIRTY_TWO_BITS -> walk32(root & 0xffff_f000L, address);
+            case THIRTY_TWO_BITS -> walk32(root & 0xffff_f000L, address, true);
+            case THIRTY_TWO_BITS_SMALL -> walk32(root & 0xffff_f000L, address, false);
         };
     }
 
@@ -83,13 +90,13 @@ final class TableWalk {
         }
     }
 
-    private long walk32(long table, long address) {
+    private long walk32(long table, long address, boolean largePages) {
         shift = 22;
         long directory = read32(table + (address >>> 22 & 1023) * 4);
         if ((directory & PRESENT) == 0) {
             return 0;
         }
-        if ((directory & LARGE) != 0) {
+        if (largePages && (directory & LARGE) != 0) {
             return directory & 0xffc0_0000L
                     | address & 0x3f_f000
                     | directory & (WRITE | USER)
