@@ -31,4 +31,15 @@ final class CheckOptions {
     boolean wanted() {
         return format != null;
     }
+
+    /**
+     * The kernel's symbols and those of the files given; before the run, so that it is not lost.
+     */
+    SymbolTable names(Path kernel) {
+        if (!wanted() && !symbols.isEmpty()) {
+            throw new BadInput(
+                    SYMBOLS + " names addresses in the list of --check, which is missing");
+        }
+        return wanted() ? SymbolTable.of(kernel).with(symbols) : SymbolTable.NONE;
+    }
 }

@@ -45,6 +45,7 @@ final class Recording {
 
     /** Records; returns the status for the process. */
     int run(SerialPorts serial, Progress progress) {
+        SymbolTable names = checks.names(images.getFirst().file());
         InputSource inputs = serial.inputs();
         boolean begun = false;
         try (TraceRecorder recorder = create(inputs);
@@ -76,10 +77,7 @@ final class Recording {
             recorder.finish(
                     stop, interruption.requested() ? "interrupted" : "instruction limit reached");
             if (check != null) {
-                new CheckReport(
-                                check,
-                                CheckCommand.symbols(TraceReader.open(trace)).with(checks.symbols))
-                        .print(System.err, checks.format);
+                new CheckReport(check, names).print(System.err, checks.format);
             }
             progress.summary(machine.clock(), recorder.events(), trace);
             return RunCommand.status(stop, interruption);

@@ -31,6 +31,7 @@ final class RunCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         MachineSetup setup = MachineSetup.of(options);
+        SymbolTable names = checks.names(options.kernel);
         try (SerialPorts serial = SerialPorts.open(options.serial)) {
             InputSource inputs = serial.inputs();
             try (Machine machine = setup.build(setup.request(options.kernel), serial, inputs);
@@ -56,8 +57,7 @@ final class RunCommand implements Callable<Integer> {
                 }
                 progress.clear();
                 if (check != null) {
-                    new CheckReport(check, SymbolTable.of(options.kernel).with(checks.symbols))
-                            .print(System.err, checks.format);
+                    new CheckReport(check, names).print(System.err, checks.format);
                 }
                 return status(stop, interruption);
             }

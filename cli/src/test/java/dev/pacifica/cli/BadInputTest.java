@@ -135,6 +135,10 @@ class BadInputTest {
                 .contains("'maybe' is not on or off");
         assertThat(recordRefused("--kernel", guest, "--colour", "blue")).contains("--colour");
         assertThat(recordRefused()).contains("--kernel");
+        assertThat(recordRefused("--kernel", guest, "--symbols", guest))
+                .contains("--symbols names addresses in the list of --check");
+        assertThat(recordRefused("--kernel", guest, "--check", "--symbols", "nothing"))
+                .startsWith("nothing cannot be read");
         assertThat(recordRefused("--kernel", guest, "--load", "7c00"))
                 .contains("'7c00' is not an address such as 0x7c00");
         assertThat(refused("fly")).isEqualTo("unknown command 'fly'; pacifica --help lists them");
