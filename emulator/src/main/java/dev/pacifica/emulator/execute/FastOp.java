@@ -21,7 +21,10 @@ final class FastOp {
     /** No instruction: the run goes on at the record whose index is in the second long. */
     static final int GOTO = 3;
 
-    /** No instruction: the run goes on in the next page, whose offset is in the second long. */
+    /**
+     * No instruction: the run goes on in the next page. The second long has its offset above and 1
+     * below, by which a record that counts as none moves the end of the turn.
+     */
     static final int PAGE_END = 4;
 
     static final int NOP = 5;

@@ -124,9 +124,7 @@ final class HotLoop {
     private void loop(CodePage startPage, long start, long limit) {
         Cpu cpu = this.cpu;
         long[] r = cpu.r;
-        // Masks that keep indices within their arrays, whose lengths are powers of two: HotSpot
-        // need
-        // not check them.
+        // Masks keep indices within arrays whose lengths are powers of two: no checks.
         int last = r.length - 1;
         long[] tlb = cpu.mmu.fast;
         int entries = tlb.length - 1;
@@ -316,9 +314,7 @@ final class HotLoop {
                                                     break done;
                                                 }
                                                 case FastOp.ADD_SUB -> {
-                                                    // Subtracting is adding the complement and one;
-                                                    // a
-                                                    // borrow is no carry.
+                                                    // x - y is x + ~y + 1; a borrow: no carry.
                                                     int cut = f >>> CUT_SHIFT & 56;
                                                     long invert = f << 31 - SUBTRACT_BIT >> 31;
                                                     long a = x << cut;
