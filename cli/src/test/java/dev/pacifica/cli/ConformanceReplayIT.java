@@ -2,12 +2,18 @@ package dev.pacifica.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.pacifica.recorder.EventLog;
 import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.TraceReader;
 import dev.pacifica.replayer.Replay;
+import dev.pacifica.schemas.EventKind;
+import dev.pacifica.schemas.EventReader;
+import dev.pacifica.schemas.Events;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -23,6 +29,9 @@ class ConformanceReplayIT {
     private static final int ALL_PASSED = 1;
 
     private static final String CHECKPOINT_EVERY = "8M";
+
+    /** What a guest that uses all of SVM and no device beyond the console need not have. */
+    private static final Set<String> OF_OTHER_THINGS = Set.of("input", "check");
 
     @TempDir Path folder;
 
@@ -67,9 +76,29 @@ class ConformanceReplayIT {
             assertThat(result.events()).isEqualTo(end.events() - checkpoints.get(k).events());
             assertThat(result.checkpoints()).isEqualTo(checkpoints.size() - 1 - k);
         }
+        assertThat(kindsOf(trace)).containsAll(kindsThatComeOfSvm());
         Ladder.say(
                 "conformance guest with %d processors: %,d events, identical from each of %d"
                         + " checkpoints",
                 processors, end.events(), checkpoints.size());
+    }
+
+    private static Set<String> kindsThatComeOfSvm() {
+        Set<String> kinds = new TreeSet<>();
+        for (EventKind kind : Events.KINDS) {
+            kinds.add(kind.name());
+        }
+        kinds.removeAll(OF_OTHER_THINGS);
+        return kinds;
+    }
+
+    private static Set<String> kindsOf(TraceReader trace) {
+        Set<String> kinds = new TreeSet<>();
+        try (EventLog log = trace.events()) {
+            for (EventReader event = log.next(); event != null; event = log.next()) {
+                kinds.add(event.kind().name());
+            }
+        }
+        return kinds;
     }
 }

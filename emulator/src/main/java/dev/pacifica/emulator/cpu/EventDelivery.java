@@ -499,6 +499,9 @@ public final class EventDelivery implements Stateful {
             return true;
         }
         cpu.svm.acknowledgeVirtualInterrupt();
+        if (cpu.observer != null) {
+            cpu.observer.virtualInterrupt(cpu.id, virtual);
+        }
         deliver(EXTERNAL, virtual, false, 0, cpu.rip, interruptedFlags(), false);
         return true;
     }
