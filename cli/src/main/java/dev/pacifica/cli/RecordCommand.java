@@ -83,12 +83,11 @@ final class RecordCommand implements Callable<Integer> {
         if (!Files.exists(trace, LinkOption.NOFOLLOW_LINKS)) {
             return;
         }
+        if (!Files.isRegularFile(trace.resolve("manifest.json"))) {
+            throw new BadInput(trace + " exists and is not a trace; choose another name");
+        }
         if (!force) {
             throw new BadInput(trace + " exists already; --force replaces it");
-        }
-        if (!Files.isRegularFile(trace.resolve("manifest.json"))) {
-            throw new BadInput(
-                    trace + " exists and is not a trace, so --force does not replace it");
         }
         delete(trace);
     }

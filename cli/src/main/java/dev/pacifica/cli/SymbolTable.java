@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -74,6 +75,8 @@ final class SymbolTable {
                 if (more.symbols.isEmpty()) {
                     more = ofText(new String(bytes, StandardCharsets.ISO_8859_1));
                 }
+            } catch (NoSuchFileException e) {
+                throw new BadInput(path + ": no such file");
             } catch (IOException e) {
                 throw new BadInput(path + " cannot be read: " + e.getMessage());
             }
