@@ -39,7 +39,7 @@ class RandomVmcbTest {
                             .sum();
             reporter.publishEntry(
                     "%,d VMRUNs".formatted(RUNS),
-                    "%,d refused by %d rules, the others left by %d exit codes"
+                    "%,d refused by %d rules; exits with %d codes"
                             .formatted(refused, rules, exits));
             assertThat(rules).as("rules that were met").isGreaterThan(20);
             assertThat(exits).as("exit codes that were met").isGreaterThan(40);
