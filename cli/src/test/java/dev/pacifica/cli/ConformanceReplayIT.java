@@ -85,7 +85,7 @@ class ConformanceReplayIT {
 
     private static Set<String> kindsThatComeOfSvm() {
         Set<String> kinds = new TreeSet<>();
-        for (EventKind kind : Events.KINDS) {
+        for (EventKind kind : Events.kinds()) {
             kinds.add(kind.name());
         }
         kinds.removeAll(OF_OTHER_THINGS);
