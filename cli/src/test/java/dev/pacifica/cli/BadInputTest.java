@@ -135,9 +135,17 @@ class BadInputTest {
                 .contains("'maybe' is not on or off");
         assertThat(recordRefused("--kernel", guest, "--colour", "blue")).contains("--colour");
         assertThat(recordRefused()).contains("--kernel");
-        assertThat(recordRefused("--kernel", guest, "--symbols", guest))
+        assertThat(recordRefused("--kernel", guest, "--load", "0x7c00", "--symbols", guest))
                 .contains("--symbols names addresses in the list of --check");
-        assertThat(recordRefused("--kernel", guest, "--check", "--symbols", "nothing"))
+        assertThat(
+                        recordRefused(
+                                "--kernel",
+                                guest,
+                                "--load",
+                                "0x7c00",
+                                "--check",
+                                "--symbols",
+                                "nothing"))
                 .isEqualTo("nothing: no such file");
         assertThat(recordRefused("--kernel", guest, "--load", "7c00"))
                 .contains("'7c00' is not an address such as 0x7c00");
