@@ -60,33 +60,27 @@ public final class Finding {
 
     /** As an observer is told of it, at one of its occurrences. */
     HypervisorFinding event(Cpu cpu, long ofVmcb, String values) {
+        return tell(cpu.id, values, cpu.rip, cpu.guestMode, ofVmcb);
+    }
+
+    /** As an observer is told of it in the end, with the place of its first occurrence. */
+    HypervisorFinding summary() {
+        return tell(vcpu, detail, rip, inGuest, vmcb);
+    }
+
+    private HypervisorFinding tell(
+            int where, String values, long atRip, boolean guests, long ofVmcb) {
         told = count;
         return new HypervisorFinding(
-                cpu.id,
+                where,
                 kind.label(),
                 kind.level == CheckKind.Level.MISTAKE,
                 kind.section,
                 subject,
                 values,
-                cpu.rip,
-                cpu.guestMode,
+                atRip,
+                guests,
                 ofVmcb,
-                count);
-    }
-
-    /** As an observer is told of it in the end, with the place of its first occurrence. */
-    HypervisorFinding summary() {
-        told = count;
-        return new HypervisorFinding(
-                vcpu,
-                kind.label(),
-                kind.level == CheckKind.Level.MISTAKE,
-                kind.section,
-                subject,
-                detail,
-                rip,
-                inGuest,
-                vmcb,
                 count);
     }
 

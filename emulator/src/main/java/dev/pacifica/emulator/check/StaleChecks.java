@@ -1,7 +1,6 @@
 package dev.pacifica.emulator.check;
 
 import dev.pacifica.emulator.cpu.Cpu;
-import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.observe.MachineObserver.VmcbView;
 import dev.pacifica.emulator.svm.SvmFeatures;
 import dev.pacifica.emulator.svm.VmcbLayout;
@@ -40,13 +39,11 @@ final class StaleChecks {
 
     private final Findings findings;
     private final Processor[] processors;
-    private final PhysicalMemory memory;
     private final TableWalk walk;
 
     StaleChecks(Findings findings, List<Cpu> cpus) {
         this.findings = findings;
-        memory = cpus.getFirst().memory;
-        walk = new TableWalk(memory);
+        walk = new TableWalk(cpus.getFirst().memory);
         processors = new Processor[cpus.size()];
         for (int i = 0; i < processors.length; i++) {
             processors[i] = new Processor();
@@ -112,12 +109,10 @@ final class StaleChecks {
     }
 
     private void verify(Cpu cpu, Processor own, Translations cached) {
-        Translations.EntryReader reader =
-                cached.format == TableWalk.Format.THIRTY_TWO_BITS ? this::read32 : this::read64;
-        boolean all = cached.uppersChanged(reader);
+        boolean all = cached.uppersChanged(walk);
         for (int slot = 0; slot < Translations.SLOTS; slot++) {
             if (cached.holds(slot)
-                    && (all || cached.staleSince[slot] != 0 || cached.leafChanged(slot, reader))) {
+                    && (all || cached.staleSince[slot] != 0 || cached.leafChanged(slot, walk))) {
                 compare(cpu, own, cached, slot);
             }
         }
@@ -169,14 +164,6 @@ final class StaleChecks {
                 + ((translation & TableWalk.WRITE) != 0 ? "w" : "-")
                 + ((translation & TableWalk.EXECUTE) != 0 ? "x" : "-")
                 + ((translation & TableWalk.USER) != 0 ? "u" : "-");
-    }
-
-    private long read64(long where) {
-        return memory.isRam(where) ? memory.read64(where) : 0;
-    }
-
-    private long read32(long where) {
-        return memory.isRam(where) ? memory.read(where, 4) : 0;
     }
 
     /** The nested tables were walked for a guest-physical page. */

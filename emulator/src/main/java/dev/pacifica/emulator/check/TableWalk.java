@@ -17,6 +17,10 @@ final class TableWalk {
         /** The same without CR4.PSE: all pages have 4 KiB. */
         THIRTY_TWO_BITS_SMALL;
 
+        private boolean narrow() {
+            return this == THIRTY_TWO_BITS || this == THIRTY_TWO_BITS_SMALL;
+        }
+
         /** What CR4 and long mode select. */
         static Format of(long cr4, boolean longMode) {
             if (longMode) {
@@ -62,22 +66,22 @@ final class TableWalk {
     long translate(Format format, long root, long address) {
         depth = 0;
         return switch (format) {
-            case FOUR_LEVELS -> walk(root & ADDRESS, 4, address);
+            case FOUR_LEVELS -> walk(format, root & ADDRESS, 4, address);
             case PAE -> {
-                long entry = read((root & 0xffff_ffe0L) + (address >>> 30 & 3) * 8);
-                yield (entry & PRESENT) == 0 ? 0 : walk(entry & ADDRESS, 2, address);
+                long entry = step(format, (root & 0xffff_ffe0L) + (address >>> 30 & 3) * 8);
+                yield (entry & PRESENT) == 0 ? 0 : walk(format, entry & ADDRESS, 2, address);
             }
-            case THIRTY_TWO_BITS -> walk32(root & 0xffff_f000L, address, true);
-            case THIRTY_TWO_BITS_SMALL -> walk32(root & 0xffff_f000L, address, false);
+            case THIRTY_TWO_BITS, THIRTY_TWO_BITS_SMALL ->
+                    walk32(format, root & 0xffff_f000L, address);
         };
     }
 
-    private long walk(long root, int levels, long address) {
+    private long walk(Format format, long root, int levels, long address) {
         long table = root;
         long permissions = WRITE | USER | EXECUTE;
         for (int level = levels; ; level--) {
             shift = 3 + 9 * level;
-            long entry = read(table + (address >>> shift & 511) * 8);
+            long entry = step(format, table + (address >>> shift & 511) * 8);
             if ((entry & PRESENT) == 0) {
                 return 0;
             }
@@ -90,13 +94,13 @@ final class TableWalk {
         }
     }
 
-    private long walk32(long table, long address, boolean largePages) {
+    private long walk32(Format format, long table, long address) {
         shift = 22;
-        long directory = read32(table + (address >>> 22 & 1023) * 4);
+        long directory = step(format, table + (address >>> 22 & 1023) * 4);
         if ((directory & PRESENT) == 0) {
             return 0;
         }
-        if (largePages && (directory & LARGE) != 0) {
+        if (format == Format.THIRTY_TWO_BITS && (directory & LARGE) != 0) {
             return directory & 0xffc0_0000L
                     | address & 0x3f_f000
                     | directory & (WRITE | USER)
@@ -104,22 +108,22 @@ final class TableWalk {
                     | PRESENT;
         }
         shift = 12;
-        long entry = read32((directory & 0xffff_f000L) + (address >>> 12 & 1023) * 4);
+        long entry = step(format, (directory & 0xffff_f000L) + (address >>> 12 & 1023) * 4);
         return (entry & PRESENT) == 0
                 ? 0
                 : entry & 0xffff_f000L | directory & entry & (WRITE | USER) | EXECUTE | PRESENT;
     }
 
-    private long read(long at) {
-        long entry = memory.isRam(at) ? memory.read64(at) : 0;
-        return keep(at, entry);
+    /** A table entry as it stands in memory now; 0 outside of RAM. */
+    long entry(Format format, long at) {
+        if (!memory.isRam(at)) {
+            return 0;
+        }
+        return format.narrow() ? memory.read(at, 4) : memory.read64(at);
     }
 
-    private long read32(long at) {
-        return keep(at, memory.isRam(at) ? memory.read(at & -4, 4) : 0);
-    }
-
-    private long keep(long at, long entry) {
+    private long step(Format format, long at) {
+        long entry = entry(format, at);
         where[depth] = at;
         value[depth++] = entry;
         return entry;

@@ -80,12 +80,7 @@ final class Translations {
         found[slot] = translation;
         shift[slot] = (byte) walk.shift;
         largePages |= walk.shift > 12;
-        staleSince[slot] = 0;
-        leafWhere[slot] = walk.where[walk.depth - 1];
-        leaf[slot] = walk.value[walk.depth - 1];
-        for (int i = 0; i < walk.depth - 1; i++) {
-            keepUpper(walk.where[i], walk.value[i]);
-        }
+        accept(slot, walk);
     }
 
     private void keepUpper(long where, long value) {
@@ -102,10 +97,10 @@ final class Translations {
     }
 
     /** Whether an entry of a higher table is another one now; it is known as it is now then. */
-    boolean uppersChanged(EntryReader memory) {
+    boolean uppersChanged(TableWalk tables) {
         boolean changed = false;
         for (int i = 0; i < uppers; i++) {
-            long now = memory.read(upperWhere[i]);
+            long now = tables.entry(format, upperWhere[i]);
             if (((now ^ upper[i]) & MATTERS) != 0) {
                 upper[i] = now;
                 changed = true;
@@ -115,11 +110,11 @@ final class Translations {
     }
 
     /** Whether the lowest entry is another one now. */
-    boolean leafChanged(int slot, EntryReader memory) {
-        return ((memory.read(leafWhere[slot]) ^ leaf[slot]) & MATTERS) != 0;
+    boolean leafChanged(int slot, TableWalk tables) {
+        return ((tables.entry(format, leafWhere[slot]) ^ leaf[slot]) & MATTERS) != 0;
     }
 
-    /** The slot's tables have changed, in a way that needs no flush. */
+    /** The slot's tables are as the walk found them: new, or changed so that no flush is due. */
     void accept(int slot, TableWalk walk) {
         staleSince[slot] = 0;
         leafWhere[slot] = walk.where[walk.depth - 1];
@@ -150,11 +145,5 @@ final class Translations {
                 }
             }
         }
-    }
-
-    /** Reads a table entry; 0 outside of RAM. */
-    @FunctionalInterface
-    interface EntryReader {
-        long read(long where);
     }
 }
