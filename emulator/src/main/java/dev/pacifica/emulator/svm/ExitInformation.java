@@ -112,12 +112,12 @@ public final class ExitInformation {
 
     /** Writes the bytes that {@link #read} found. */
     void store(Vmcb vmcb, int count) {
-        vmcb.put8(VmcbLayout.FETCHED_BYTES, count);
         if (count == MOST_BYTES) {
             vmcb.put64(VmcbLayout.FETCHED_BYTES, (long) LONG.get(bytes, 0) << 8 | count);
             vmcb.put64(VmcbLayout.FETCHED_BYTES + 8, (long) LONG.get(bytes, 7));
             return;
         }
+        vmcb.put8(VmcbLayout.FETCHED_BYTES, count);
         for (int i = 0; i < count; i++) {
             vmcb.put8(VmcbLayout.INSTRUCTION_BYTES + i, bytes[i]);
         }

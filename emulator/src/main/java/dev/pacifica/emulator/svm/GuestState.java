@@ -27,6 +27,32 @@ final class GuestState {
     private static final long DR7_DEFINED = 0xffff_23ffL;
     private static final long DR7_DISABLED = DR7_FIXED_ONES;
 
+    /** What VMRUN saves of the host, and #VMEXIT of the guest, at the same places. */
+    static final int[] SWITCHED = {
+        VmcbLayout.ES,
+        VmcbLayout.ES + VmcbLayout.BASE,
+        VmcbLayout.CS,
+        VmcbLayout.CS + VmcbLayout.BASE,
+        VmcbLayout.SS,
+        VmcbLayout.SS + VmcbLayout.BASE,
+        VmcbLayout.DS,
+        VmcbLayout.DS + VmcbLayout.BASE,
+        VmcbLayout.GDTR,
+        VmcbLayout.GDTR + VmcbLayout.BASE,
+        VmcbLayout.IDTR,
+        VmcbLayout.IDTR + VmcbLayout.BASE,
+        VmcbLayout.CPL & -8,
+        VmcbLayout.EFER,
+        VmcbLayout.CR4,
+        VmcbLayout.CR3,
+        VmcbLayout.CR0,
+        VmcbLayout.RFLAGS,
+        VmcbLayout.RIP,
+        VmcbLayout.RSP,
+        VmcbLayout.RAX,
+        VmcbLayout.SPEC_CTRL,
+    };
+
     /** What {@link #storeBranchRecords} sets. */
     static final int[] BRANCH_RECORDS = {
         VmcbLayout.DBGCTL,

@@ -12,33 +12,7 @@ import dev.pacifica.emulator.state.StateWriter;
 final class HostState {
     private static final int SAVED_SEGMENTS = 4;
 
-    /** The words of the host save area that VMRUN writes. */
-    private static final int[] WRITTEN = {
-        VmcbLayout.ES,
-        VmcbLayout.ES + VmcbLayout.BASE,
-        VmcbLayout.CS,
-        VmcbLayout.CS + VmcbLayout.BASE,
-        VmcbLayout.SS,
-        VmcbLayout.SS + VmcbLayout.BASE,
-        VmcbLayout.DS,
-        VmcbLayout.DS + VmcbLayout.BASE,
-        VmcbLayout.GDTR,
-        VmcbLayout.GDTR + VmcbLayout.BASE,
-        VmcbLayout.IDTR,
-        VmcbLayout.IDTR + VmcbLayout.BASE,
-        VmcbLayout.CPL & -8,
-        VmcbLayout.EFER,
-        VmcbLayout.CR4,
-        VmcbLayout.CR3,
-        VmcbLayout.CR0,
-        VmcbLayout.RFLAGS,
-        VmcbLayout.RIP,
-        VmcbLayout.RSP,
-        VmcbLayout.RAX,
-        VmcbLayout.SPEC_CTRL,
-    };
-
-    /** The one of them that keeps some of its bytes. */
+    /** The one word of those that VMRUN writes to the area which keeps some of its bytes. */
     private static final int[] PARTLY_WRITTEN = {VmcbLayout.CPL & -8};
 
     private final Cpu cpu;
@@ -157,7 +131,7 @@ final class HostState {
         to[VmcbLayout.RSP / 8] = rsp;
         to[VmcbLayout.RAX / 8] = rax;
         to[VmcbLayout.SPEC_CTRL / 8] = specCtrl;
-        area.write(WRITTEN);
+        area.write(GuestState.SWITCHED);
     }
 
     /**

@@ -6,49 +6,31 @@ import dev.pacifica.emulator.cpu.WorldSwitched;
 import dev.pacifica.emulator.observe.MachineObserver;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
+import java.util.stream.IntStream;
 
 /** VMRUN into the guest (§15.5.1) and #VMEXIT back to the host (§15.6). */
 final class WorldSwitch {
     /** The words that #VMEXIT writes. */
-    private static final int[] WRITTEN = {
-        VmcbLayout.V_INTR,
-        VmcbLayout.INTERRUPT_SHADOW,
-        VmcbLayout.EXITCODE,
-        VmcbLayout.EXITINFO1,
-        VmcbLayout.EXITINFO2,
-        VmcbLayout.EXITINTINFO,
-        VmcbLayout.EVENTINJ,
-        VmcbLayout.NRIP,
-        VmcbLayout.FETCHED_BYTES,
-        VmcbLayout.FETCHED_BYTES + 8,
-        VmcbLayout.BUS_LOCK_THRESHOLD,
-        VmcbLayout.ES,
-        VmcbLayout.ES + VmcbLayout.BASE,
-        VmcbLayout.CS,
-        VmcbLayout.CS + VmcbLayout.BASE,
-        VmcbLayout.SS,
-        VmcbLayout.SS + VmcbLayout.BASE,
-        VmcbLayout.DS,
-        VmcbLayout.DS + VmcbLayout.BASE,
-        VmcbLayout.GDTR,
-        VmcbLayout.GDTR + VmcbLayout.BASE,
-        VmcbLayout.IDTR,
-        VmcbLayout.IDTR + VmcbLayout.BASE,
-        VmcbLayout.CPL & -8,
-        VmcbLayout.EFER,
-        VmcbLayout.CR4,
-        VmcbLayout.CR3,
-        VmcbLayout.CR0,
-        VmcbLayout.DR7,
-        VmcbLayout.DR6,
-        VmcbLayout.RFLAGS,
-        VmcbLayout.RIP,
-        VmcbLayout.RSP,
-        VmcbLayout.RAX,
-        VmcbLayout.CR2,
-        VmcbLayout.G_PAT,
-        VmcbLayout.SPEC_CTRL,
-    };
+    private static final int[] WRITTEN =
+            IntStream.concat(
+                            IntStream.of(
+                                    VmcbLayout.V_INTR,
+                                    VmcbLayout.INTERRUPT_SHADOW,
+                                    VmcbLayout.EXITCODE,
+                                    VmcbLayout.EXITINFO1,
+                                    VmcbLayout.EXITINFO2,
+                                    VmcbLayout.EXITINTINFO,
+                                    VmcbLayout.EVENTINJ,
+                                    VmcbLayout.NRIP,
+                                    VmcbLayout.FETCHED_BYTES,
+                                    VmcbLayout.FETCHED_BYTES + 8,
+                                    VmcbLayout.BUS_LOCK_THRESHOLD,
+                                    VmcbLayout.DR7,
+                                    VmcbLayout.DR6,
+                                    VmcbLayout.CR2,
+                                    VmcbLayout.G_PAT),
+                            IntStream.of(GuestState.SWITCHED))
+                    .toArray();
 
     /** Those of them of which #VMEXIT keeps a part, or keeps all at times. */
     private static final int[] PARTLY_WRITTEN = {
