@@ -67,9 +67,7 @@ class ConformanceReplayIT {
         Manifest.End end = trace.manifest().end();
         assertThat(checkpoints).hasSizeGreaterThan(5);
         for (int k = 0; k < checkpoints.size(); k++) {
-            Replay.Result result =
-                    new Replay(trace, ReplayCommand.factory(SerialPorts.none()), (_, _) -> true)
-                            .run(k, Long.MAX_VALUE);
+            Replay.Result result = ReplayIT.replay(trace, k, Long.MAX_VALUE);
             assertThat(result.divergence()).as("from checkpoint %d", k).isNull();
             assertThat(result.fromInsnCount()).isEqualTo(checkpoints.get(k).insnCount());
             assertThat(result.toInsnCount()).isEqualTo(end.insnCount());

@@ -251,7 +251,7 @@ class ReplayIT {
                 forged, kinds.size());
     }
 
-    private static Replay.Result replay(TraceReader trace, int checkpoint, long until) {
+    static Replay.Result replay(TraceReader trace, int checkpoint, long until) {
         return new Replay(trace, ReplayCommand.factory(SerialPorts.none()), (_, _) -> true)
                 .run(checkpoint, until);
     }

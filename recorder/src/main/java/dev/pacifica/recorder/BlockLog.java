@@ -1,7 +1,7 @@
 package dev.pacifica.recorder;
 
-import java.io.DataInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -214,7 +214,7 @@ final class BlockLog {
             boolean begun = false;
             try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, "*.cq4")) {
                 for (Path file : files) {
-                    try (DataInputStream in = new DataInputStream(Files.newInputStream(file))) {
+                    try (InputStream in = Files.newInputStream(file)) {
                         begun |= hasHeader(file, in);
                     }
                 }
@@ -226,7 +226,7 @@ final class BlockLog {
         }
 
         /** Fails if something was written behind a header that is not complete. */
-        private static boolean hasHeader(Path file, DataInputStream in) throws IOException {
+        private static boolean hasHeader(Path file, InputStream in) throws IOException {
             byte[] first = in.readNBytes(HEADER);
             if (first.length >= Integer.BYTES
                     && Wires.isReady(

@@ -25,23 +25,7 @@ class HostStateCheckTest {
 
     @BeforeEach
     void hostWithTablesOfItsOwn() {
-        for (int code :
-                new int[] {
-                    ExitCode.VMLOAD,
-                    ExitCode.VMSAVE,
-                    ExitCode.STGI,
-                    ExitCode.CLGI,
-                    ExitCode.SKINIT,
-                    ExitCode.INIT,
-                    ExitCode.SHUTDOWN,
-                    ExitCode.MSR,
-                    ExitCode.HLT
-                }) {
-            machine.intercept(code);
-        }
-        for (int i = 0; i < 0x2000; i += 8) {
-            machine.memory.write64(SvmMachine.MSRPM + i, -1);
-        }
+        machine.interceptSafely();
         cpu.gdtrBase = SvmMachine.GDT;
         cpu.gdtrLimit = 0xfff;
         cpu.idtrBase = SvmMachine.IDT;

@@ -29,24 +29,8 @@ class HypervisorCheckTest {
 
     @BeforeEach
     void carefulHypervisor() {
-        for (int code :
-                new int[] {
-                    ExitCode.VMLOAD,
-                    ExitCode.VMSAVE,
-                    ExitCode.STGI,
-                    ExitCode.CLGI,
-                    ExitCode.SKINIT,
-                    ExitCode.INIT,
-                    ExitCode.SHUTDOWN,
-                    ExitCode.MSR,
-                    ExitCode.INTR,
-                    ExitCode.HLT
-                }) {
-            machine.intercept(code);
-        }
-        for (int i = 0; i < 0x2000; i += 8) {
-            machine.memory.write64(SvmMachine.MSRPM + i, -1);
-        }
+        machine.interceptSafely();
+        machine.intercept(ExitCode.INTR);
         machine.code(SvmMachine.GUEST_CODE, "f4");
         cpu.observer = check;
     }

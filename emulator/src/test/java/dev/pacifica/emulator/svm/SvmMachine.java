@@ -286,6 +286,27 @@ final class SvmMachine implements AutoCloseable {
         return null;
     }
 
+    /** As a careful hypervisor: intercepts HLT, all MSRs and what would give the guest power. */
+    void interceptSafely() {
+        for (int code :
+                new int[] {
+                    ExitCode.VMLOAD,
+                    ExitCode.VMSAVE,
+                    ExitCode.STGI,
+                    ExitCode.CLGI,
+                    ExitCode.SKINIT,
+                    ExitCode.INIT,
+                    ExitCode.SHUTDOWN,
+                    ExitCode.MSR,
+                    ExitCode.HLT
+                }) {
+            intercept(code);
+        }
+        for (int i = 0; i < 0x2000; i += 8) {
+            memory.write64(MSRPM + i, -1);
+        }
+    }
+
     /** Executes VMRUN directly. */
     void vmrun() {
         GuestException fault = execute("0f01d8");
