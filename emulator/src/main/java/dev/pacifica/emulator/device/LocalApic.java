@@ -1,5 +1,6 @@
 package dev.pacifica.emulator.device;
 
+import dev.pacifica.emulator.cpu.ApicRegister;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.LocalInterruptController;
 import dev.pacifica.emulator.cpu.Reset;
@@ -17,32 +18,6 @@ import dev.pacifica.emulator.time.VirtualClock;
  * wire).
  */
 public final class LocalApic implements LocalInterruptController, Stateful {
-    /**
-     * Register numbers: the xAPIC offset divided by 16, which also is the x2APIC MSR minus 800h.
-     */
-    static final int ID = 0x02;
-
-    static final int VERSION = 0x03;
-    static final int TASK_PRIORITY = 0x08;
-    static final int ARBITRATION_PRIORITY = 0x09;
-    static final int PROCESSOR_PRIORITY = 0x0a;
-    static final int END_OF_INTERRUPT = 0x0b;
-    static final int LOGICAL_DESTINATION = 0x0d;
-    static final int DESTINATION_FORMAT = 0x0e;
-    static final int SPURIOUS = 0x0f;
-    static final int IN_SERVICE = 0x10;
-    static final int TRIGGER_MODE = 0x18;
-    static final int REQUEST = 0x20;
-    static final int ERROR_STATUS = 0x28;
-    static final int COMMAND_LOW = 0x30;
-    static final int COMMAND_HIGH = 0x31;
-    static final int LVT_TIMER = 0x32;
-    static final int LVT_ERROR = 0x37;
-    static final int INITIAL_COUNT = 0x38;
-    static final int CURRENT_COUNT = 0x39;
-    static final int DIVIDE = 0x3e;
-    static final int SELF_IPI = 0x3f;
-
     private static final int TIMER = 0;
     private static final int LINT0 = 3;
     private static final int LINT1 = 4;
@@ -398,27 +373,28 @@ public final class LocalApic implements LocalInterruptController, Stateful {
 
     private int readRegister(int register) {
         return switch (register) {
-            case ID -> x2apic() ? id : id << 24;
-            case VERSION -> VERSION_VALUE;
-            case TASK_PRIORITY -> taskPriority;
-            case ARBITRATION_PRIORITY, PROCESSOR_PRIORITY -> processorPriority();
-            case END_OF_INTERRUPT, 0x0c -> 0;
-            case LOGICAL_DESTINATION -> logicalDestination;
-            case DESTINATION_FORMAT -> destinationFormat;
-            case SPURIOUS -> spurious;
+            case ApicRegister.ID -> x2apic() ? id : id << 24;
+            case ApicRegister.VERSION -> VERSION_VALUE;
+            case ApicRegister.TASK_PRIORITY -> taskPriority;
+            case ApicRegister.ARBITRATION_PRIORITY, ApicRegister.PROCESSOR_PRIORITY ->
+                    processorPriority();
+            case ApicRegister.END_OF_INTERRUPT, ApicRegister.REMOTE_READ -> 0;
+            case ApicRegister.LOGICAL_DESTINATION -> logicalDestination;
+            case ApicRegister.DESTINATION_FORMAT -> destinationFormat;
+            case ApicRegister.SPURIOUS -> spurious;
             case 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17 ->
-                    word(inService, register - IN_SERVICE);
+                    word(inService, register - ApicRegister.IN_SERVICE);
             case 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f ->
-                    word(level, register - TRIGGER_MODE);
+                    word(level, register - ApicRegister.TRIGGER_MODE);
             case 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27 ->
-                    word(request, register - REQUEST);
-            case ERROR_STATUS -> errorStatus;
-            case COMMAND_LOW -> (int) command;
-            case COMMAND_HIGH -> (int) (command >>> 32);
-            case 0x32, 0x33, 0x34, 0x35, 0x36, 0x37 -> lvt[register - LVT_TIMER];
-            case INITIAL_COUNT -> (int) timer.initialCount();
-            case CURRENT_COUNT -> (int) timer.currentCount();
-            case DIVIDE -> timer.divideConfiguration();
+                    word(request, register - ApicRegister.REQUEST);
+            case ApicRegister.ERROR_STATUS -> errorStatus;
+            case ApicRegister.COMMAND_LOW -> (int) command;
+            case ApicRegister.COMMAND_HIGH -> (int) (command >>> 32);
+            case 0x32, 0x33, 0x34, 0x35, 0x36, 0x37 -> lvt[register - ApicRegister.LVT_TIMER];
+            case ApicRegister.INITIAL_COUNT -> (int) timer.initialCount();
+            case ApicRegister.CURRENT_COUNT -> (int) timer.currentCount();
+            case ApicRegister.DIVIDE -> timer.divideConfiguration();
             default -> {
                 error(ERROR_REGISTER);
                 yield 0;
@@ -428,31 +404,32 @@ public final class LocalApic implements LocalInterruptController, Stateful {
 
     private void writeRegister(int register, int value) {
         switch (register) {
-            case ID,
-                    VERSION,
-                    ARBITRATION_PRIORITY,
-                    PROCESSOR_PRIORITY,
-                    CURRENT_COUNT -> {} // read-only
-            case TASK_PRIORITY -> taskPriority = value & 0xff;
-            case END_OF_INTERRUPT -> endOfInterrupt();
-            case LOGICAL_DESTINATION -> logicalDestination = value & 0xff00_0000;
-            case DESTINATION_FORMAT -> destinationFormat = value | 0x0fff_ffff;
-            case SPURIOUS -> writeSpurious(value);
-            case ERROR_STATUS -> {
+            case ApicRegister.ID,
+                    ApicRegister.VERSION,
+                    ApicRegister.ARBITRATION_PRIORITY,
+                    ApicRegister.PROCESSOR_PRIORITY,
+                    ApicRegister.CURRENT_COUNT -> {} // read-only
+            case ApicRegister.TASK_PRIORITY -> taskPriority = value & 0xff;
+            case ApicRegister.END_OF_INTERRUPT -> endOfInterrupt();
+            case ApicRegister.LOGICAL_DESTINATION -> logicalDestination = value & 0xff00_0000;
+            case ApicRegister.DESTINATION_FORMAT -> destinationFormat = value | 0x0fff_ffff;
+            case ApicRegister.SPURIOUS -> writeSpurious(value);
+            case ApicRegister.ERROR_STATUS -> {
                 errorStatus = errors;
                 errors = 0;
             }
-            case COMMAND_LOW -> {
+            case ApicRegister.COMMAND_LOW -> {
                 command = command & 0xffff_ffff_0000_0000L | value & 0x000c_cfffL;
                 sendCommand();
             }
-            case COMMAND_HIGH ->
+            case ApicRegister.COMMAND_HIGH ->
                     command = command & 0xffff_ffffL | (long) (value & 0xff00_0000) << 32;
-            case 0x32, 0x33, 0x34, 0x35, 0x36, 0x37 -> writeLvt(register - LVT_TIMER, value);
-            case INITIAL_COUNT -> timer.setInitialCount(value & 0xffff_ffffL);
-            case DIVIDE -> timer.setDivideConfiguration(value);
+            case 0x32, 0x33, 0x34, 0x35, 0x36, 0x37 ->
+                    writeLvt(register - ApicRegister.LVT_TIMER, value);
+            case ApicRegister.INITIAL_COUNT -> timer.setInitialCount(value & 0xffff_ffffL);
+            case ApicRegister.DIVIDE -> timer.setDivideConfiguration(value);
             default -> {
-                if (register < IN_SERVICE || register >= ERROR_STATUS) {
+                if (register < ApicRegister.IN_SERVICE || register >= ApicRegister.ERROR_STATUS) {
                     error(ERROR_REGISTER);
                 }
             }
@@ -522,13 +499,13 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             return BAD_REGISTER;
         }
         return switch (register) {
-            case COMMAND_LOW -> command;
-            case END_OF_INTERRUPT,
-                    ARBITRATION_PRIORITY,
+            case ApicRegister.COMMAND_LOW -> command;
+            case ApicRegister.END_OF_INTERRUPT,
+                    ApicRegister.ARBITRATION_PRIORITY,
                     0x0c,
-                    DESTINATION_FORMAT,
-                    COMMAND_HIGH,
-                    SELF_IPI ->
+                    ApicRegister.DESTINATION_FORMAT,
+                    ApicRegister.COMMAND_HIGH,
+                    ApicRegister.SELF_IPI ->
                     BAD_REGISTER;
             default -> exists(register) ? readRegister(register) & 0xffff_ffffL : BAD_REGISTER;
         };
@@ -536,30 +513,30 @@ public final class LocalApic implements LocalInterruptController, Stateful {
 
     @Override
     public boolean writeX2apic(int register, long value) {
-        if (!x2apic() || register != COMMAND_LOW && value >>> 32 != 0) {
+        if (!x2apic() || register != ApicRegister.COMMAND_LOW && value >>> 32 != 0) {
             return false;
         }
         int low = (int) value;
         switch (register) {
-            case TASK_PRIORITY -> {
+            case ApicRegister.TASK_PRIORITY -> {
                 if ((low & ~0xff) != 0) {
                     return false;
                 }
                 writeRegister(register, low);
             }
-            case END_OF_INTERRUPT, ERROR_STATUS -> {
+            case ApicRegister.END_OF_INTERRUPT, ApicRegister.ERROR_STATUS -> {
                 if (low != 0) {
                     return false;
                 }
                 writeRegister(register, 0);
             }
-            case SPURIOUS -> {
+            case ApicRegister.SPURIOUS -> {
                 if ((low & ~0x3ff) != 0) {
                     return false;
                 }
                 writeRegister(register, low);
             }
-            case COMMAND_LOW -> {
+            case ApicRegister.COMMAND_LOW -> {
                 if ((value & 0xfff3_3000L) != 0) {
                     return false;
                 }
@@ -568,13 +545,14 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             }
             case 0x32, 0x33, 0x34, 0x35, 0x36, 0x37 -> {
                 // delivery status and remote IRR are read-only, the other bits reserved
-                if ((low & ~(LVT_WRITABLE[register - LVT_TIMER] | 1 << 12 | 1 << 14)) != 0) {
+                if ((low & ~(LVT_WRITABLE[register - ApicRegister.LVT_TIMER] | 1 << 12 | 1 << 14))
+                        != 0) {
                     return false;
                 }
                 writeRegister(register, low);
             }
-            case INITIAL_COUNT, DIVIDE -> writeRegister(register, low);
-            case SELF_IPI -> {
+            case ApicRegister.INITIAL_COUNT, ApicRegister.DIVIDE -> writeRegister(register, low);
+            case ApicRegister.SELF_IPI -> {
                 if ((low & ~0xff) != 0) {
                     return false;
                 }
@@ -593,14 +571,14 @@ public final class LocalApic implements LocalInterruptController, Stateful {
     }
 
     private static boolean exists(int register) {
-        return register == ID
-                || register == VERSION
-                || register == TASK_PRIORITY
-                || register == PROCESSOR_PRIORITY
-                || register == LOGICAL_DESTINATION
-                || register >= SPURIOUS && register <= ERROR_STATUS
-                || register >= LVT_TIMER && register <= CURRENT_COUNT
-                || register == DIVIDE;
+        return register == ApicRegister.ID
+                || register == ApicRegister.VERSION
+                || register == ApicRegister.TASK_PRIORITY
+                || register == ApicRegister.PROCESSOR_PRIORITY
+                || register == ApicRegister.LOGICAL_DESTINATION
+                || register >= ApicRegister.SPURIOUS && register <= ApicRegister.ERROR_STATUS
+                || register >= ApicRegister.LVT_TIMER && register <= ApicRegister.CURRENT_COUNT
+                || register == ApicRegister.DIVIDE;
     }
 
     // ---- sets of vectors ----

@@ -1,5 +1,6 @@
 package dev.pacifica.emulator.svm;
 
+import dev.pacifica.emulator.cpu.ApicRegister;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.cpu.GuestException;
@@ -103,7 +104,7 @@ final class Avic {
 
     /** Looks at what is requested and in service: at VMRUN, a doorbell, or a change (§15.29.8). */
     void evaluate() {
-        request = highest(AvicRegisters.REQUEST);
+        request = highest(ApicRegister.REQUEST);
         priority = computePriority();
         if (deliverable() >= 0) {
             cpu.attention |= Cpu.ATTENTION_INTERRUPT;
@@ -118,15 +119,15 @@ final class Avic {
     /** The deliverable interrupt goes from requested to in service. */
     void acknowledge() {
         int vector = request;
-        setBit(backingPage, AvicRegisters.REQUEST, vector, false);
-        setBit(backingPage, AvicRegisters.IN_SERVICE, vector, true);
+        setBit(backingPage, ApicRegister.REQUEST, vector, false);
+        setBit(backingPage, ApicRegister.IN_SERVICE, vector, true);
         changed();
     }
 
     /** TPR or what is in service changed: PPR in the backing page follows. */
     private void changed() {
         evaluate();
-        putRegister(AvicRegisters.PROCESSOR_PRIORITY, priority);
+        putRegister(ApicRegister.PROCESSOR_PRIORITY, priority);
     }
 
     /**
@@ -134,29 +135,29 @@ final class Avic {
      * bring in line with TPR in the backing page.
      */
     private int computePriority() {
-        int register = register(AvicRegisters.TASK_PRIORITY) & 0xff;
+        int register = register(ApicRegister.TASK_PRIORITY) & 0xff;
         int task =
                 register >> 4 == interrupts.taskPriority ? register : interrupts.taskPriority << 4;
-        int service = Math.max(0, highest(AvicRegisters.IN_SERVICE)) & 0xf0;
+        int service = Math.max(0, highest(ApicRegister.IN_SERVICE)) & 0xf0;
         return (task & 0xf0) >= service ? task : service;
     }
 
     /** MOV CR8 wrote V_TPR: TPR 7:4 in the backing page follow, 3:0 are cleared (§15.29.3.1). */
     void taskPriorityChanged() {
-        putRegister(AvicRegisters.TASK_PRIORITY, interrupts.taskPriority << 4);
+        putRegister(ApicRegister.TASK_PRIORITY, interrupts.taskPriority << 4);
         changed();
     }
 
     private void endOfInterrupt() {
-        int vector = highest(AvicRegisters.IN_SERVICE);
+        int vector = highest(ApicRegister.IN_SERVICE);
         if (vector < 0) {
             return;
         }
-        if (bit(AvicRegisters.TRIGGER_MODE, vector)) {
-            trapAccess(AvicRegisters.END_OF_INTERRUPT, vector);
+        if (bit(ApicRegister.TRIGGER_MODE, vector)) {
+            trapAccess(ApicRegister.END_OF_INTERRUPT, vector);
             return;
         }
-        setBit(backingPage, AvicRegisters.IN_SERVICE, vector, false);
+        setBit(backingPage, ApicRegister.IN_SERVICE, vector, false);
         changed();
     }
 
@@ -203,16 +204,16 @@ final class Avic {
 
     private void accelerate(int register) {
         switch (register) {
-            case AvicRegisters.TASK_PRIORITY -> {
+            case ApicRegister.TASK_PRIORITY -> {
                 interrupts.taskPriority = register(register) >> 4 & 15;
                 changed();
             }
-            case AvicRegisters.END_OF_INTERRUPT -> endOfInterrupt();
+            case ApicRegister.END_OF_INTERRUPT -> endOfInterrupt();
             default -> {
-                int low = register(AvicRegisters.COMMAND_LOW);
+                int low = register(ApicRegister.COMMAND_LOW);
                 // delivery is never pending
-                putRegister(AvicRegisters.COMMAND_LOW, low & ~(1 << 12));
-                ipis.send(low, register(AvicRegisters.COMMAND_HIGH));
+                putRegister(ApicRegister.COMMAND_LOW, low & ~(1 << 12));
+                ipis.send(low, register(ApicRegister.COMMAND_HIGH));
             }
         }
     }
@@ -228,8 +229,8 @@ final class Avic {
             throw fault(register, false);
         }
         long value = register(register) & 0xffff_ffffL;
-        return register == AvicRegisters.COMMAND_LOW
-                ? value | (long) register(AvicRegisters.COMMAND_HIGH) << 32
+        return register == ApicRegister.COMMAND_LOW
+                ? value | (long) register(ApicRegister.COMMAND_HIGH) << 32
                 : value;
     }
 
@@ -240,10 +241,10 @@ final class Avic {
         }
         checkWrite(register << 4);
         putRegister(register, (int) value);
-        if (register == AvicRegisters.COMMAND_LOW) {
-            putRegister(AvicRegisters.COMMAND_HIGH, (int) (value >>> 32));
+        if (register == ApicRegister.COMMAND_LOW) {
+            putRegister(ApicRegister.COMMAND_HIGH, (int) (value >>> 32));
         }
-        if (register == AvicRegisters.SELF_IPI) {
+        if (register == ApicRegister.SELF_IPI) {
             ipis.sendSelf((int) value);
         } else {
             written(register);

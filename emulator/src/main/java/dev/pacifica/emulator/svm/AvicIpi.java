@@ -1,5 +1,6 @@
 package dev.pacifica.emulator.svm;
 
+import dev.pacifica.emulator.cpu.ApicRegister;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
 
@@ -58,7 +59,7 @@ final class AvicIpi {
             switch (low >> 18 & 3) {
                 case 0 -> direct(vector);
                 case 1 -> {
-                    avic.setBit(avic.backingPage(), AvicRegisters.REQUEST, vector, true);
+                    avic.setBit(avic.backingPage(), ApicRegister.REQUEST, vector, true);
                     avic.evaluate();
                 }
                 case 2 -> broadcast(vector, true);
@@ -83,7 +84,7 @@ final class AvicIpi {
             unicast(vector, destination);
         } else if (avic.x2apicMode) {
             multicast(vector, destination & 0xffff, destination >>> 16 << 4);
-        } else if (avic.register(AvicRegisters.DESTINATION_FORMAT) >>> 28 == 0xf) {
+        } else if (avic.register(ApicRegister.DESTINATION_FORMAT) >>> 28 == 0xf) {
             multicast(vector, destination, 0);
         } else {
             multicast(vector, destination & 15, 4 * (destination >> 4));
@@ -176,7 +177,7 @@ final class AvicIpi {
 
     /** Requests the interrupt, and rings if the target has a processor: otherwise false. */
     private boolean deliver(long entry, int vector) {
-        avic.setBit(entry & POINTER, AvicRegisters.REQUEST, vector, true);
+        avic.setBit(entry & POINTER, ApicRegister.REQUEST, vector, true);
         if ((entry & RUNNING) == 0) {
             return false;
         }
