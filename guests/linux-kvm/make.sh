@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the stock-Linux workloads out of Debian packages; nothing but the tools named below is installed.
+# Builds the stock-Linux workloads out of Debian packages.
 #   make.sh [--force] [OUTDIR]        OUTDIR defaults to .cache/linux-kvm at the top of the repository
 # leaves in OUTDIR:
 #   vmlinux    Debian's cloud kernel, an uncompressed ELF with a PVH entry (linux-image-cloud-amd64)
@@ -10,82 +10,35 @@
 #              goes to a second serial port when there is one
 #   versions   the packages these were made from
 # A complete OUTDIR made from the same sources is left as it is. Exit status: 0 made or up to date, 1 failed (one line on stderr says why).
-set -euo pipefail
-export LC_ALL=C
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
-products=(vmlinux bzImage boot.cpio kvm.cpio versions)
-
-fail() { echo "linux-kvm: $*" >&2; exit 1; }
+recipe=linux-kvm
+. "$here/../lib/debian.sh"
 
 force=
 [ "${1:-}" != --force ] || { force=yes; shift; }
-[ $# -le 1 ] || fail "usage: make.sh [--force] [OUTDIR]"
-out=${1:-$top/.cache/linux-kvm}
-stamp=$(cd "$here" && cat make.sh vmm.c guest16.S guest64.S guestapic.S init-boot init-kvm | sha256sum | cut -d' ' -f1)
-
-complete() {
-  local product
-  [ "$(cat "$out/.stamp" 2>/dev/null)" = "$stamp" ] || return 1
-  for product in "${products[@]}"; do [ -s "$out/$product" ] || return 1; done
-}
-if [ -z "$force" ] && complete; then echo "$out is up to date"; exit 0; fi
-
-mkdir -p "$(dirname "$out")"
-work=$(mktemp -d "$(dirname "$out")/.linux-kvm.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-log=$work/log
-: >"$log"
+[[ $# -le 1 && ${1:-} != -* ]] || fail "usage: make.sh [--force] [OUTDIR]"
+out=$(realpath -m -- "${1:-$top/.cache/linux-kvm}")
+stamp=$(cd "$here" && stamp_of make.sh vmm.c guest16.S guest64.S guestapic.S init-boot init-kvm)
+if [ -z "$force" ] && complete "$out" "$stamp" vmlinux bzImage boot.cpio kvm.cpio versions; then echo "$out is up to date"; exit 0; fi
+scratch "$out"
 
 # --- tools and packages ---------------------------------------------------------------------------------------------------
-apt_options=(-q -o Acquire::Retries=3)
-[ "$(id -u)" != 0 ] || apt_options+=(-o APT::Sandbox::User=root)
-
-command -v apt-get >/dev/null || fail "needs Debian's apt-get and the package archive behind it; this host has none"
-command -v dpkg-deb >/dev/null || fail "needs dpkg-deb, which is not installed"
-
-updated=
-refresh() { # fetches the package lists once: the system's as root, private ones otherwise
-  [ -z "$updated" ] || return 1
-  updated=yes
-  if [ "$(id -u)" != 0 ]; then
-    mkdir -p "$work/lists/partial" "$work/archives/partial"
-    apt_options+=(-o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/archives")
-  fi
-  apt-get "${apt_options[@]}" -o APT::Update::Error-Mode=any update >>"$log" 2>&1 || fail "apt-get update failed: $(reason)"
-}
-reason() { grep -E '^(E:|W:|Err)' "$log" | head -n 1 | tr -s ' ' || tail -n 1 "$log"; }
-
-missing=()
-for tool in lz4:lz4 cpio:cpio gcc:gcc readelf:binutils; do
-  command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
-done
-! command -v gcc >/dev/null || echo '#include <linux/kvm.h>
-#include <stdio.h>' | gcc -E - >/dev/null 2>&1 || missing+=(libc6-dev)
-[[ " ${missing[*]} " != *" gcc "* ]] || missing+=(libc6-dev)
-if [ ${#missing[@]} -gt 0 ]; then
-  [ "$(id -u)" = 0 ] || fail "missing tools; run as root: apt-get install -y ${missing[*]}"
-  install_missing() { DEBIAN_FRONTEND=noninteractive apt-get "${apt_options[@]}" install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1; }
-  install_missing || { refresh && install_missing; } || fail "cannot install ${missing[*]}: $(reason)"
-fi
+need_tools lz4:lz4 cpio:cpio gcc:gcc readelf:binutils
 
 kernel_package() {
   apt-cache "${apt_options[@]}" depends linux-image-cloud-amd64 2>>"$log" | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' | head -n 1
 }
 kernel=$(kernel_package)
-[ -n "$kernel" ] || { refresh; kernel=$(kernel_package); }
+[ -n "$kernel" ] || { refresh || true; kernel=$(kernel_package); }
 [ -n "$kernel" ] || fail "apt knows no linux-image-cloud-amd64 even after apt-get update: is this Debian for amd64?"
-
-download() { (cd "$work" && rm -f -- *.deb && apt-get "${apt_options[@]}" download "$kernel" busybox-static) >>"$log" 2>&1; }
-download || { refresh && kernel=$(kernel_package) && [ -n "$kernel" ] && download; } ||
+download "$kernel" busybox-static || { refresh && kernel=$(kernel_package) && [ -n "$kernel" ] && download "$kernel" busybox-static; } ||
   fail "cannot download the packages $kernel and busybox-static: $(reason)"
 
 # --- the kernel -----------------------------------------------------------------------------------------------------------
+unpack linux-image- "$work/kernel"
+unpack busybox-static_ "$work/busybox"
 cd "$work"
-mkdir made kernel busybox
-dpkg-deb -x "$(echo linux-image-*.deb)" kernel || fail "the kernel package does not unpack"
-dpkg-deb -x "$(echo busybox-static_*.deb)" busybox || fail "the busybox package does not unpack"
-for package in *.deb; do dpkg-deb -W "$package"; done >made/versions
 cp kernel/boot/vmlinuz-* made/bzImage
 chmod 644 made/bzImage
 
@@ -110,13 +63,11 @@ device_nodes() { # a second archive behind the first: making nodes in the tree i
   newc_entry dev/kmsg $((020600)) 1 11
   newc_entry 'TRAILER!!!' 0 0 0
 }
-initramfs() { # initramfs INIT PRODUCT: packs tree/ with the given init; the same bytes whoever runs it, whenever
+initramfs() { # initramfs INIT PRODUCT: packs tree/ with the given init
   install -m 755 "$1" tree/init
-  find tree -exec touch -h -d @0 {} +
-  (cd tree && find . -print0 | sort -z | cpio --quiet -0 -o -H newc --reproducible -R 0:0) >"made/$2"
+  newc tree >"made/$2"
   device_nodes >>"made/$2"
 }
-umask 022
 mkdir -p tree/bin tree/dev tree/proc tree/sys tree/tmp
 cp busybox/bin/busybox tree/bin/
 ln -s busybox tree/bin/sh
@@ -133,9 +84,4 @@ for archive in boot kvm; do
   cpio --quiet -t <"made/$archive.cpio" 2>>"$log" | grep -qx init || fail "$archive.cpio has no init"
 done
 
-# --- hand over ------------------------------------------------------------------------------------------------------------
-echo "$stamp" >made/.stamp
-[ ! -e "$out" ] || mv "$out" "$work/old"
-mv made "$out"
-ls -l "$out"
-cat "$out/versions"
+hand_over "$out" "$stamp"
