@@ -23,8 +23,8 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         description = {
             "Execute a recorded run again and look for mistakes of its hypervisor: VMCBs that the"
-                    + " manual forbids, clean bits that lie, events lost, ASIDs reused without a flush,"
-                    + " guests that can reach the host.",
+                + " manual forbids, clean bits that lie, events lost, ASIDs reused without a flush,"
+                + " guests that can reach the host.",
             "Each kind is listed with its count, where it first was made, the manual's section, and"
                     + " what a processor does then."
         },
@@ -34,6 +34,7 @@ import picocli.CommandLine.Parameters;
             "1:the run diverged from its recording, which must not be; the first difference is"
                     + " told",
             "2:bad usage or a damaged trace",
+            "3:no VMRUN was seen, so nothing was looked at",
             "4:mistakes found",
             "130:ended by Ctrl-C, with the list up to there"
         },
@@ -43,6 +44,7 @@ import picocli.CommandLine.Parameters;
             "  pacifica check kvm.pacifica --until 1.5G --format json"
         })
 final class CheckCommand implements Callable<Integer> {
+    private static final int NOTHING_SEEN = 3;
     private static final int MISTAKES = 4;
 
     @Parameters(paramLabel = "DIR", description = "The trace.")
@@ -94,7 +96,14 @@ final class CheckCommand implements Callable<Integer> {
             System.err.println("pacifica: " + result.divergence().describe());
             return Pacifica.DIVERGED;
         }
-        return cancelled.get() ? Pacifica.INTERRUPTED : check.mistakes() == 0 ? 0 : MISTAKES;
+        return cancelled.get() ? Pacifica.INTERRUPTED : status();
+    }
+
+    private int status() {
+        if (check.entries() == 0) {
+            return NOTHING_SEEN;
+        }
+        return check.mistakes() == 0 ? 0 : MISTAKES;
     }
 
     private RecordedMachine machine(TraceReader reader, InputSource inputs) {

@@ -45,38 +45,59 @@ final class CheckReport {
 
     private String text() {
         Formatter text = new Formatter(Locale.ROOT);
-        int mistakes = check.mistakes();
-        int advice = check.findings().size() - mistakes;
-        text.format(
-                "hypervisor check: %s, %d of advice, in %,d VMRUNs of %,d VMCBs%n",
-                mistakes == 0
-                        ? "no mistake"
-                        : mistakes + (mistakes == 1 ? " mistake" : " mistakes"),
-                advice,
-                check.entries(),
-                check.vmcbs());
+        text.format("hypervisor check: %s%n", summary());
         for (Finding finding : sorted()) {
-            CheckKind kind = finding.kind;
-            text.format(
-                    "%s %s: %s: %s; %,d times%n",
-                    kind.level.name().toLowerCase(Locale.ROOT),
-                    kind.label(),
-                    kind.title,
-                    finding.subject,
-                    finding.count());
-            text.format(
-                    "    first %d@%d, %sRIP 0x%x%s, VMCB 0x%x%s%n",
-                    finding.vcpu,
-                    finding.instructions,
-                    finding.inGuest ? "guest's " : "",
-                    finding.rip,
-                    symbolInBrackets(finding),
-                    finding.vmcb,
-                    finding.detail.isEmpty() ? "" : ": " + finding.detail);
-            text.format("    %s: %s%n", kind.section, kind.consequence);
+            finding(text, finding);
         }
         gif(text);
         return text.toString().stripTrailing();
+    }
+
+    private String summary() {
+        if (check.entries() == 0) {
+            return "no VMRUN was seen, so nothing was looked at";
+        }
+        int mistakes = check.mistakes();
+        int advice = check.findings().size() - mistakes;
+        return "%s, %d of advice, in %s of %s"
+                .formatted(
+                        mistakes == 0 ? "no mistake" : count(mistakes, "mistake"),
+                        advice,
+                        count(check.entries(), "VMRUN"),
+                        count(check.vmcbs(), "VMCB"));
+    }
+
+    private static String count(long number, String what) {
+        return String.format(Locale.ROOT, "%,d %s%s", number, what, number == 1 ? "" : "s");
+    }
+
+    private static String times(long number) {
+        return number == 1 ? "once" : String.format(Locale.ROOT, "%,d times", number);
+    }
+
+    /** What was done and how often; with what, where first, and what it leads to. */
+    private void finding(Formatter text, Finding finding) {
+        CheckKind kind = finding.kind;
+        text.format(
+                "%n%s %s, %s: %s%n",
+                kind.level.name().toLowerCase(Locale.ROOT),
+                kind.label(),
+                times(finding.count()),
+                kind.title);
+        text.format(
+                "    what     %s%s%n",
+                finding.subject, finding.detail.isEmpty() ? "" : ": " + finding.detail);
+        text.format(
+                "    %s %d@%d, RIP 0x%x%s in the %s, VMCB 0x%x%n",
+                finding.count() == 1 ? "where   " : "first at",
+                finding.vcpu,
+                finding.instructions,
+                finding.rip,
+                symbolInBrackets(finding),
+                finding.inGuest ? "guest" : "host",
+                finding.vmcb);
+        text.format("    manual   %s%n", kind.section);
+        text.format("    silicon  %s%n", kind.consequence);
     }
 
     private void gif(Formatter text) {
@@ -85,12 +106,15 @@ final class CheckReport {
             return;
         }
         text.format(
-                "GIF clear %,d times, at most for %,d instructions (until %d@%d)%n",
-                gif.count(), gif.longest(), gif.longestVcpu(), gif.longestAt());
+                "%nGIF clear %s, at most for %s (until %d@%d)%n",
+                times(gif.count()),
+                count(gif.longest(), "instruction"),
+                gif.longestVcpu(),
+                gif.longestAt());
         long[] histogram = gif.histogram();
         for (int i = 0; i < histogram.length; i++) {
             if (histogram[i] != 0) {
-                text.format("    below %,15d instructions: %,12d times%n", bound(i), histogram[i]);
+                text.format("    below %,15d instructions: %s%n", bound(i), times(histogram[i]));
             }
         }
     }

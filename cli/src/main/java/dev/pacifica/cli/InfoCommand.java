@@ -27,7 +27,12 @@ final class InfoCommand implements Callable<Integer> {
         TraceReader.Extent extent = reader.extent();
         Manifest.End end = manifest.end();
         line("trace", trace + " (format version " + manifest.version() + ")");
-        line("recorded", manifest.created() + " by " + manifest.program());
+        line(
+                "recorded",
+                manifest.created()
+                        + " by "
+                        + manifest.program()
+                        + (manifest.hasFindings() ? ", with --check (table findings)" : ""));
         line(
                 "machine",
                 "%s, %s, cpu %s"

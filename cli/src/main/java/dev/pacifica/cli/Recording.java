@@ -54,6 +54,9 @@ final class Recording {
                                 setup.request(TraceReader.open(trace)), serial, recorder.inputs());
                 Interruption interruption = interruption(recorder, machine, inputs)) {
             HypervisorCheck check = checks.wanted() ? machine.check() : null;
+            if (check != null) {
+                recorder.checked();
+            }
             recorder.start(new EmulatedMachine(machine));
             begun = true;
             Stop stop = null;

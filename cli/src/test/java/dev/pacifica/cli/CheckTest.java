@@ -62,9 +62,18 @@ class CheckTest {
         assertThat(checked.status()).isEqualTo(DEMO_WELL).isEqualTo(plain.status());
         assertThat(checked.out()).isEqualTo(plain.out());
         assertThat(checked.err())
-                .startsWith("hypervisor check: 2 mistakes, 1 of advice, in 172 VMRUNs of 1 VMCBs")
-                .contains("§15.5.1: ASID is zero; 1 times", "GIF clear 344 times")
-                .containsPattern(" RIP 0x10[0-9a-f]+ \\([a-z_]+\\+0x[0-9a-f]+\\)");
+                .startsWith("hypervisor check: 2 mistakes, 1 of advice, in 172 VMRUNs of 1 VMCB\n")
+                .contains(
+                        "\n"
+                            + "mistake vmexit-invalid, once: VMRUN of a VMCB that breaks a"
+                            + " consistency rule\n"
+                            + "    what     §15.5.1: ASID is zero: ASID 0x0\n"
+                            + "    where    0@",
+                        "\n    manual   §15.5.1\n    silicon  the guest is not run: #VMEXIT",
+                        "\nGIF clear 344 times")
+                .containsPattern("advice open-init, 17[0-9] times: [^\n]+\n[^\n]+\n    first at 0@")
+                .containsPattern(
+                        " RIP 0x10[0-9a-f]+ \\([a-z_]+\\+0x[0-9a-f]+\\) in the host, VMCB");
     }
 
     /** Replay executes without checks and compares every event and state with the recording. */
@@ -83,6 +92,8 @@ class CheckTest {
                         "--kernel",
                         "demo.elf");
         assertThat(recorded.status()).isEqualTo(DEMO_WELL);
+        assertThat(pacifica("info", "t.pacifica").out())
+                .containsPattern("recorded +[^\n]+, with --check \\(table findings\\)\n");
         JsonNode report = new ObjectMapper().readTree(recorded.err());
         assertThat(report.get("mistakes").asInt()).isEqualTo(2);
         assertThat(kinds(report))
@@ -122,15 +133,19 @@ class CheckTest {
         PacificaProcess.Result early = pacifica("check", "t.pacifica", "--until", "100k");
         assertThat(early.status()).isZero();
         assertThat(early.out()).startsWith("hypervisor check: no mistake, 1 of advice");
+        PacificaProcess.Result before = pacifica("check", "t.pacifica", "--until", "1");
+        assertThat(before.status()).isEqualTo(3);
+        assertThat(before.out())
+                .isEqualTo("hypervisor check: no VMRUN was seen, so nothing was looked at\n");
     }
 
     @Test
-    void aMachineWithoutAHypervisorMakesNone() throws IOException {
+    void aMachineWithoutAHypervisorGetsNoCleanBill() throws IOException {
         new TinyGuest().print("hello\n").exit(0).write(folder.resolve("guest.bin"));
         PacificaProcess.Result result =
                 pacifica("run", "--check", "--kernel", "guest.bin", "--load", TinyGuest.LOAD);
         assertThat(result.err())
-                .isEqualTo("hypervisor check: no mistake, 0 of advice, in 0 VMRUNs of 0 VMCBs\n");
+                .isEqualTo("hypervisor check: no VMRUN was seen, so nothing was looked at\n");
     }
 
     @Test

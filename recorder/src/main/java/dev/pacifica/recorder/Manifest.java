@@ -23,6 +23,7 @@ import java.util.Map;
  * @param created when the recording began, ISO 8601
  * @param host facts about the host
  * @param machine the machine's configuration, as whoever builds machines wrote it
+ * @param checked true if the sanitizer looked, so that there may be findings; null if it did not
  * @param images what was booted
  * @param checkpoints those that are complete
  * @param end how the recording ended; null while it runs or when it was killed
@@ -35,6 +36,7 @@ public record Manifest(
         String created,
         Map<String, String> host,
         JsonNode machine,
+        Boolean checked,
         List<Image> images,
         List<Checkpoint> checkpoints,
         End end) {
@@ -93,6 +95,11 @@ public record Manifest(
             long inputs,
             String eventChain,
             String inputChain) {}
+
+    /** Whether the sanitizer looked while the run was recorded. */
+    public boolean hasFindings() {
+        return Boolean.TRUE.equals(checked);
+    }
 
     /** Writes the manifest into the trace's folder, in one step. */
     public void write(Path trace) {
@@ -156,6 +163,20 @@ public record Manifest(
 
     Manifest with(List<Checkpoint> newCheckpoints, End newEnd) {
         return new Manifest(
-                format, version, program, created, host, machine, images, newCheckpoints, newEnd);
+                format,
+                version,
+                program,
+                created,
+                host,
+                machine,
+                checked,
+                images,
+                newCheckpoints,
+                newEnd);
+    }
+
+    Manifest withChecks() {
+        return new Manifest(
+                format, version, program, created, host, machine, true, images, checkpoints, end);
     }
 }

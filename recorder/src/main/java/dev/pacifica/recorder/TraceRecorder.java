@@ -90,6 +90,7 @@ public final class TraceRecorder implements AutoCloseable {
                             created,
                             hostFacts(),
                             machineConfiguration,
+                            null,
                             copy(images),
                             List.of(),
                             null);
@@ -118,6 +119,12 @@ public final class TraceRecorder implements AutoCloseable {
                 System.getProperty("os.name") + " " + System.getProperty("os.version"),
                 "java",
                 System.getProperty("java.vm.version", "unknown"));
+    }
+
+    /** Before {@link #start}: the sanitizer looks, so that there may be findings. */
+    public void checked() {
+        manifest = manifest.withChecks();
+        manifest.write(trace);
     }
 
     private List<Manifest.Image> copy(List<ImageSource> images) throws IOException {
