@@ -25,7 +25,7 @@ import org.junit.platform.launcher.core.LauncherFactory;
 
 /**
  * Plants the faults of faults.txt, one at a time, in the emulator's sources and runs the tests of
- * rooms svm, cpu and paging until one fails. Started by run.sh in the module's folder.
+ * rooms svm, cpu, paging and device until one fails. Started by run.sh in the module's folder.
  */
 final class MutationRun {
     private static final Path HERE = Path.of("src/test/mutations");
@@ -37,7 +37,7 @@ final class MutationRun {
     private static final Path MAIN_CLASSES = WORK.resolve("main");
     private static final Path TEST_CLASSES = WORK.resolve("test");
     private static final Path FAULTY_CLASSES = WORK.resolve("faulty");
-    private static final List<String> ROOMS = List.of("svm", "cpu", "paging");
+    private static final List<String> ROOMS = List.of("svm", "cpu", "paging", "device");
     private static final String TEST_PACKAGE = "dev.pacifica.emulator.";
 
     private final JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();

@@ -52,6 +52,8 @@ public record MsrName(long msr, String name) {
             00000832 X2APIC_LVT_TIMER X2APIC_LVT_THERMAL X2APIC_LVT_PERF X2APIC_LVT_LINT0
             00000836 X2APIC_LVT_LINT1 X2APIC_LVT_ERROR X2APIC_TIMER_INITIAL X2APIC_TIMER_CURRENT
             0000083e X2APIC_TIMER_DIVIDE X2APIC_SELF_IPI
+            00000840 X2APIC_EXT_FEATURE X2APIC_EXT_CONTROL X2APIC_SEOI
+            00000850 X2APIC_EXT_LVT0 X2APIC_EXT_LVT1 X2APIC_EXT_LVT2 X2APIC_EXT_LVT3
             00000da0 XSS
             40000000 HV_GUEST_OS_ID HV_HYPERCALL HV_VP_INDEX
             4b564d00 KVM_WALL_CLOCK_NEW KVM_SYSTEM_TIME_NEW KVM_ASYNC_PF_EN KVM_STEAL_TIME
@@ -103,6 +105,7 @@ public record MsrName(long msr, String name) {
             all.add(new MsrName(0x810 + i, "X2APIC_ISR" + i));
             all.add(new MsrName(0x818 + i, "X2APIC_TMR" + i));
             all.add(new MsrName(0x820 + i, "X2APIC_IRR" + i));
+            all.add(new MsrName(0x848 + i, "X2APIC_IER" + i));
             all.add(new MsrName(0xc001_0064L + i, "PSTATE_DEF" + i));
         }
         for (int i = 0; i < 6; i++) {

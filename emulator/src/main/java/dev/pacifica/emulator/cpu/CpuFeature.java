@@ -60,7 +60,7 @@ public enum CpuFeature {
     PCID(1, Register.ECX, 17, Use.STANDARD),
     LAHF_LM(0x8000_0001, Register.ECX, 0, Use.STANDARD),
     SVM(CpuidFeature.SVM, Use.STANDARD),
-    EXT_APIC(0x8000_0001, Register.ECX, 3, Use.ABSENT),
+    EXT_APIC(0x8000_0001, Register.ECX, 3, Use.STANDARD),
     CR8_LEGACY(CpuidFeature.ALTMOVCR8, Use.STANDARD),
     ABM(CpuidFeature.ABM, Use.STANDARD),
     SSE4A(CpuidFeature.SSE4A, Use.STANDARD),
@@ -120,6 +120,8 @@ public enum CpuFeature {
     HOST_MCE_OVERRIDE(0x8000_000a, Register.EDX, 23, Use.ABSENT),
     TLBI_CTL(0x8000_000a, Register.EDX, 24, Use.STANDARD),
     VNMI(0x8000_000a, Register.EDX, 25, Use.STANDARD),
+    /** Under AVIC a guest reads extended LVT entries and traps at writing them. */
+    EXTLVT(0x8000_000a, Register.EDX, 27, Use.STANDARD),
     SVME_ADDR_CHK(0x8000_000a, Register.EDX, 28, Use.STANDARD),
     BUS_LOCK_THRESHOLD(0x8000_000a, Register.EDX, 29, Use.STANDARD),
     IDLE_HLT(0x8000_000a, Register.EDX, 30, Use.STANDARD),

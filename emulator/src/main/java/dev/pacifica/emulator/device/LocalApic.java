@@ -2,6 +2,7 @@ package dev.pacifica.emulator.device;
 
 import dev.pacifica.emulator.cpu.ApicRegister;
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.cpu.LocalInterruptController;
 import dev.pacifica.emulator.cpu.Reset;
 import dev.pacifica.emulator.state.StateReader;
@@ -11,8 +12,8 @@ import dev.pacifica.emulator.time.VirtualClock;
 
 /**
  * The local APIC of one processor (APM Vol 2 chapter 16), in xAPIC or x2APIC mode: version 10h with
- * six LVT entries, no extended register space. Messages arrive at once, so that no delivery is ever
- * pending.
+ * six LVT entries and, if CPUID offers it, the extended space. Messages arrive at once, so that no
+ * delivery is ever pending.
  *
  * <p>Out of reset LINT0 of processor 0 is unmasked in ExtINT mode, as firmware leaves it (virtual
  * wire).
@@ -27,13 +28,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
     /** Version 10h, highest LVT entry 5. */
     private static final int VERSION_VALUE = 0x0005_0010;
 
-    private static final int LVT_MASKED = 1 << 16;
-    private static final int LVT_LEVEL = 1 << 15;
-
-    /** Software-writable bits of timer, thermal, performance, LINT0, LINT1 and error entries. */
-    private static final int[] LVT_WRITABLE = {
-        0x7_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x1_00ff
-    };
+    private static final int VERSION_EXTENDED = 1 << 31;
 
     private static final int ENABLED = 1 << 8;
 
@@ -51,6 +46,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
     private final Cpu cpu;
     private final ApicBus bus;
     private final LocalApicTimer timer;
+    private final ExtendedApicSpace extended = new ExtendedApicSpace();
 
     private long base;
     private int taskPriority;
@@ -71,7 +67,10 @@ public final class LocalApic implements LocalInterruptController, Stateful {
     private final long[] inService = new long[4];
     private final long[] level = new long[4];
 
-    /** Highest vectors of {@link #request} and {@link #inService}, -1 for none; derived. */
+    /**
+     * Highest vectors of {@link #request}, as far as they are enabled, and of {@link #inService},
+     * -1 for none; derived.
+     */
     private int highestRequest = -1;
 
     private int highestInService = -1;
@@ -112,7 +111,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         errorStatus = 0;
         command = 0;
         for (int i = 0; i < LVT_ENTRIES; i++) {
-            lvt[i] = LVT_MASKED;
+            lvt[i] = ApicRegister.LVT_MASKED;
             if (i < 4) {
                 request[i] = 0;
                 inService[i] = 0;
@@ -122,6 +121,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         if (id == 0) {
             lvt[LINT0] = ApicBus.EXTERNAL << 8;
         }
+        extended.reset();
         timer.reset();
         recompute();
     }
@@ -192,7 +192,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         if ((base & BASE_ENABLE) == 0) {
             return (base & BASE_BSP) != 0; // the INTR pin of old
         }
-        return (lvt[LINT0] & (LVT_MASKED | 0x700)) == ApicBus.EXTERNAL << 8;
+        return (lvt[LINT0] & (ApicRegister.LVT_MASKED | 0x700)) == ApicBus.EXTERNAL << 8;
     }
 
     @Override
@@ -266,7 +266,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             return true;
         }
         if (!logical) {
-            return destination == id;
+            return destination == id || narrowId() && matchesNarrow(destination);
         }
         if (x2apic()) {
             return destination >>> 16 == logicalDestination >>> 16
@@ -277,6 +277,20 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             return (destination & mine) != 0;
         }
         return (destination >> 4 & 0xf) == mine >> 4 && (destination & mine & 0xf) != 0;
+    }
+
+    /** Whether only the lower four bits of an APIC id count (§16.3.6). */
+    private boolean narrowId() {
+        return hasExtendedSpace() && !x2apic() && !extended.wideId();
+    }
+
+    private boolean matchesNarrow(int destination) {
+        int low = destination & 0xf;
+        return destination >>> 8 == 0 && (low == 0xf || low == (id & 0xf));
+    }
+
+    private boolean hasExtendedSpace() {
+        return cpu.model.has(CpuFeature.EXT_APIC);
     }
 
     /** Takes a message of the bus or of a local source. */
@@ -306,7 +320,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         } else {
             clear(level, vector);
         }
-        highestRequest = Math.max(highestRequest, vector);
+        recompute();
     }
 
     /** The 8259s' INTR wire rose or fell. */
@@ -331,12 +345,14 @@ public final class LocalApic implements LocalInterruptController, Stateful {
 
     private void raiseLocal(int entry) {
         int value = lvt[entry];
-        if ((value & LVT_MASKED) == 0) {
+        if ((value & ApicRegister.LVT_MASKED) == 0) {
             int mode = entry == TIMER || entry == ERROR ? ApicBus.FIXED : value >> 8 & 7;
             accept(
                     mode,
                     value & 0xff,
-                    entry == LINT0 && mode == ApicBus.FIXED && (value & LVT_LEVEL) != 0);
+                    entry == LINT0
+                            && mode == ApicBus.FIXED
+                            && (value & ApicRegister.LVT_LEVEL) != 0);
         }
     }
 
@@ -374,7 +390,8 @@ public final class LocalApic implements LocalInterruptController, Stateful {
     private int readRegister(int register) {
         return switch (register) {
             case ApicRegister.ID -> x2apic() ? id : id << 24;
-            case ApicRegister.VERSION -> VERSION_VALUE;
+            case ApicRegister.VERSION ->
+                    hasExtendedSpace() ? VERSION_VALUE | VERSION_EXTENDED : VERSION_VALUE;
             case ApicRegister.TASK_PRIORITY -> taskPriority;
             case ApicRegister.ARBITRATION_PRIORITY, ApicRegister.PROCESSOR_PRIORITY ->
                     processorPriority();
@@ -396,6 +413,9 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             case ApicRegister.CURRENT_COUNT -> (int) timer.currentCount();
             case ApicRegister.DIVIDE -> timer.divideConfiguration();
             default -> {
+                if (ApicRegister.isExtended(register) && hasExtendedSpace()) {
+                    yield extended.read(register);
+                }
                 error(ERROR_REGISTER);
                 yield 0;
             }
@@ -429,7 +449,10 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             case ApicRegister.INITIAL_COUNT -> timer.setInitialCount(value & 0xffff_ffffL);
             case ApicRegister.DIVIDE -> timer.setDivideConfiguration(value);
             default -> {
-                if (register < ApicRegister.IN_SERVICE || register >= ApicRegister.ERROR_STATUS) {
+                if (ApicRegister.isExtended(register) && hasExtendedSpace()) {
+                    writeExtended(register, value);
+                } else if (register < ApicRegister.IN_SERVICE
+                        || register >= ApicRegister.ERROR_STATUS) {
                     error(ERROR_REGISTER);
                 }
             }
@@ -437,17 +460,27 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         changed();
     }
 
+    private void writeExtended(int register, int value) {
+        extended.write(register, value, (spurious & ENABLED) == 0);
+        if (register == ApicRegister.SPECIFIC_END_OF_INTERRUPT && extended.endsSpecific()) {
+            endOfInterrupt(value & 0xff);
+        }
+        recompute();
+    }
+
     private void writeSpurious(int value) {
         spurious = value & 0x3ff;
         if ((value & ENABLED) == 0) {
             for (int i = 0; i < LVT_ENTRIES; i++) {
-                lvt[i] |= LVT_MASKED;
+                lvt[i] |= ApicRegister.LVT_MASKED;
             }
+            extended.maskAll();
         }
     }
 
     private void writeLvt(int entry, int value) {
-        int masked = value & LVT_WRITABLE[entry] | ((spurious & ENABLED) == 0 ? LVT_MASKED : 0);
+        int writable = ApicRegister.lvtWritable(ApicRegister.LVT_TIMER + entry);
+        int masked = value & writable | ((spurious & ENABLED) == 0 ? ApicRegister.LVT_MASKED : 0);
         lvt[entry] = masked;
         if (entry == TIMER) {
             timer.setMode(masked >> 17 & 3);
@@ -458,8 +491,14 @@ public final class LocalApic implements LocalInterruptController, Stateful {
     }
 
     private void endOfInterrupt() {
-        int vector = highestInService;
-        if (vector < 0) {
+        if (highestInService >= 0) {
+            endOfInterrupt(highestInService);
+        }
+    }
+
+    /** The specific one (§16.7.1) ends any interrupt in service. */
+    private void endOfInterrupt(int vector) {
+        if (!test(inService, vector)) {
             return;
         }
         clear(inService, vector);
@@ -495,90 +534,38 @@ public final class LocalApic implements LocalInterruptController, Stateful {
 
     @Override
     public long readX2apic(int register) {
-        if (!x2apic()) {
+        if (!x2apic() || !ApicRegister.isReadableMsr(register, hasExtendedSpace())) {
             return BAD_REGISTER;
         }
         return switch (register) {
             case ApicRegister.COMMAND_LOW -> command;
-            case ApicRegister.END_OF_INTERRUPT,
-                    ApicRegister.ARBITRATION_PRIORITY,
-                    0x0c,
-                    ApicRegister.DESTINATION_FORMAT,
-                    ApicRegister.COMMAND_HIGH,
-                    ApicRegister.SELF_IPI ->
-                    BAD_REGISTER;
-            default -> exists(register) ? readRegister(register) & 0xffff_ffffL : BAD_REGISTER;
+            case ApicRegister.INTERRUPT_ENABLE -> readRegister(register) & 0xffff_0000L; // reserved
+            default -> readRegister(register) & 0xffff_ffffL;
         };
     }
 
     @Override
     public boolean writeX2apic(int register, long value) {
-        if (!x2apic() || register != ApicRegister.COMMAND_LOW && value >>> 32 != 0) {
+        if (!x2apic() || !ApicRegister.isWritableMsr(register, value, hasExtendedSpace())) {
             return false;
         }
         int low = (int) value;
         switch (register) {
-            case ApicRegister.TASK_PRIORITY -> {
-                if ((low & ~0xff) != 0) {
-                    return false;
-                }
-                writeRegister(register, low);
-            }
-            case ApicRegister.END_OF_INTERRUPT, ApicRegister.ERROR_STATUS -> {
-                if (low != 0) {
-                    return false;
-                }
-                writeRegister(register, 0);
-            }
-            case ApicRegister.SPURIOUS -> {
-                if ((low & ~0x3ff) != 0) {
-                    return false;
-                }
-                writeRegister(register, low);
-            }
             case ApicRegister.COMMAND_LOW -> {
-                if ((value & 0xfff3_3000L) != 0) {
-                    return false;
-                }
                 command = value;
                 sendCommand();
             }
-            case 0x32, 0x33, 0x34, 0x35, 0x36, 0x37 -> {
-                // delivery status and remote IRR are read-only, the other bits reserved
-                if ((low & ~(LVT_WRITABLE[register - ApicRegister.LVT_TIMER] | 1 << 12 | 1 << 14))
-                        != 0) {
-                    return false;
-                }
-                writeRegister(register, low);
-            }
-            case ApicRegister.INITIAL_COUNT, ApicRegister.DIVIDE -> writeRegister(register, low);
             case ApicRegister.SELF_IPI -> {
-                if ((low & ~0xff) != 0) {
-                    return false;
-                }
                 if (low < 16) {
                     error(ERROR_SEND_VECTOR);
                 } else {
                     accept(ApicBus.FIXED, low, false);
                 }
             }
-            default -> {
-                return false; // read-only or absent
-            }
+            default -> writeRegister(register, low);
         }
         changed();
         return true;
-    }
-
-    private static boolean exists(int register) {
-        return register == ApicRegister.ID
-                || register == ApicRegister.VERSION
-                || register == ApicRegister.TASK_PRIORITY
-                || register == ApicRegister.PROCESSOR_PRIORITY
-                || register == ApicRegister.LOGICAL_DESTINATION
-                || register >= ApicRegister.SPURIOUS && register <= ApicRegister.ERROR_STATUS
-                || register >= ApicRegister.LVT_TIMER && register <= ApicRegister.CURRENT_COUNT
-                || register == ApicRegister.DIVIDE;
     }
 
     // ---- sets of vectors ----
@@ -608,8 +595,18 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         return -1;
     }
 
+    private int highestEnabledRequest() {
+        for (int i = 3; i >= 0; i--) {
+            long enabled = request[i] & extended.enabled(i);
+            if (enabled != 0) {
+                return 64 * i + 63 - Long.numberOfLeadingZeros(enabled);
+            }
+        }
+        return -1;
+    }
+
     private void recompute() {
-        highestRequest = highest(request);
+        highestRequest = highestEnabledRequest();
         highestInService = highest(inService);
     }
 
@@ -630,6 +627,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         out.longs("irr", request);
         out.longs("isr", inService);
         out.longs("tmr", level);
+        extended.save(out);
         timer.save(out);
     }
 
@@ -650,6 +648,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         in.longs("irr", request);
         in.longs("isr", inService);
         in.longs("tmr", level);
+        extended.load(in);
         timer.load(in);
         recompute();
         changed();

@@ -163,9 +163,13 @@ final class Avic {
 
     // ---- the APIC page ----
 
+    private boolean extendedLvt() {
+        return cpu.model.has(CpuFeature.EXTLVT);
+    }
+
     /** A read of 1, 2, 4 or 8 bytes from the redirected page; does not return if it exits. */
     long read(int offset, int size) {
-        if (AvicRegisters.read(offset >> 4) == AvicRegisters.Access.FAULT) {
+        if (AvicRegisters.read(offset >> 4, extendedLvt()) == AvicRegisters.Access.FAULT) {
             throw fault(offset >> 4, false);
         }
         long pa = backingPage + offset;
@@ -189,13 +193,13 @@ final class Avic {
         if (trapCode != 0) {
             throw exitForTrap(); // a repeated instruction's iteration before this one
         }
-        if (AvicRegisters.write(offset >> 4) == AvicRegisters.Access.FAULT) {
+        if (AvicRegisters.write(offset >> 4, extendedLvt()) == AvicRegisters.Access.FAULT) {
             throw fault(offset >> 4, true);
         }
     }
 
     private void written(int register) {
-        switch (AvicRegisters.write(register)) {
+        switch (AvicRegisters.write(register, extendedLvt())) {
             case ACCELERATED -> accelerate(register);
             case TRAP -> trapAccess(register, 0);
             default -> {}
@@ -222,10 +226,10 @@ final class Avic {
 
     /** RDMSR of 800h + register, not intercepted; raises #GP or exits (§15.29.10). */
     long readMsr(int register) {
-        if (!AvicRegisters.readableMsr(register)) {
+        if (!ApicRegister.isReadableMsr(register, cpu.model.has(CpuFeature.EXT_APIC))) {
             throw cpu.fault(GuestException.GP, 0);
         }
-        if (AvicRegisters.read(register) == AvicRegisters.Access.FAULT) {
+        if (AvicRegisters.read(register, extendedLvt()) == AvicRegisters.Access.FAULT) {
             throw fault(register, false);
         }
         long value = register(register) & 0xffff_ffffL;
@@ -236,7 +240,7 @@ final class Avic {
 
     /** WRMSR of 800h + register, not intercepted; raises #GP or exits (§15.29.10). */
     void writeMsr(int register, long value) {
-        if (!AvicRegisters.writableMsr(register, value)) {
+        if (!ApicRegister.isWritableMsr(register, value, cpu.model.has(CpuFeature.EXT_APIC))) {
             throw cpu.fault(GuestException.GP, 0);
         }
         checkWrite(register << 4);

@@ -21,15 +21,28 @@ final class AvicRegisters {
 
     private AvicRegisters() {}
 
-    static Access read(int register) {
+    /**
+     * What a read does.
+     *
+     * @param extendedLvt CPUID Fn8000_000A EDX[27]: extended LVT entries are in the backing page
+     */
+    static Access read(int register, boolean extendedLvt) {
         return register == ApicRegister.ARBITRATION_PRIORITY
                         || register == ApicRegister.CURRENT_COUNT
-                        || extended(register)
+                        || unreachable(register, extendedLvt)
                 ? Access.FAULT
                 : Access.ALLOWED;
     }
 
-    static Access write(int register) {
+    /**
+     * What a write does.
+     *
+     * @param extendedLvt as in {@link #read}
+     */
+    static Access write(int register, boolean extendedLvt) {
+        if (unreachable(register, extendedLvt)) {
+            return Access.FAULT;
+        }
         return switch (register) {
             case ApicRegister.TASK_PRIORITY,
                     ApicRegister.END_OF_INTERRUPT,
@@ -50,80 +63,21 @@ final class AvicRegisters {
                     ApicRegister.CURRENT_COUNT ->
                     Access.FAULT;
             default -> {
-                if (register >= ApicRegister.LVT_TIMER && register <= ApicRegister.LVT_ERROR) {
+                if (ApicRegister.isLvt(register)) {
                     yield Access.TRAP;
                 }
                 boolean vectors =
                         register >= ApicRegister.IN_SERVICE && register < ApicRegister.ERROR_STATUS;
-                yield vectors || extended(register) ? Access.FAULT : Access.ALLOWED;
+                yield vectors ? Access.FAULT : Access.ALLOWED;
             }
         };
     }
 
-    /** The extended space and what is reserved behind it; CPUID has no virtual extended LVTs. */
-    private static boolean extended(int register) {
-        return register >= ApicRegister.EXTENDED_FEATURE
-                        && register <= ApicRegister.SPECIFIC_END_OF_INTERRUPT
-                || register >= ApicRegister.INTERRUPT_ENABLE;
-    }
-
-    /** Whether x2APIC has the register's MSR and lets it be read (§16.11). */
-    static boolean readableMsr(int register) {
-        return exists(register)
-                && register != ApicRegister.END_OF_INTERRUPT
-                && register != ApicRegister.SELF_IPI
-                && register != ApicRegister.SPECIFIC_END_OF_INTERRUPT;
-    }
-
-    /**
-     * Whether x2APIC has the register's MSR and lets a value be written to it (§16.11): the
-     * read-only ones, reserved bits, and other values than 0 for EOI and ESR raise #GP.
-     */
-    static boolean writableMsr(int register, long value) {
-        if (!exists(register)) {
-            return false;
+    /** The extended space and what is reserved behind it. */
+    private static boolean unreachable(int register, boolean extendedLvt) {
+        if (register >= ApicRegister.EXTENDED_LVT && register <= ApicRegister.LAST) {
+            return !extendedLvt;
         }
-        return switch (register) {
-            case ApicRegister.ID,
-                    ApicRegister.VERSION,
-                    ApicRegister.ARBITRATION_PRIORITY,
-                    ApicRegister.PROCESSOR_PRIORITY,
-                    ApicRegister.LOGICAL_DESTINATION,
-                    ApicRegister.CURRENT_COUNT,
-                    ApicRegister.EXTENDED_FEATURE ->
-                    false;
-            case ApicRegister.COMMAND_LOW -> (value & 0xfff3_3000L) == 0;
-            case ApicRegister.TASK_PRIORITY, ApicRegister.SELF_IPI -> value >>> 8 == 0;
-            case ApicRegister.END_OF_INTERRUPT, ApicRegister.ERROR_STATUS -> value == 0;
-            case ApicRegister.SPURIOUS -> value >>> 10 == 0;
-            default ->
-                    value >>> 32 == 0
-                            && !(register >= ApicRegister.IN_SERVICE
-                                    && register < ApicRegister.ERROR_STATUS);
-        };
-    }
-
-    private static boolean exists(int register) {
-        return switch (register) {
-            case ApicRegister.ID,
-                    ApicRegister.VERSION,
-                    ApicRegister.TASK_PRIORITY,
-                    ApicRegister.ARBITRATION_PRIORITY,
-                    ApicRegister.PROCESSOR_PRIORITY,
-                    ApicRegister.END_OF_INTERRUPT,
-                    ApicRegister.LOGICAL_DESTINATION,
-                    ApicRegister.COMMAND_LOW,
-                    ApicRegister.DIVIDE,
-                    ApicRegister.SELF_IPI ->
-                    true;
-            default ->
-                    register >= ApicRegister.SPURIOUS && register <= ApicRegister.ERROR_STATUS
-                            || register >= ApicRegister.LVT_TIMER
-                                    && register <= ApicRegister.CURRENT_COUNT
-                            || register >= ApicRegister.EXTENDED_FEATURE
-                                    && register <= ApicRegister.SPECIFIC_END_OF_INTERRUPT
-                            || register >= ApicRegister.INTERRUPT_ENABLE
-                                    && register <= ApicRegister.LAST;
-        };
+        return ApicRegister.isExtended(register) || register > ApicRegister.LAST;
     }
 }

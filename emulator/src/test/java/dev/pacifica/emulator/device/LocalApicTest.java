@@ -71,7 +71,7 @@ class LocalApicTest {
                 new LocalApic(
                         new Cpu(1, time.clock, memory, new PortBus()), time.clock, new ApicBus());
         assertThat(fresh.read(0x20, 4)).isEqualTo(0x0100_0000);
-        assertThat(fresh.read(0x30, 4)).isEqualTo(0x0005_0010);
+        assertThat(fresh.read(0x30, 4)).isEqualTo(0x8005_0010L);
         assertThat(fresh.read(SVR, 4)).isEqualTo(0xff);
         assertThat(fresh.read(0xe0, 4)).isEqualTo(0xffff_ffffL);
         assertThat(fresh.read(LVT_TIMER, 4)).isEqualTo(0x1_0000);

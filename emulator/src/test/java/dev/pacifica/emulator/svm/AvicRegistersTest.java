@@ -49,8 +49,11 @@ class AvicRegistersTest {
         if (offset >= 0x320 && offset <= 0x370) {
             return "a,t"; // LVT
         }
+        if (offset >= 0x500 && offset <= 0x530) {
+            return "a,t"; // extended LVT
+        }
         if (offset >= 0x480) {
-            return "f,f"; // IER, extended LVT, reserved
+            return "f,f"; // IER, reserved
         }
         return switch (offset) {
             case 0x20, 0xc0, 0xd0, 0xe0, 0xf0, 0x280, 0x380, 0x3e0 -> "a,t";
@@ -246,7 +249,8 @@ class AvicRegistersTest {
         "80d,a,g", "80e,g,g", "80f,a,t", "810,a,g", "817,a,g", "818,a,g", "81f,a,g", "820,a,g",
         "827,a,g", "828,a,g", "830,a,-", "831,g,g", "832,a,t", "833,a,t", "834,a,t", "835,a,t",
         "836,a,t", "837,a,t", "838,a,t", "839,f,g", "83e,a,t", "83f,g,-", "840,f,g", "841,f,f",
-        "842,g,f", "843,g,g", "848,f,f", "84f,f,f", "850,f,f", "853,f,f", "854,g,g", "8ff,g,g"
+        "842,f,f", "843,g,g", "847,g,g", "848,f,g", "849,f,f", "84f,f,f", "850,a,t", "853,a,t",
+        "854,g,g", "8ff,g,g"
     })
     void x2apicMsrs(String number, String read, String write) {
         int msr = Integer.parseInt(number, 16);
@@ -280,12 +284,51 @@ class AvicRegistersTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"808,100", "80b,1", "828,1", "80f,400", "830,1000", "83f,100", "832,100000000"})
+    @CsvSource({
+        "808,100", "80b,1", "828,1", "80f,400", "830,1000", "83f,100", "832,100000000", "832,80000",
+        "833,800", "836,800", "837,100", "83e,4", "83e,10", "841,8", "842,100", "848,8000",
+        "850,800", "853,20000"
+    })
     void x2apicMsrsRefuseReservedBits(String number, String value) {
         again(AvicMachine.X2);
         a.m.intercept(ExitCode.EXCEPTION + GuestException.GP);
         a.run(AvicMachine.wrmsr(Integer.parseInt(number, 16), Long.parseLong(value, 16)));
         assertThat(a.m.exitCode()).isEqualTo(ExitCode.EXCEPTION + GuestException.GP);
+    }
+
+    /** Table 15-22: CPUID Fn8000_000A EDX[27]. */
+    @ParameterizedTest
+    @ValueSource(ints = {0x500, 0x510, 0x520, 0x530})
+    void withoutTheFeatureExtendedLvtEntriesFault(int offset) {
+        for (boolean write : new boolean[] {false, true}) {
+            for (long mode : new long[] {AvicMachine.MASKING, AvicMachine.X2}) {
+                again(mode);
+                a.m.cpu.model = CpuModel.parse("epyc-milan,-extlvt");
+                a.put(offset, SOME);
+                int msr = 0x800 + offset / 16;
+                if (mode == AvicMachine.X2) {
+                    a.run(write ? AvicMachine.wrmsr(msr, 1) : AvicMachine.rdmsr(msr));
+                } else {
+                    a.run(write ? AvicMachine.store(offset, 1) : AvicMachine.load(offset));
+                }
+                assertThat(a.m.exitCode()).isEqualTo(ExitCode.AVIC_NOACCEL);
+                assertThat(a.m.info1()).isEqualTo((write ? 1L << 32 : 0) | offset);
+                assertThat(a.get(offset)).isEqualTo(SOME);
+            }
+        }
+    }
+
+    /** §15.29.10: whether the MSR exists is asked before the table. */
+    @ParameterizedTest
+    @ValueSource(ints = {0x840, 0x841, 0x842, 0x848, 0x84f, 0x850, 0x853})
+    void withoutTheExtendedSpaceItsMsrsDoNotExist(int msr) {
+        for (boolean write : new boolean[] {false, true}) {
+            again(AvicMachine.X2);
+            a.m.cpu.model = CpuModel.parse("epyc-milan,-ext-apic");
+            a.m.intercept(ExitCode.EXCEPTION + GuestException.GP);
+            a.run(write ? AvicMachine.wrmsr(msr, 0) : AvicMachine.rdmsr(msr));
+            assertThat(a.m.exitCode()).isEqualTo(ExitCode.EXCEPTION + GuestException.GP);
+        }
     }
 
     @Test
