@@ -159,6 +159,7 @@ public final class Cpu implements Stateful {
     public final Svm svm;
     public final Msrs msrs;
     public final EventDelivery events;
+    private final EffectiveMemoryType memoryTypes = new EffectiveMemoryType(this);
 
     /** x87, MMX and SSE registers. */
     public final FpuState fpu = new FpuState();
@@ -546,24 +547,34 @@ public final class Cpu implements Stateful {
      */
     public void lockedUpdate(long linear, int size) {
         boolean splits = (linear & BUS_LOCK_LINE - 1) + size > BUS_LOCK_LINE;
-        if (splits || !cachesWriteBack(mmu.translateRead(linear))) {
-            svm.lockBus();
-        }
-    }
-
-    /** A table walk is about to set an accessed or dirty bit in the entry at an address. */
-    public void tableUpdate(long pa) {
-        if (countsBusLocks() && !cachesWriteBack(pa)) {
+        if (splits || mmu.memoryType(linear) != MemoryType.WB) {
             svm.lockBus();
         }
     }
 
     /**
-     * Whether memory at a system-physical address is write-back by MTRRs and CR0.CD. Page
-     * attributes are not considered.
+     * A walk of the current world's tables is about to set an accessed or dirty bit in the entry at
+     * a system-physical address (§15.14.5).
+     *
+     * @param index of the PAT, by the entry that leads to the table
+     * @param nestedIndex of the host's PAT, by the nested tables
      */
-    private boolean cachesWriteBack(long pa) {
-        return (cr0 & CR0_CD) == 0 && memory.isRam(pa) && msrs.memoryTypes().writeBack(pa);
+    public void tableUpdate(long pa, int index, int nestedIndex) {
+        if (countsBusLocks() && memoryTypes.of(pa, index, nestedIndex) != MemoryType.WB) {
+            svm.lockBus();
+        }
+    }
+
+    /** The same of a walk of nested tables. */
+    public void nestedTableUpdate(long pa, int nestedIndex) {
+        if (countsBusLocks() && memoryTypes.ofNestedTable(pa, nestedIndex) != MemoryType.WB) {
+            svm.lockBus();
+        }
+    }
+
+    /** The type of memory behind a translation with these indices into the PATs (§15.25.8). */
+    public MemoryType memoryType(long pa, int index, int nestedIndex) {
+        return memoryTypes.of(pa, index, nestedIndex);
     }
 
     /** Whether the address is canonical for 48-bit linear addresses. */

@@ -4,18 +4,18 @@ import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 
 /**
- * MTRRs and PAT (APM Vol 2 §7.7, §7.8): stored and checked; memory types have no effect on this
- * machine but that atomic updates outside write-back memory lock the bus.
+ * MTRRs (APM Vol 2 §7.7) and which values of the PAT are legal (§7.8.1). What a type does on this
+ * machine is in {@link EffectiveMemoryType}.
  */
 final class MemoryTypeRegisters {
     private static final int VARIABLE = 8;
     private static final long PHYSICAL_MASK = (1L << CpuModel.PHYSICAL_BITS) - 1;
     private static final int DEF_TYPE = 0x2ff;
 
-    private static final int WRITE_BACK = 6;
     private static final int VALID = 1 << 11;
     private static final int ENABLE = 1 << 11;
     private static final int FIXED_ENABLE = 1 << 10;
+    private static final int NONE = 8;
 
     private final long[] base = new long[VARIABLE];
     private final long[] mask = new long[VARIABLE];
@@ -103,25 +103,30 @@ final class MemoryTypeRegisters {
         return true;
     }
 
-    /** Whether the MTRRs make the address write-back (§7.7.3 to §7.7.5). */
-    boolean writeBack(long pa) {
+    /**
+     * The type that the MTRRs give an address (§7.7.3 to §7.7.5). Of overlapping variable ranges
+     * the type that caches less counts, which is the one of the lower encoding.
+     *
+     * @param defaultIsWriteBack SYSCFG overrides the default type here (Tom2ForceMemTypeWB, §3.2.1)
+     */
+    MemoryType type(long pa, boolean defaultIsWriteBack) {
         if ((defType & ENABLE) == 0) {
-            return false;
+            return MemoryType.UC;
         }
         if (pa < 1 << 20 && (defType & FIXED_ENABLE) != 0) {
-            return fixedType((int) pa) == WRITE_BACK;
+            return MemoryType.encoded(fixedType((int) pa));
         }
-        boolean covered = false;
+        int found = NONE;
         for (int i = 0; i < VARIABLE; i++) {
             long bits = mask[i] & ~0xfffL;
             if ((mask[i] & VALID) != 0 && (pa & bits) == (base[i] & bits)) {
-                if ((base[i] & 0xff) != WRITE_BACK) {
-                    return false; // of overlapping ranges the one that caches less counts
-                }
-                covered = true;
+                found = Math.min(found, (int) base[i] & 7);
             }
         }
-        return covered || (defType & 0xff) == WRITE_BACK;
+        if (found != NONE) {
+            return MemoryType.encoded(found);
+        }
+        return defaultIsWriteBack ? MemoryType.WB : MemoryType.encoded((int) defType & 7);
     }
 
     /** The type of an address in the first MiB: 64-KiB, 16-KiB and 4-KiB ranges. */

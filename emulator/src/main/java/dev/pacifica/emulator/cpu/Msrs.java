@@ -216,8 +216,10 @@ public final class Msrs implements Stateful {
         cpu.attention |= Cpu.ATTENTION_DEBUG;
     }
 
-    MemoryTypeRegisters memoryTypes() {
-        return memoryTypes;
+    /** The type that MTRRs and SYSCFG give a system-physical address (§7.7). */
+    MemoryType rangeType(long pa) {
+        boolean forced = (syscfg & SYSCFG_TOM2) == SYSCFG_TOM2 && pa >>> 32 != 0 && pa < topMem2;
+        return memoryTypes.type(pa, forced);
     }
 
     /** A branch was taken, while DebugCtl.LBR or TF makes instructions execute singly. */

@@ -2,6 +2,7 @@ package dev.pacifica.emulator.paging;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
+import dev.pacifica.emulator.cpu.MemoryType;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.RawMemory;
 import dev.pacifica.emulator.state.StateReader;
@@ -440,21 +441,25 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /**
-     * SMI: addresses are physical ones, in an address space without translations. The caller has
-     * loaded the handler's registers.
+     * SMI: addresses are physical ones, in an address space of the handler's own; all others lose
+     * their translations (§15.16.1). The caller has loaded the handler's registers.
      */
     public void enterSystemManagement() {
         interruptedAsid = context.asid;
         interruptedNested = walk.nested.control;
         walk.nested.control = 0;
         switchTo(MANAGEMENT);
-        flush(true);
+        flushAll();
     }
 
-    /** RSM: the interrupted address space again. The caller has loaded its registers. */
+    /**
+     * RSM: the interrupted address space again, and no translation anywhere (§15.16.1). The caller
+     * has loaded its registers.
+     */
     public void leaveSystemManagement() {
         walk.nested.control = interruptedNested;
         switchTo(interruptedAsid);
+        flushAll();
     }
 
     private void switchTo(int asid) {
@@ -561,6 +566,16 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
      */
     public long translateRead(long va) {
         return translate(va, PageWalk.READ, tlb, kind);
+    }
+
+    /**
+     * The type of memory behind a linear address for a read with the current privilege (§15.25.8);
+     * raises faults.
+     */
+    public MemoryType memoryType(long va) {
+        long pa = translate(va, PageWalk.READ, tlb, kind);
+        int info = (int) tlb.info[Tlb.index(va)];
+        return cpu.memoryType(pa, info >>> Tlb.PAT_SHIFT & 7, info >>> Tlb.NESTED_PAT_SHIFT & 7);
     }
 
     private long readSystem(long va, int size) {

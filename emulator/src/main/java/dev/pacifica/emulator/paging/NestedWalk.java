@@ -48,6 +48,10 @@ final class NestedWalk {
 
     long hostCr4;
     long hostEfer;
+
+    /** The index into the host's PAT for the guest's table that was translated last. */
+    int tablePat;
+
     NestedFaultHandler faults = (gpa, info1) -> new IllegalStateException("no handler");
 
     private final HiddenMemory hidden;
@@ -83,13 +87,18 @@ final class NestedWalk {
      */
     long translateTable(long gpa) {
         int access = readOnlyTables() ? PageWalk.READ : PageWalk.WRITE;
-        return translate(gpa, access, true, TABLE_TRANSLATION) & Tlb.PAGE_MASK | gpa & 0xfff;
+        return table(gpa, access);
     }
 
     /** As {@link #translateTable}, to set accessed and dirty bits in the entry. */
     long translateTableForUpdate(long gpa) {
-        return translate(gpa, PageWalk.WRITE, true, TABLE_TRANSLATION) & Tlb.PAGE_MASK
-                | gpa & 0xfff;
+        return table(gpa, PageWalk.WRITE);
+    }
+
+    private long table(long gpa, int access) {
+        long found = translate(gpa, access, true, TABLE_TRANSLATION);
+        tablePat = (int) (found >>> Tlb.NESTED_PAT_SHIFT) & 7;
+        return found & Tlb.PAGE_MASK | gpa & 0xfff;
     }
 
     private long translate(long gpa, int access, boolean user, long stage) {
@@ -106,7 +115,7 @@ final class NestedWalk {
             if (gpa >>> 48 != 0) {
                 throw fault(gpa, access, user, stage, 0);
             }
-            return walk64(gpa, access, user, stage, 4, cr3 & ADDRESS);
+            return walk64(gpa, access, user, stage, 4, cr3);
         }
         if (gpa >>> 32 != 0) {
             throw fault(gpa, access, user, stage, 0);
@@ -124,7 +133,7 @@ final class NestedWalk {
         if (PageEntry.badPointer(entry)) {
             throw fault(gpa, access, user, stage, ERROR_P | ERROR_RSV);
         }
-        return walk64(gpa, access, user, stage, 2, entry & ADDRESS);
+        return walk64(gpa, access, user, stage, 2, entry);
     }
 
     private long walk64(long gpa, int access, boolean user, long stage, int levels, long root) {
@@ -132,10 +141,10 @@ final class NestedWalk {
         boolean hugePages = cpu.model.hugePages();
         long permissions = RW | US;
         long noExecute = 0;
-        long table = root;
+        long parent = root;
         for (int level = levels; ; level--) {
             int shift = 12 + 9 * (level - 1);
-            long where = hidden.view(table + (gpa >>> shift & 511) * 8);
+            long where = hidden.view((parent & ADDRESS) + (gpa >>> shift & 511) * 8);
             long entry = memory.read64(where);
             if ((entry & P) == 0) {
                 throw fault(gpa, access, user, stage, 0);
@@ -148,18 +157,22 @@ final class NestedWalk {
             noExecute |= entry & NX;
             if (!leaf) {
                 if ((entry & A) == 0) {
+                    update(parent, where);
                     memory.write64(where, entry | A);
                 }
-                table = entry & ADDRESS;
+                parent = entry;
                 continue;
             }
             long flags = check(gpa, access, user, stage, permissions, noExecute != 0);
             long updated = entry | A | (access == PageWalk.WRITE ? D : 0);
             if (updated != entry) {
+                update(parent, where);
                 memory.write64(where, updated);
             }
             long mask = (1L << shift) - 1;
+            int pat = level == 1 ? PageEntry.patIndex(entry) : PageEntry.patIndexOfLarge(entry);
             return hidden.view((entry & ADDRESS & ~mask | gpa & mask) & Tlb.PAGE_MASK)
+                    | (long) pat << Tlb.NESTED_PAT_SHIFT
                     | flags & ((updated & D) == 0 ? ~Tlb.WRITE : -1L);
         }
     }
@@ -171,16 +184,21 @@ final class NestedWalk {
             throw fault(gpa, access, user, stage, 0);
         }
         long permissions = entry;
+        long parent = cr3;
         long page;
+        int pat;
         if ((entry & PS) != 0 && (hostCr4 & Cpu.CR4_PSE) != 0) {
             if ((entry & PageEntry.RESERVED_4M) != 0) {
                 throw fault(gpa, access, user, stage, ERROR_P | ERROR_RSV);
             }
             page = PageEntry.base4M(entry) | gpa & 0x3f_f000;
+            pat = PageEntry.patIndexOfLarge(entry);
         } else {
             if ((entry & A) == 0) {
+                update(parent, where);
                 memory.write(where, 4, entry | A);
             }
+            parent = entry;
             where = hidden.view((entry & 0xffff_f000L) + (gpa >>> 12 & 1023) * 4);
             entry = memory.read(where, 4);
             if ((entry & P) == 0) {
@@ -188,13 +206,22 @@ final class NestedWalk {
             }
             permissions &= entry;
             page = entry & 0xffff_f000L;
+            pat = PageEntry.patIndex(entry);
         }
         long flags = check(gpa, access, user, stage, permissions, false);
         long updated = entry | A | (access == PageWalk.WRITE ? D : 0);
         if (updated != entry) {
+            update(parent, where);
             memory.write(where, 4, updated);
         }
-        return hidden.view(page) | flags & ((updated & D) == 0 ? ~Tlb.WRITE : -1L);
+        return hidden.view(page)
+                | (long) pat << Tlb.NESTED_PAT_SHIFT
+                | flags & ((updated & D) == 0 ? ~Tlb.WRITE : -1L);
+    }
+
+    /** Accessed and dirty bits are about to be set in the entry at {@code where}. */
+    private void update(long parent, long where) {
+        cpu.nestedTableUpdate(where, PageEntry.patIndexOfTable(parent));
     }
 
     /**

@@ -61,6 +61,21 @@ final class PageEntry {
         return (entry & POINTER_RESERVED) != 0;
     }
 
+    /** The PAT's index in the entry of a 4-KiB page: PAT, PCD, PWT in bits 7, 4, 3 (§7.8.2). */
+    static int patIndex(long entry) {
+        return (int) (entry >>> 3 & 3 | entry >>> 5 & 4);
+    }
+
+    /** The same of a 2-MiB, 4-MiB or 1-GiB page, where the PAT bit is bit 12. */
+    static int patIndexOfLarge(long entry) {
+        return (int) (entry >>> 3 & 3 | entry >>> 10 & 4);
+    }
+
+    /** The PAT's index for the table that an entry or CR3 leads to: PCD and PWT (§7.8.3). */
+    static int patIndexOfTable(long parent) {
+        return (int) (parent >>> 3 & 3);
+    }
+
     /** The page that a 4-MiB entry maps: bits 20:13 are address bits 39:32 (§5.2.2). */
     static long base4M(long entry) {
         return entry & 0xffc0_0000L | (entry & 0x1f_e000L) << 19;

@@ -68,7 +68,8 @@ final class PageWalk {
             return finish(va & 0xffff_ffffL, access, user, flags);
         }
         if ((cpu.efer & Cpu.EFER_LMA) != 0) {
-            return walk64(va, access, user, acAllows, 4, cpu.cr3 & ADDRESS);
+            long root = (cpu.cr4 & Cpu.CR4_PCIDE) == 0 ? cpu.cr3 : cpu.cr3 & ADDRESS;
+            return walk64(va, access, user, acAllows, 4, root);
         }
         if ((cpu.cr4 & Cpu.CR4_PAE) != 0) {
             return walkPae(va, access, user, acAllows);
@@ -96,18 +97,20 @@ final class PageWalk {
         if (PageEntry.badPointer(entry)) {
             throw pageFault(va, access, user, ERROR_P | ERROR_RSV);
         }
-        return walk64(va, access, user, acAllows, 2, entry & ADDRESS);
+        return walk64(va, access, user, acAllows, 2, entry);
     }
 
+    /** Walks from the table that {@code root}, CR3 or a page-directory-pointer entry, leads to. */
     private long walk64(
-            long va, int access, boolean user, boolean acAllows, int levels, long table) {
+            long va, int access, boolean user, boolean acAllows, int levels, long root) {
         boolean nxe = (cpu.efer & Cpu.EFER_NXE) != 0;
         boolean hugePages = cpu.model.hugePages();
         long permissions = RW | US;
         long noExecute = 0;
+        long parent = root;
         for (int level = levels; ; level--) {
             int shift = 12 + 9 * (level - 1);
-            long address = table + (va >>> shift & 511) * 8;
+            long address = (parent & ADDRESS) + (va >>> shift & 511) * 8;
             long where = tableEntry(address);
             long entry = memory.read64(where);
             if ((entry & P) == 0) {
@@ -121,19 +124,21 @@ final class PageWalk {
             noExecute |= entry & NX;
             if (!leaf) {
                 if ((entry & A) == 0) {
-                    memory.write64(forUpdate(address, where), entry | A);
+                    memory.write64(forUpdate(address, where, parent), entry | A);
                 }
-                table = entry & ADDRESS;
+                parent = entry;
                 continue;
             }
             long flags = check(va, access, user, acAllows, permissions, noExecute != 0);
             long updated = entry | A | (access == WRITE ? D : 0);
             if (updated != entry) {
-                memory.write64(forUpdate(address, where), updated);
+                memory.write64(forUpdate(address, where, parent), updated);
             }
             if ((updated & D) == 0) {
                 flags &= ~Tlb.WRITE;
             }
+            int pat = level == 1 ? PageEntry.patIndex(entry) : PageEntry.patIndexOfLarge(entry);
+            flags |= (long) pat << Tlb.PAT_SHIFT;
             long mask = (1L << shift) - 1;
             long gpa = entry & ADDRESS & ~mask | va & mask;
             flags |= (entry & G) != 0 && (cpu.cr4 & Cpu.CR4_PGE) != 0 ? Tlb.GLOBAL : 0;
@@ -160,13 +165,14 @@ final class PageWalk {
                     acAllows,
                     address,
                     where,
+                    cpu.cr3,
                     entry,
                     entry,
                     PageEntry.base4M(entry) | va & 0x3f_ffff,
-                    Tlb.LARGE_4M);
+                    Tlb.LARGE_4M | (long) PageEntry.patIndexOfLarge(entry) << Tlb.PAT_SHIFT);
         }
         if ((entry & A) == 0) {
-            memory.write(forUpdate(address, where), 4, entry | A);
+            memory.write(forUpdate(address, where, cpu.cr3), 4, entry | A);
         }
         long pteAddress = (entry & 0xffff_f000L) + (va >>> 12 & 1023) * 4;
         long pteWhere = tableEntry(pteAddress);
@@ -181,10 +187,11 @@ final class PageWalk {
                 acAllows,
                 pteAddress,
                 pteWhere,
+                entry,
                 pte,
                 entry & pte,
                 pte & 0xffff_f000L | va & 0xfff,
-                0);
+                (long) PageEntry.patIndex(pte) << Tlb.PAT_SHIFT);
     }
 
     private long leaf32(
@@ -194,20 +201,21 @@ final class PageWalk {
             boolean acAllows,
             long address,
             long where,
+            long parent,
             long entry,
             long permissions,
             long gpa,
-            long size) {
+            long sizeAndPat) {
         long flags = check(va, access, user, acAllows, permissions, false);
         long updated = entry | A | (access == WRITE ? D : 0);
         if (updated != entry) {
-            memory.write(forUpdate(address, where), 4, updated);
+            memory.write(forUpdate(address, where, parent), 4, updated);
         }
         if ((updated & D) == 0) {
             flags &= ~Tlb.WRITE;
         }
         flags |= (entry & G) != 0 && (cpu.cr4 & Cpu.CR4_PGE) != 0 ? Tlb.GLOBAL : 0;
-        return finish(gpa, access, user, flags | size);
+        return finish(gpa, access, user, flags | sizeAndPat);
     }
 
     /** Checks the permissions gathered on the way and returns what the mapping allows (§5.6). */
@@ -245,7 +253,7 @@ final class PageWalk {
         if ((gpa & Tlb.PAGE_MASK) == nested.redirected && access != FETCH) {
             host = Mmu.APIC_PAGE | host & 0xfff;
         }
-        return host & Tlb.PAGE_MASK
+        return host & (Tlb.PAGE_MASK | Tlb.NESTED_PAT)
                 | flags & ~(Tlb.WRITE | Tlb.EXECUTE)
                 | flags & host & (Tlb.WRITE | Tlb.EXECUTE);
     }
@@ -255,10 +263,13 @@ final class PageWalk {
         return nested.enabled() ? nested.translateTable(address) : hidden.view(address);
     }
 
-    /** The same, for a write of its accessed and dirty bits. */
-    private long forUpdate(long address, long where) {
+    /**
+     * The same, for a write of its accessed and dirty bits; {@code parent} is the entry or CR3 that
+     * leads to the table.
+     */
+    private long forUpdate(long address, long where, long parent) {
         long at = nested.readOnlyTables() ? nested.translateTableForUpdate(address) : where;
-        cpu.tableUpdate(at);
+        cpu.tableUpdate(at, PageEntry.patIndexOfTable(parent), nested.tablePat);
         return at;
     }
 

@@ -42,6 +42,14 @@ public final class Tlb {
     /** Part of a 4-MiB page of the guest's tables. */
     static final long LARGE_4M = LARGE | HUGE;
 
+    /** Where the index into the current world's PAT is, three bits (§7.8.2). */
+    static final int PAT_SHIFT = 6;
+
+    /** Where the index into the host's PAT is that the nested tables gave (§15.25.8). */
+    static final int NESTED_PAT_SHIFT = 9;
+
+    static final long NESTED_PAT = 7 << NESTED_PAT_SHIFT;
+
     static final long PAGE_MASK = ~0xfffL;
 
     /**

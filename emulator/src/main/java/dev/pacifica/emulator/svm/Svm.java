@@ -344,6 +344,11 @@ public final class Svm implements Stateful, VirtualApicPage {
         return world.host.efer();
     }
 
+    /** The host's PAT, which types nested translations (§15.25.8). */
+    public long hostPat() {
+        return world.host.pat();
+    }
+
     /** Forgets everything, as RESET does. */
     public void reset() {
         intercepts.clear();

@@ -8,11 +8,16 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.Reset;
+import dev.pacifica.emulator.observe.MachineObserver;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * ASIDs and TLB control: §15.16. A translation is seen to be stale or fresh by the value behind it.
@@ -24,6 +29,8 @@ class TlbControlTest {
     private static final long NEW = 0x71000;
     private static final long ALL = SvmMachine.P | SvmMachine.W | SvmMachine.U;
     private static final long G = 0x100;
+    private static final long PAE_TABLES = 0x3f000;
+    private static final long OTHER_TSS = 0x63000;
 
     private final SvmMachine machine = new SvmMachine();
     private final Cpu cpu = machine.cpu;
@@ -238,6 +245,140 @@ class TlbControlTest {
         cpu.efer = Cpu.EFER_LME | Cpu.EFER_LMA;
         cpu.updateMode();
         assertThat(cpu.mmu.read64(PAGE)).isEqualTo(2);
+    }
+
+    private void smi() {
+        cpu.smiPending = true;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+    }
+
+    @Test
+    void smiAndRsmInTheHostFlushAllAsids() {
+        guestSees(1, 0);
+        guestSees(2, 0);
+        map(NEW);
+        machine.code(0x38000, "0faa"); // rsm
+        machine.code(SvmMachine.HOST_CODE, "90 ebfe");
+        cpu.gif = true;
+        smi();
+        machine.step(1);
+        assertThat(cpu.smm.active()).isTrue();
+        machine.step(1);
+        assertThat(cpu.smm.active()).isFalse();
+        machine.code(SvmMachine.HOST_CODE, "0f01d8 ebfe");
+        assertThat(guestSees(1, 0)).containsExactly(2, 2);
+        assertThat(guestSees(2, 0)).containsExactly(2, 2);
+    }
+
+    @Test
+    void smiAndRsmInAGuestFlushAllAsids() {
+        guestSees(1, 0);
+        guestSees(2, 0);
+        map(NEW);
+        machine.code(0x38000, "0faa");
+        machine.vmrun();
+        assertThat(cpu.mmu.read64(GLOBAL_PAGE)).isEqualTo(1);
+        smi();
+        machine.step(2);
+        assertThat(cpu.guestMode).isTrue();
+        assertThat(cpu.mmu.read64(GLOBAL_PAGE)).as("the interrupted one").isEqualTo(2);
+        machine.svm.exit(ExitCode.HLT, 0, 0);
+        cpu.rip = SvmMachine.HOST_CODE;
+        assertThat(guestSees(1, 0)).as("another").containsExactly(2, 2);
+    }
+
+    @Test
+    void smiAndRsmEachFlushAllAsids() {
+        List<Integer> flushed = new ArrayList<>();
+        cpu.observer =
+                new MachineObserver() {
+                    @Override
+                    public void tlbFlushed(int vcpu, int asid) {
+                        flushed.add(asid);
+                    }
+                };
+        machine.code(0x38000, "90 0faa");
+        smi();
+        machine.step(1);
+        assertThat(flushed).containsExactly(-1);
+        machine.step(1);
+        assertThat(flushed).containsExactly(-1);
+        machine.step(1);
+        assertThat(cpu.smm.active()).isFalse();
+        assertThat(flushed).containsExactly(-1, -1);
+    }
+
+    /** What changes paging in the host or a guest concerns that ASID alone. */
+    @ParameterizedTest
+    @CsvSource({
+        "CR0.PG, 0f20c0 0fbaf01f 0f22c0 0fbae81f 0f22c0",
+        "CR0.WP, 0f20c0 0fbaf010 0f22c0 0fbae810 0f22c0",
+        "CR4.PSE, 0f20e0 3410 0f22e0 3410 0f22e0",
+        "CR4.PGE, 0f20e0 3480 0f22e0 3480 0f22e0",
+        "EFER.NXE, b9800000c0 0f32 80f408 0f30 80f408 0f30",
+    })
+    void aGuestsPagingControls(String what, String code) {
+        boolean paging = what.equals("CR0.PG"); // which 64-bit code cannot clear
+        if (paging) {
+            machine.put64(VmcbLayout.EFER, Cpu.EFER_SVME);
+            machine.put64(VmcbLayout.CR3, PAE_TABLES);
+            machine.memory.write64(PAE_TABLES, SvmMachine.GUEST_PML4 + 0x2000 | SvmMachine.P);
+            machine.segment(VmcbLayout.CS, 0x10, SvmMachine.CODE32, 0xffff_ffffL, 0);
+        }
+        guestSees(1, 0);
+        guestSees(2, 0);
+        map(NEW);
+        guestRuns(1, code + "f4");
+        assertThat(guestSees(1, 0)).as(what).containsExactly(2, 2);
+        assertThat(guestSees(2, 0)).as("another ASID keeps its own").containsExactly(1, 1);
+    }
+
+    @Test
+    void aTaskSwitchThatLoadsCr3FlushesItsAsidsNonGlobalEntries() {
+        cpu.r[Cpu.RAX] = SvmMachine.VMCB;
+        machine.put64(VmcbLayout.EFER, Cpu.EFER_SVME);
+        machine.put64(VmcbLayout.CR3, PAE_TABLES);
+        machine.memory.write64(PAE_TABLES, SvmMachine.GUEST_PML4 + 0x2000 | SvmMachine.P);
+        machine.segment(VmcbLayout.CS, 0x10, SvmMachine.CODE32, 0xffff_ffffL, 0);
+        guestSees(1, 0);
+        guestSees(2, 0);
+        map(NEW);
+        // GDT 08h: flat 32-bit code; 20h: the busy TSS; 38h: the one that the jump goes to
+        machine.memory.write64(SvmMachine.GDT + 0x8, 0x00cf_9b00_0000_ffffL);
+        machine.memory.write64(SvmMachine.GDT + 0x20, tss(SvmMachine.TSS, 0x8b));
+        machine.memory.write64(SvmMachine.GDT + 0x38, tss(OTHER_TSS, 0x89));
+        machine.memory.write64(PAE_TABLES + 0x20, SvmMachine.GUEST_PML4 + 0x2000 | SvmMachine.P);
+        machine.memory.write(OTHER_TSS + 0x1c, 4, PAE_TABLES + 0x20);
+        machine.memory.write(OTHER_TSS + 0x20, 4, SvmMachine.HANDLERS);
+        machine.memory.write(OTHER_TSS + 0x24, 4, 2);
+        machine.memory.write(OTHER_TSS + 0x4c, 2, 0x08);
+        machine.memory.write(OTHER_TSS + 0x50, 2, 0x18);
+        machine.memory.write(OTHER_TSS + 0x66, 2, 0x68);
+        cpu.segSelector[Cpu.TR] = 0x20;
+        cpu.segBase[Cpu.TR] = SvmMachine.TSS;
+        cpu.segLimit[Cpu.TR] = 0x67;
+        cpu.segAttr[Cpu.TR] = 0x8b;
+        guestRuns(1, "ea 00000000 3800"); // jmp 38h:0; the new task halts
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+        machine.segment(VmcbLayout.CS, 0x10, SvmMachine.CODE32, 0xffff_ffffL, 0);
+        assertThat(guestSees(1, 0)).containsExactly(2, 1);
+        assertThat(guestSees(2, 0)).containsExactly(1, 1);
+    }
+
+    private static long tss(long base, int type) {
+        return 0x67 | (base & 0xff_ffff) << 16 | (long) type << 40 | (base >>> 24) << 56;
+    }
+
+    @Test
+    void theSmmRangesFlushAllAsids() {
+        for (int msr : new int[] {0xc001_0112, 0xc001_0113}) {
+            cpu.mmu.flushAll();
+            map(OLD);
+            guestSees(1, 0);
+            map(NEW);
+            cpu.msrs.write(msr, cpu.msrs.read(msr));
+            assertThat(guestSees(1, 0)).as("MSR %x", msr).containsExactly(2, 2);
+        }
     }
 
     @Test
