@@ -94,7 +94,7 @@ final class AsidChecks {
                         "ASID",
                         cpu,
                         address,
-                        "ASID %d, last of VMCB 0x%x".formatted(asid, owners.vmcb[asid]));
+                        () -> "ASID %d, last of VMCB 0x%x".formatted(asid, owners.vmcb[asid]));
             }
         } else if (!sameTables) {
             findings.add(
@@ -102,15 +102,16 @@ final class AsidChecks {
                     "N_CR3",
                     cpu,
                     address,
-                    "ASID %d, nested CR3 %s, now %s"
-                            .formatted(asid, text(owners.tables[asid]), text(tables)));
+                    () ->
+                            "ASID %d, nested CR3 %s, now %s"
+                                    .formatted(asid, text(owners.tables[asid]), text(tables)));
         } else if (owners.moves[asid] != last.moves) {
             findings.add(
                     CheckKind.ASID_MOVED,
                     "ASID",
                     cpu,
                     address,
-                    "ASID %d, between on processor %d".formatted(asid, last.processor));
+                    () -> "ASID %d, between on processor %d".formatted(asid, last.processor));
         } else if (last.known) {
             pagingMode(cpu, address, last, vmcb);
         }
@@ -144,7 +145,7 @@ final class AsidChecks {
                     field,
                     cpu,
                     address,
-                    "0x%x at the last #VMEXIT, now 0x%x".formatted(then, now));
+                    () -> "0x%x at the last #VMEXIT, now 0x%x".formatted(then, now));
         }
     }
 

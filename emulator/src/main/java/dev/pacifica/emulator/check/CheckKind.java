@@ -149,12 +149,12 @@ public enum CheckKind {
     STALE_NESTED_ENTRY(
             Level.MISTAKE,
             "§15.16, §15.25",
-            "translation taken back in the nested tables but not flushed",
+            "translation used that the nested tables had taken back, without a flush",
             "the guest may go on using the page as before"),
     STALE_SHADOW_ENTRY(
             Level.MISTAKE,
             "§15.16",
-            "translation taken back in shadow page tables but not flushed",
+            "translation used that shadow page tables had taken back, without a flush",
             "the guest may go on using the page as before"),
     HOST_STATE_NOT_RESTORED(
             Level.MISTAKE,

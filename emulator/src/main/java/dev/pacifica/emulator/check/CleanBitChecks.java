@@ -73,7 +73,8 @@ final class CleanBitChecks {
             return;
         }
         if (last.processor < 0) {
-            findings.add(CheckKind.CLEAN_BITS_FIRST_RUN, "CLEAN_BITS", cpu, address, bits(clean));
+            findings.add(
+                    CheckKind.CLEAN_BITS_FIRST_RUN, "CLEAN_BITS", cpu, address, () -> bits(clean));
         }
         if (!last.known) {
             return;
@@ -84,7 +85,7 @@ final class CleanBitChecks {
                     "CLEAN_BITS",
                     cpu,
                     address,
-                    bits(clean) + ", last run by processor " + last.processor);
+                    () -> bits(clean) + ", last run by processor " + last.processor);
             return;
         }
         for (int bit = 0; bit < BITS; bit++) {
@@ -105,8 +106,9 @@ final class CleanBitChecks {
                         field.name(),
                         cpu,
                         address,
-                        "0x%x at the last #VMEXIT, now 0x%x, clean bit %d (%s)"
-                                .formatted(then, now, bit, NAMES[bit]));
+                        () ->
+                                "0x%x at the last #VMEXIT, now 0x%x, clean bit %d (%s)"
+                                        .formatted(then, now, bit, NAMES[bit]));
             }
         }
     }

@@ -74,7 +74,7 @@ final class EventChecks {
                     "INTERRUPT_SHADOW",
                     cpu,
                     address,
-                    "guest RIP 0x%x".formatted(vmcb.get(VmcbLayout.RIP, 8)));
+                    () -> "guest RIP 0x%x".formatted(vmcb.get(VmcbLayout.RIP, 8)));
         }
         if ((last.get(VmcbLayout.V_INTR, 8) & V_IRQ) != 0
                 && ((control | last.get(VmcbLayout.V_INTR, 8)) & AVIC_ENABLE) == 0
@@ -85,7 +85,7 @@ final class EventChecks {
                     "V_IRQ",
                     cpu,
                     address,
-                    "vector 0x%x".formatted(last.get(VmcbLayout.V_INTR + 4, 1)));
+                    () -> "vector 0x%x".formatted(last.get(VmcbLayout.V_INTR + 4, 1)));
         }
     }
 
@@ -104,7 +104,7 @@ final class EventChecks {
                     interrupt ? "interrupt" : "NMI",
                     cpu,
                     address,
-                    "EXITINTINFO 0x%x".formatted(event));
+                    () -> "EXITINTINFO 0x%x".formatted(event));
         }
     }
 
@@ -120,7 +120,7 @@ final class EventChecks {
                         masked ? "RFLAGS.IF is clear" : "the guest is in an interrupt shadow",
                         cpu,
                         address,
-                        "vector 0x%x".formatted(vector));
+                        () -> "vector 0x%x".formatted(vector));
             }
         } else if (type == EventInjection.TYPE_EXCEPTION
                 && vector < 32
@@ -132,7 +132,7 @@ final class EventChecks {
                         "exception " + vector + (given ? " with" : " without") + " error code",
                         cpu,
                         address,
-                        "EVENTINJ 0x%x".formatted(event));
+                        () -> "EVENTINJ 0x%x".formatted(event));
             }
         }
     }

@@ -1,6 +1,5 @@
 package dev.pacifica.emulator.check;
 
-import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.observe.HypervisorFinding;
 
 /** One kind of mistake with one subject: how often it was made, and where first. */
@@ -15,7 +14,7 @@ public final class Finding {
 
     public final long instructions;
 
-    /** RIP of the VMRUN, or of the guest's access. */
+    /** RIP of the VMRUN, of the host's use of a register, or of the guest's access. */
     public final long rip;
 
     /** Whether RIP is the guest's. */
@@ -33,19 +32,16 @@ public final class Finding {
     Finding(
             CheckKind kind,
             String subject,
-            int vcpu,
             long instructions,
-            long rip,
-            boolean inGuest,
-            long vmcb,
+            Findings.Place place,
             String detail) {
         this.kind = kind;
         this.subject = subject;
-        this.vcpu = vcpu;
+        vcpu = place.vcpu();
         this.instructions = instructions;
-        this.rip = rip;
-        this.inGuest = inGuest;
-        this.vmcb = vmcb;
+        rip = place.rip();
+        inGuest = place.inGuest();
+        vmcb = place.vmcb();
         this.detail = detail;
     }
 
@@ -59,8 +55,8 @@ public final class Finding {
     }
 
     /** As an observer is told of it, at one of its occurrences. */
-    HypervisorFinding event(Cpu cpu, long ofVmcb, String values) {
-        return tell(cpu.id, values, cpu.rip, cpu.guestMode, ofVmcb);
+    HypervisorFinding event(Findings.Place place, String values) {
+        return tell(place.vcpu(), values, place.rip(), place.inGuest(), place.vmcb());
     }
 
     /** As an observer is told of it in the end, with the place of its first occurrence. */

@@ -183,8 +183,9 @@ final class HostStateChecks {
                     "x87 and XMM registers",
                     cpu,
                     own.vmcb,
-                    "all as the guest left them, XMM0 0x%x%016x"
-                            .formatted(registers[1], registers[0]));
+                    () ->
+                            "all as the guest left them, XMM0 0x%x%016x"
+                                    .formatted(registers[1], registers[0]));
             own.fpuChanged = false;
         }
     }
@@ -207,8 +208,9 @@ final class HostStateChecks {
                 NAMES.get(index),
                 cpu,
                 own.vmcb,
-                "%s the guest's 0x%x instead of 0x%x"
-                        .formatted(use, own.guest[index], own.host[index]));
+                () ->
+                        "%s the guest's 0x%x instead of 0x%x"
+                                .formatted(use, own.guest[index], own.host[index]));
         own.watched[index] = false;
     }
 
@@ -221,15 +223,21 @@ final class HostStateChecks {
             if ((cpu.dr[7] >>> 2 * i & 3) != 0
                     && own.debugAtExit[i] != own.debugAtEntry[i]
                     && cpu.dr[i] == own.debugAtExit[i]) {
-                findings.add(
-                        CheckKind.HOST_DEBUG_NOT_RESTORED,
-                        "DR" + i,
-                        cpu,
-                        own.vmcb,
-                        "the guest's 0x%x instead of 0x%x, enabled in DR7 0x%x"
-                                .formatted(cpu.dr[i], own.debugAtEntry[i], cpu.dr[7]));
-                own.debugAtExit[i] = own.debugAtEntry[i];
+                breakpoint(cpu, own, i);
             }
         }
+    }
+
+    private void breakpoint(Cpu cpu, Processor own, int number) {
+        long hosts = own.debugAtEntry[number];
+        findings.add(
+                CheckKind.HOST_DEBUG_NOT_RESTORED,
+                "DR" + number,
+                cpu,
+                own.vmcb,
+                () ->
+                        "the guest's 0x%x instead of 0x%x, enabled in DR7 0x%x"
+                                .formatted(cpu.dr[number], hosts, cpu.dr[7]));
+        own.debugAtExit[number] = hosts;
     }
 }

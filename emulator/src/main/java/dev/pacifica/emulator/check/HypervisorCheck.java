@@ -15,12 +15,12 @@ import java.util.Map;
  */
 public final class HypervisorCheck implements MachineObserver {
     private final List<Cpu> cpus;
-    private final Findings findings = new Findings();
+    private final Findings findings;
     private final Map<Long, VmcbHistory> histories = new HashMap<>();
-    private final CleanBitChecks cleanBits = new CleanBitChecks(findings);
-    private final ReservedBitChecks reservedBits = new ReservedBitChecks(findings);
-    private final EventChecks events = new EventChecks(findings);
-    private final SafetyChecks safety = new SafetyChecks(findings);
+    private final CleanBitChecks cleanBits;
+    private final ReservedBitChecks reservedBits;
+    private final EventChecks events;
+    private final SafetyChecks safety;
     private final AsidChecks asids;
     private final ReachChecks reach;
     private final StaleChecks stale;
@@ -32,6 +32,11 @@ public final class HypervisorCheck implements MachineObserver {
 
     public HypervisorCheck(List<Cpu> cpus) {
         this.cpus = cpus;
+        findings = new Findings(cpus.getFirst().clock);
+        cleanBits = new CleanBitChecks(findings);
+        reservedBits = new ReservedBitChecks(findings);
+        events = new EventChecks(findings);
+        safety = new SafetyChecks(findings);
         asids = new AsidChecks(findings, cpus.size());
         reach = new ReachChecks(findings, cpus);
         stale = new StaleChecks(findings, cpus);
@@ -113,7 +118,7 @@ public final class HypervisorCheck implements MachineObserver {
                         "VMCB",
                         cpu,
                         vmcb,
-                        "running on processor " + other.id);
+                        () -> "running on processor " + other.id);
             }
         }
     }
@@ -127,7 +132,7 @@ public final class HypervisorCheck implements MachineObserver {
                 rule,
                 cpus.get(vcpu),
                 vmcb,
-                RuleValues.of(rule, views[vcpu]));
+                () -> RuleValues.of(rule, views[vcpu]));
     }
 
     @Override
@@ -139,6 +144,7 @@ public final class HypervisorCheck implements MachineObserver {
             history.processor = vcpu;
             history.exited(state);
             asids.vmexit(cpu, vmcb, history);
+            stale.vmexit(cpu, state);
             hostState.vmexit(cpu);
         }
     }

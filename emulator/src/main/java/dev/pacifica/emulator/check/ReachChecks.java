@@ -168,8 +168,9 @@ final class ReachChecks {
                 what + (writable ? ", writable" : ", read-only"),
                 cpu,
                 guests[cpu.id].vmcb,
-                "0x%x, behind guest-physical 0x%x (a page of %d KiB at 0x%x)"
-                        .formatted(target, guestPage & -size, size >>> 10, base));
+                () ->
+                        "0x%x, behind guest-physical 0x%x (a page of %d KiB at 0x%x)"
+                                .formatted(target, guestPage & -size, size >>> 10, base));
     }
 
     /** The size in bytes of the page that the walk ends in; remembers the tables on the way. */

@@ -78,7 +78,7 @@ final class ReservedBitChecks {
                         asked.field,
                         cpu,
                         address,
-                        "offset 0x%03x bits 0x%x".formatted(asked.offset, asked.bits));
+                        () -> "offset 0x%03x bits 0x%x".formatted(asked.offset, asked.bits));
             }
         }
     }
@@ -96,7 +96,7 @@ final class ReservedBitChecks {
                 "offset 0x%03x".formatted(offset),
                 cpu,
                 address,
-                "0x%016x, of which reserved 0x%x".formatted(value, value & mask));
+                () -> "0x%016x, of which reserved 0x%x".formatted(value, value & mask));
     }
 
     private void tlbControl(Cpu cpu, long address, int control) {
@@ -107,7 +107,7 @@ final class ReservedBitChecks {
                     "TLB_CONTROL",
                     cpu,
                     address,
-                    "0x%02x".formatted(control));
+                    () -> "0x%02x".formatted(control));
         }
     }
 }

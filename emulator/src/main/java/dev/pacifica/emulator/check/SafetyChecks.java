@@ -61,7 +61,9 @@ final class SafetyChecks {
                     subject,
                     cpu,
                     address,
-                    "intercept bit %d of offset 0x%03x".formatted(code & 31, code >>> 5 << 2));
+                    () ->
+                            "intercept bit %d of offset 0x%03x"
+                                    .formatted(code & 31, code >>> 5 << 2));
         }
     }
 
@@ -98,6 +100,6 @@ final class SafetyChecks {
                 register,
                 cpu,
                 address,
-                checked ? "its bit in the MSR permission map is clear" : "MSR_PROT is clear");
+                () -> checked ? "its bit in the MSR permission map is clear" : "MSR_PROT is clear");
     }
 }

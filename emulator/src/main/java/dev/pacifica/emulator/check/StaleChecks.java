@@ -1,7 +1,10 @@
 package dev.pacifica.emulator.check;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.observe.MachineObserver.VmcbView;
+import dev.pacifica.emulator.paging.TranslationWatch;
+import dev.pacifica.emulator.svm.ExitCode;
 import dev.pacifica.emulator.svm.SvmFeatures;
 import dev.pacifica.emulator.svm.VmcbLayout;
 import java.util.List;
@@ -22,6 +25,9 @@ final class StaleChecks {
      */
     private static final long GRACE = 1_000_000;
 
+    /** Error-code bit: an instruction fetch. */
+    private static final int FETCH = 1 << 4;
+
     private static final int WRITE_CR3 = 1 << 19;
     private static final int INVLPG = 1 << 25;
 
@@ -35,6 +41,15 @@ final class StaleChecks {
 
         boolean nested;
         long vmcb;
+
+        /** RIP of the VMRUN. */
+        long entered;
+
+        /** The flush of some translation of the guest's is overdue. */
+        boolean watched;
+
+        /** Told of the guest's accesses by cached translations while some are watched. */
+        TranslationWatch watch;
     }
 
     private final Findings findings;
@@ -46,12 +61,22 @@ final class StaleChecks {
         walk = new TableWalk(cpus.getFirst().memory);
         processors = new Processor[cpus.size()];
         for (int i = 0; i < processors.length; i++) {
-            processors[i] = new Processor();
+            Processor own = new Processor();
+            Cpu cpu = cpus.get(i);
+            own.watch = (va, page, write, fetch) -> hit(cpu, own, va, page, write, fetch);
+            processors[i] = own;
         }
     }
 
     void vmrun(Cpu cpu, long address, VmcbView vmcb) {
         Processor own = processors[cpu.id];
+        own.watched = false;
+        enter(cpu, own, address, vmcb);
+        cpu.mmu.setTranslationWatch(own.watched ? own.watch : null);
+    }
+
+    private void enter(Cpu cpu, Processor own, long address, VmcbView vmcb) {
+        own.entered = cpu.rip;
         int asid = (int) vmcb.get(VmcbLayout.ASID, 4);
         own.vmcb = address;
         own.nested = SvmFeatures.nestedPaging(cpu.model, vmcb.get(VmcbLayout.NP_ENABLE, 8));
@@ -110,48 +135,118 @@ final class StaleChecks {
 
     private void verify(Cpu cpu, Processor own, Translations cached) {
         boolean all = cached.uppersChanged(walk);
-        for (int slot = 0; slot < Translations.SLOTS; slot++) {
-            if (cached.holds(slot)
-                    && (all || cached.staleSince[slot] != 0 || cached.leafChanged(slot, walk))) {
+        for (int i = cached.count - 1; i >= 0; i--) {
+            int slot = cached.used[i];
+            if (all || cached.staleSince[slot] != 0 || cached.leafChanged(slot, walk)) {
                 compare(cpu, own, cached, slot);
             }
         }
     }
 
+    /** Notes whether a translation is stale, and from when on it must not be used. */
     private void compare(Cpu cpu, Processor own, Translations cached, int slot) {
         long then = cached.found[slot];
         long now = walk.translate(cached.format, cached.root, cached.page[slot]);
-        boolean takenBack =
-                (now & TableWalk.PRESENT) == 0
-                        || ((then ^ now) & TableWalk.ADDRESS) != 0
-                        || (then & ~now & 0xfff) != 0;
-        if (!takenBack) {
+        if (taken(then, now) == 0) {
             cached.accept(slot, walk);
             return;
         }
         if (cached.staleSince[slot] == 0) {
             cached.staleSince[slot] = Math.max(1, cpu.clock.retired);
         }
-        if (processors.length > 1 && cpu.clock.retired - cached.staleSince[slot] < GRACE) {
+        if (processors.length == 1 || cpu.clock.retired - cached.staleSince[slot] >= GRACE) {
+            if (!cached.overdue[slot]) {
+                cached.overdue[slot] = true;
+                cpu.mmu.reveal(cached.asid, then & TableWalk.ADDRESS);
+            }
+            own.watched = true;
+        }
+    }
+
+    /** What of an old translation does not hold any more: all of it, or some permissions. */
+    private static long taken(long then, long now) {
+        boolean gone = (now & TableWalk.PRESENT) == 0 || ((then ^ now) & TableWalk.ADDRESS) != 0;
+        return (gone ? then : then & ~now) & 0xfff;
+    }
+
+    /** The guest, or the processor for it, gets to a page by a translation cached before. */
+    private void hit(Cpu cpu, Processor own, long va, long page, boolean write, boolean fetch) {
+        Translations cached = own.running;
+        if (cached == null || !cpu.guestMode) {
             return;
         }
+        int slot = own.nested ? onlyOneBehind(cached, page) : Translations.slot(va);
+        if (slot < 0 || !cached.overdue(own.nested ? cached.page[slot] : va & -4096)) {
+            return;
+        }
+        long then = cached.found[slot];
+        long now = walk.translate(cached.format, cached.root, cached.page[slot]);
+        long needed = TableWalk.PRESENT | TableWalk.USER;
+        if (!own.nested && cpu.cpl != 3) {
+            needed = TableWalk.PRESENT;
+        }
+        needed |= write ? TableWalk.WRITE : fetch ? TableWalk.EXECUTE : 0;
+        if ((taken(then, now) & needed) != 0) {
+            report(cpu, own, slot, now, cpu.rip);
+        }
+    }
+
+    /** The translation that leads to a page if it is the only one; -1 otherwise. */
+    private static int onlyOneBehind(Translations cached, long page) {
+        int only = -1;
+        for (int i = 0; i < cached.count; i++) {
+            int slot = cached.used[i];
+            if ((cached.found[slot] & TableWalk.ADDRESS) == page) {
+                if (only >= 0) {
+                    return -1;
+                }
+                only = slot;
+            }
+        }
+        return only;
+    }
+
+    /**
+     * The guest was left. A fault by the tables as they are now is a use of what the processor may
+     * have cached, if that permits the access.
+     */
+    void vmexit(Cpu cpu, VmcbView vmcb) {
+        Processor own = processors[cpu.id];
+        Translations cached = own.running;
+        if (cached == null || !own.watched) {
+            return;
+        }
+        cpu.mmu.setTranslationWatch(null);
+        int code = (int) vmcb.get(VmcbLayout.EXITCODE, 4);
+        if (code != (own.nested ? ExitCode.NPF : ExitCode.EXCEPTION + GuestException.PF)) {
+            return;
+        }
+        long at = vmcb.get(VmcbLayout.EXITINFO2, 8) & -4096;
+        if (!cached.overdue(at)) {
+            return;
+        }
+        int slot = Translations.slot(at);
+        long now = walk.translate(cached.format, cached.root, at);
+        long error = vmcb.get(VmcbLayout.EXITINFO1, 8);
+        long needed = TableWalk.PRESENT | error & (TableWalk.WRITE | TableWalk.USER);
+        needed |= (error & FETCH) != 0 ? TableWalk.EXECUTE : 0;
+        long then = cached.found[slot];
+        if ((needed & ~then) == 0 && (taken(then, now) & needed) != 0) {
+            report(cpu, own, slot, now, vmcb.get(VmcbLayout.RIP, 8));
+        }
+    }
+
+    private void report(Cpu cpu, Processor own, int slot, long now, long rip) {
+        Translations cached = own.running;
+        long then = cached.found[slot];
+        long page = cached.page[slot];
         findings.add(
                 own.nested ? CheckKind.STALE_NESTED_ENTRY : CheckKind.STALE_SHADOW_ENTRY,
-                now == 0 ? "page unmapped" : subject(then, now),
-                cpu,
-                own.vmcb,
-                "ASID %d, page 0x%x: 0x%x %s, now %s"
-                        .formatted(
-                                cached.asid,
-                                cached.page[slot],
-                                then & TableWalk.ADDRESS,
-                                permissions(then),
-                                now == 0
-                                        ? "none"
-                                        : "0x%x %s"
-                                                .formatted(
-                                                        now & TableWalk.ADDRESS,
-                                                        permissions(now))));
+                (now & TableWalk.PRESENT) == 0 ? "page unmapped" : subject(then, now),
+                new Findings.Place(cpu.id, rip, true, own.vmcb),
+                () ->
+                        "ASID %d, page 0x%x: %s, now %s; entered by the VMRUN at 0x%x"
+                                .formatted(cached.asid, page, text(then), text(now), own.entered));
         cached.drop(slot);
     }
 
@@ -159,11 +254,16 @@ final class StaleChecks {
         return ((then ^ now) & TableWalk.ADDRESS) != 0 ? "page moved" : "permission taken";
     }
 
-    private static String permissions(long translation) {
-        return "r"
-                + ((translation & TableWalk.WRITE) != 0 ? "w" : "-")
-                + ((translation & TableWalk.EXECUTE) != 0 ? "x" : "-")
-                + ((translation & TableWalk.USER) != 0 ? "u" : "-");
+    private static String text(long translation) {
+        if ((translation & TableWalk.PRESENT) == 0) {
+            return "none";
+        }
+        return "0x%x r%s%s%s"
+                .formatted(
+                        translation & TableWalk.ADDRESS,
+                        (translation & TableWalk.WRITE) != 0 ? "w" : "-",
+                        (translation & TableWalk.EXECUTE) != 0 ? "x" : "-",
+                        (translation & TableWalk.USER) != 0 ? "u" : "-");
     }
 
     /** The nested tables were walked for a guest-physical page. */
@@ -186,6 +286,13 @@ final class StaleChecks {
             return;
         }
         long found = walk.translate(cached.format, cached.root, page);
+        if (cached.overdue(page)) {
+            int slot = Translations.slot(page);
+            if (((cached.found[slot] ^ found) & TableWalk.ADDRESS) == 0) {
+                return; // what the processor may have cached permits this access too
+            }
+            report(cpu, processors[cpu.id], slot, found, cpu.rip);
+        }
         if (found != 0) {
             cached.keep(page, writable ? found : found & ~TableWalk.WRITE, walk);
         }

@@ -47,6 +47,17 @@ final class Translations {
     /** When it was first seen stale, in instructions; 0 if it is not. */
     final long[] staleSince = new long[SLOTS];
 
+    /** Whether a flush is overdue: the guest must not use it any more. */
+    final boolean[] overdue = new boolean[SLOTS];
+
+    /** The slots that hold a page, in no order, and where in that list each is. */
+    final int[] used = new int[SLOTS];
+
+    private final int[] place = new int[SLOTS];
+
+    /** How many slots hold a page. */
+    int count;
+
     private final long[] leaf = new long[SLOTS];
 
     /** Entries of higher tables: their places' numbers, their places, their values. */
@@ -59,11 +70,13 @@ final class Translations {
 
     Translations(int asid) {
         this.asid = asid;
-        clear();
+        Arrays.fill(page, NO_PAGE);
     }
 
     void clear() {
-        Arrays.fill(page, NO_PAGE);
+        while (count > 0) {
+            page[used[--count]] = NO_PAGE;
+        }
         upperNumbers.clear();
         uppers = 0;
         largePages = false;
@@ -76,6 +89,10 @@ final class Translations {
     /** Keeps what a walk has just found for a page. */
     void keep(long at, long translation, TableWalk walk) {
         int slot = slot(at);
+        if (page[slot] == NO_PAGE) {
+            place[slot] = count;
+            used[count++] = slot;
+        }
         page[slot] = at;
         found[slot] = translation;
         shift[slot] = (byte) walk.shift;
@@ -117,6 +134,7 @@ final class Translations {
     /** The slot's tables are as the walk found them: new, or changed so that no flush is due. */
     void accept(int slot, TableWalk walk) {
         staleSince[slot] = 0;
+        overdue[slot] = false;
         leafWhere[slot] = walk.where[walk.depth - 1];
         leaf[slot] = walk.value[walk.depth - 1];
         for (int i = 0; i < walk.depth - 1; i++) {
@@ -126,10 +144,15 @@ final class Translations {
 
     void drop(int slot) {
         page[slot] = NO_PAGE;
+        int last = used[--count];
+        used[place[slot]] = last;
+        place[last] = place[slot];
     }
 
-    boolean holds(int slot) {
-        return page[slot] != NO_PAGE;
+    /** Whether there is a translation of the page whose flush is overdue. */
+    boolean overdue(long at) {
+        int slot = slot(at);
+        return page[slot] == at && overdue[slot];
     }
 
     /** INVLPGA of a linear address: the page that holds it goes, a large one as a whole. */
@@ -139,9 +162,10 @@ final class Translations {
             drop(slot);
         }
         if (largePages) {
-            for (int i = 0; i < SLOTS; i++) {
-                if (page[i] != NO_PAGE && page[i] >>> shift[i] == va >>> shift[i]) {
-                    drop(i);
+            for (int i = count - 1; i >= 0; i--) {
+                int held = used[i];
+                if (page[held] >>> shift[held] == va >>> shift[held]) {
+                    drop(held);
                 }
             }
         }

@@ -41,6 +41,15 @@ public final class FetchTlb {
         code[index] = null;
     }
 
+    /** Lets go of the decoded code of one physical page. */
+    void forgetDecoded(long physicalPage) {
+        for (int i = 0; i < ENTRIES; i++) {
+            if ((info[i] & Tlb.PAGE_MASK) == physicalPage) {
+                code[i] = null;
+            }
+        }
+    }
+
     void flush(boolean globals) {
         for (int i = 0; i < ENTRIES; i++) {
             if (globals || (info[i] & Tlb.GLOBAL) == 0) {

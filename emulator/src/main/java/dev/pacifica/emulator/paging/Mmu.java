@@ -71,6 +71,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     private Tlb tlb;
     private boolean slowOnly;
     private AccessWatch watch;
+    private TranslationWatch translationWatch;
 
     /**
      * The hit path's array of the current address space and privilege, four longs an entry: read
@@ -111,6 +112,23 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     public void setWatch(AccessWatch watch) {
         this.watch = watch;
         contextChanged();
+    }
+
+    /** Shows the next access by each translation to {@link #reveal}; null ends it. */
+    public void setTranslationWatch(TranslationWatch watch) {
+        translationWatch = watch;
+    }
+
+    /**
+     * Takes what an ASID's translations have in the TLB that leads to a physical page off the hit
+     * path, so that the next access by each is seen. The translations stay.
+     */
+    public void reveal(int asid, long physicalPage) {
+        for (TlbContext each : contexts) {
+            if (each.asid == asid) {
+                each.reveal(physicalPage);
+            }
+        }
     }
 
     public int read8(long va) {
@@ -261,6 +279,8 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
                             kind == TlbContext.USER,
                             kind == TlbContext.SUPERVISOR_AC);
             fetch.fill(i, page, entry);
+        } else if (translationWatch != null) {
+            translationWatch.hit(va, fetch.info[i] & Tlb.PAGE_MASK, false, true);
         }
         return fetch.info[i] & Tlb.PAGE_MASK | va & 0xfff;
     }
@@ -595,6 +615,8 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
                     walk.translate(
                             va, access, as == TlbContext.USER, as == TlbContext.SUPERVISOR_AC);
             in.fill(i, page, entry);
+        } else if (translationWatch != null) {
+            translationWatch.hit(va, entry & Tlb.PAGE_MASK, access == PageWalk.WRITE, false);
         }
         return entry & Tlb.PAGE_MASK | va & 0xfff;
     }

@@ -109,6 +109,18 @@ public final class Tlb {
         }
     }
 
+    /** Drops the tags of all mappings of one physical page. */
+    void dropTags(long physicalPage) {
+        if (!empty) {
+            for (int i = 0; i < ENTRIES; i++) {
+                if ((info[i] & PAGE_MASK) == physicalPage) {
+                    fast[i * STRIDE] = NO_PAGE;
+                    fast[i * STRIDE + 1] = NO_PAGE;
+                }
+            }
+        }
+    }
+
     void flush(boolean globals) {
         if (empty) {
             return;

@@ -102,6 +102,18 @@ final class TlbContext {
         }
     }
 
+    /** Takes entries that lead to a physical page off the hit path. */
+    void reveal(long physicalPage) {
+        for (int i = 0; i < KINDS; i++) {
+            if (data[i] != null) {
+                data[i].dropTags(physicalPage);
+            }
+            if (fetch[i] != null) {
+                fetch[i].forgetDecoded(physicalPage);
+            }
+        }
+    }
+
     void save(StateWriter out) {
         out.u32("asid", asid);
         out.u64("lastUse", lastUse);
