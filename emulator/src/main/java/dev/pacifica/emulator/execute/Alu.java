@@ -17,7 +17,12 @@ public final class Alu {
 
     public static long add(Cpu cpu, int size, long a, long b) {
         int cut = 64 - 8 * size;
-        return addAtTop(cpu, a << cut, b << cut, cut) >> cut;
+        long x = a << cut;
+        long y = b << cut;
+        long sum = x + y;
+        long carries = x & ~sum | y & (x | ~sum);
+        cpu.r[Cpu.FLAG_AUX] = carries & TOP | carries >>> cut & 8;
+        return cpu.r[Cpu.FLAG_RESULT] = sum >> cut;
     }
 
     public static long adc(Cpu cpu, int size, long a, long b) {
@@ -31,7 +36,12 @@ public final class Alu {
 
     public static long sub(Cpu cpu, int size, long a, long b) {
         int cut = 64 - 8 * size;
-        return subAtTop(cpu, a << cut, b << cut, cut) >> cut;
+        long x = a << cut;
+        long y = b << cut;
+        long difference = x - y;
+        long borrows = ~x & difference | y & (~x | difference);
+        cpu.r[Cpu.FLAG_AUX] = borrows & TOP | borrows >>> cut & 8;
+        return cpu.r[Cpu.FLAG_RESULT] = difference >> cut;
     }
 
     public static long sbb(Cpu cpu, int size, long a, long b) {
@@ -53,13 +63,23 @@ public final class Alu {
     /** Adds one; CF stays. */
     public static long inc(Cpu cpu, int size, long a) {
         int cut = 64 - 8 * size;
-        return incAtTop(cpu, a << cut, cut) >> cut;
+        long x = a << cut;
+        long sum = x + (1L << cut);
+        return keepingCarry(cpu, x & ~sum, sum, cut);
     }
 
     /** Subtracts one; CF stays. */
     public static long dec(Cpu cpu, int size, long a) {
         int cut = 64 - 8 * size;
-        return decAtTop(cpu, a << cut, cut) >> cut;
+        long x = a << cut;
+        long difference = x + (-1L << cut);
+        return keepingCarry(cpu, ~x & difference, difference, cut);
+    }
+
+    private static long keepingCarry(Cpu cpu, long carries, long result, int cut) {
+        long aux = carries & TOP | carries >>> cut & 8;
+        cpu.r[Cpu.FLAG_AUX] = aux ^ (aux ^ cpu.r[Cpu.FLAG_AUX]) >> 63 & TOP;
+        return cpu.r[Cpu.FLAG_RESULT] = result >> cut;
     }
 
     /**
@@ -68,69 +88,16 @@ public final class Alu {
      */
     public static long shl(Cpu cpu, int size, long a, int count) {
         int cut = 64 - 8 * size;
-        return shlAtTop(cpu, a << cut, count, cut) >> cut;
-    }
-
-    public static long shr(Cpu cpu, int size, long a, int count) {
-        int cut = 64 - 8 * size;
-        return shrAtTop(cpu, a << cut, count, cut);
-    }
-
-    public static long sar(Cpu cpu, int size, long a, int count) {
-        int cut = 64 - 8 * size;
-        return sarAtTop(cpu, a << cut, count, cut);
-    }
-
-    /**
-     * {@link #add} of operands that are shifted to the top of 64 bits by {@code cut} bits, as is
-     * the result.
-     */
-    static long addAtTop(Cpu cpu, long x, long y, int cut) {
-        long sum = x + y;
-        long carries = x & ~sum | y & (x | ~sum);
-        cpu.r[Cpu.FLAG_AUX] = carries & TOP | carries >>> cut & 8;
-        cpu.r[Cpu.FLAG_RESULT] = sum >> cut;
-        return sum;
-    }
-
-    /** {@link #sub} likewise. */
-    static long subAtTop(Cpu cpu, long x, long y, int cut) {
-        long difference = x - y;
-        long borrows = ~x & difference | y & (~x | difference);
-        cpu.r[Cpu.FLAG_AUX] = borrows & TOP | borrows >>> cut & 8;
-        cpu.r[Cpu.FLAG_RESULT] = difference >> cut;
-        return difference;
-    }
-
-    static long incAtTop(Cpu cpu, long x, int cut) {
-        long sum = x + (1L << cut);
-        long carries = x & ~sum;
-        long aux = carries & TOP | carries >>> cut & 8;
-        cpu.r[Cpu.FLAG_AUX] = aux ^ (aux ^ cpu.r[Cpu.FLAG_AUX]) >> 63 & TOP;
-        cpu.r[Cpu.FLAG_RESULT] = sum >> cut;
-        return sum;
-    }
-
-    static long decAtTop(Cpu cpu, long x, int cut) {
-        long difference = x + (-1L << cut);
-        long borrows = ~x & difference;
-        long aux = borrows & TOP | borrows >>> cut & 8;
-        cpu.r[Cpu.FLAG_AUX] = aux ^ (aux ^ cpu.r[Cpu.FLAG_AUX]) >> 63 & TOP;
-        cpu.r[Cpu.FLAG_RESULT] = difference >> cut;
-        return difference;
-    }
-
-    static long shlAtTop(Cpu cpu, long x, int count, int cut) {
-        long last = x << count - 1;
+        long last = a << cut << count - 1;
         long result = last << 1;
         cpu.r[Cpu.FLAG_AUX] = last & 1L << 63 | result >>> 1 & 1L << 62;
-        cpu.r[Cpu.FLAG_RESULT] = result >> cut;
-        return result;
+        return cpu.r[Cpu.FLAG_RESULT] = result >> cut;
     }
 
-    /** As the others, but the result is at the bottom, zero-extended. */
-    static long shrAtTop(Cpu cpu, long x, int count, int cut) {
-        long last = x >>> cut >>> count - 1;
+    /** SHR by a count masked to 5 or 6 bits, not zero; the result is zero-extended. */
+    public static long shr(Cpu cpu, int size, long a, int count) {
+        int cut = 64 - 8 * size;
+        long last = a << cut >>> cut >>> count - 1;
         long result = last >>> 1;
         long top = result << cut;
         long carry = last << 63;
@@ -139,9 +106,10 @@ public final class Alu {
         return result;
     }
 
-    /** As the others, but the result is at the bottom, sign-extended. */
-    static long sarAtTop(Cpu cpu, long x, int count, int cut) {
-        long last = x >> cut >> count - 1;
+    /** SAR by a count masked to 5 or 6 bits, not zero. */
+    public static long sar(Cpu cpu, int size, long a, int count) {
+        int cut = 64 - 8 * size;
+        long last = a << cut >> cut >> count - 1;
         cpu.r[Cpu.FLAG_AUX] = last << 63 >> 1 & TOP;
         return cpu.r[Cpu.FLAG_RESULT] = last >> 1;
     }
@@ -246,15 +214,11 @@ public final class Alu {
      */
     public static long imul(Cpu cpu, int size, long a, long b) {
         int cut = 64 - 8 * size;
-        return imulAtTop(cpu, a << cut, b << cut, cut) >> cut;
-    }
-
-    static long imulAtTop(Cpu cpu, long x, long y, int cut) {
-        long multiplier = x >> cut;
-        long product = multiplier * y;
-        boolean whole = Math.multiplyHigh(multiplier, y) == product >> 63;
+        long multiplier = a << cut >> cut;
+        long product = multiplier * (b << cut);
+        boolean whole = Math.multiplyHigh(multiplier, b << cut) == product >> 63;
         cpu.setCfOf(!whole, !whole);
-        return product;
+        return product >> cut;
     }
 
     /** The low {@code size} bytes, zero-extended. */
