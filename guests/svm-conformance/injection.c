@@ -279,6 +279,26 @@ TEST("15.20/software-interrupt-pushes-nrip")
     EXPECT_EQ("the pushed RIP", guest_pushed(0), insn_at);
 }
 
+/* An INT n that completes clears RF, whatever it was (§3.1.6). */
+TEST("15.20/software-interrupt-pushes-rf-clear")
+{
+    REQUIRE_SVM(HAS_NRIPS, "nRIP");
+    GUEST3("nop", "nop", "");
+    v.rflags |= FLAG_RF;
+    v.next_rip = insn_at;
+    v.event_injection = EVENT(EVENT_SOFTWARE, 0x60);
+    expect_vector(0x60);
+    EXPECT_EQ("RF that was pushed", guest_pushed(2) & FLAG_RF, 0);
+}
+
+TEST("15.20/fault-pushes-rf-set")
+{
+    GUEST("nop");
+    v.event_injection = EVENT(EVENT_EXCEPTION, UD);
+    expect_vector(UD);
+    EXPECT_EQ("RF that was pushed", guest_pushed(2) & FLAG_RF, FLAG_RF);
+}
+
 TEST("15.20/software-interrupt-checks-the-gate-dpl")
 {
     GUEST("nop");
@@ -346,6 +366,15 @@ TEST("15.20/contributory-exception-and-another-make-a-double-fault")
     guest_gate(GP, 0, 0xe, 0, 0, false);
     v.intercept_exceptions = BIT(DF);
     v.event_injection = EVENT_WITH_ERROR(GP, 0);
+    expect_exception(DF);
+}
+
+TEST("15.28/sx-is-a-contributory-fault")
+{
+    GUEST("nop");
+    guest_gate(SX, 0, 0xe, 0, 0, false);
+    v.intercept_exceptions = BIT(DF);
+    v.event_injection = EVENT_WITH_ERROR(SX, 1);
     expect_exception(DF);
 }
 

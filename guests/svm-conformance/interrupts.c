@@ -294,6 +294,16 @@ TEST("15.21.4/it-ends-hlt")
     EXPECT_EQ("the pushed RIP", guest_pushed(0), insn_next);
 }
 
+/* ECX bit 0: interrupts end the wait though IF is clear. A virtual one follows the rules of a real one. */
+TEST("15.21.4/it-ends-mwait-that-asks-for-masked-interrupts")
+{
+    REQUIRE(cpuid_bit(1, 'c', 3) && cpuid_bit(5, 'c', 1), "no MWAIT that masked interrupts end");
+    GUEST3("mov $page, %%eax; xor %%ecx, %%ecx; xor %%edx, %%edx; monitor; inc %%ecx", "mwait", "");
+    pend(0x51, 15);
+    expect_done();
+    EXPECT_EQ("V_IRQ", v.virtual_interrupt & V_IRQ, V_IRQ);
+}
+
 TEST("15.21.4/physical-interrupts-come-first")
 {
     GUEST("nop");

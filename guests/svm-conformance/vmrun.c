@@ -82,6 +82,30 @@ TEST("15.5.1/host-tf-traps-after-the-exit")
     exits_with(EXIT_VMMCALL);
 }
 
+/* With DebugCtl.BTF only branches trap (§13.1.6), and VMRUN is an ordinary instruction. */
+TEST("15.5.1/host-tf-with-btf-does-not-trap-after-the-exit")
+{
+    enum { MSR_DEBUG_CTL = 0x1d9, BTF = 2 };
+    u64 value;
+    REQUIRE(write_msr(MSR_DEBUG_CTL, BTF) && read_msr(MSR_DEBUG_CTL, &value) && value == BTF, "no DebugCtl.BTF");
+    GUEST("nop");
+    TRY("pushfq; orl $0x100, (%%rsp); popfq; vmrun; nop; pushfq; andl $~0x100, (%%rsp); popfq", ::"a"(&v) : "memory");
+    bool taken = fault.taken;
+    write_msr(MSR_DEBUG_CTL, 0);
+    exits_with(EXIT_VMMCALL);
+    EXPECT("no #DB", !taken);
+}
+
+TEST("15.5.1/breakpoint-that-mov-ss-held-back-is-not-the-guests")
+{
+    GUEST3("nop", "nop", "");
+    __asm__ volatile("mov %%ss, %0" : "=m"(*(u16 *)page[0]));
+    __asm__ volatile("mov %0, %%dr0; mov %1, %%dr7" ::"r"(page), "r"(0x70402ull));
+    TRY("mov page, %%ss; vmrun; nop", ::"a"(&v) : "memory");
+    exits_with(EXIT_VMMCALL);
+    EXPECT_EQ("DR6 of the guest", v.dr6, DR6_FIXED);
+}
+
 TEST("15.5.1/host-tf-does-not-trap-in-the-guest")
 {
     GUEST3("", "pushfq", "pop %%rbx");

@@ -136,7 +136,8 @@ public final class EventDelivery implements Stateful {
                                 && (vector == GuestException.BP || vector == GuestException.OF);
         boolean debug = type == EXCEPTION && vector == GuestException.DB;
         boolean fault = type == EXCEPTION && !software && !debug;
-        long image = cpu.rflags() | (fault ? Cpu.RF : 0);
+        long flags = software ? cpu.rflags() & ~Cpu.RF : cpu.rflags(); // as of a completed INT n
+        long image = fault ? flags | Cpu.RF : flags;
         wake();
         if (type == NMI) {
             cpu.svm.maskVirtualNmi();
@@ -236,7 +237,8 @@ public final class EventDelivery implements Stateful {
                     GuestException.TS,
                     GuestException.NP,
                     GuestException.SS,
-                    GuestException.GP ->
+                    GuestException.GP,
+                    GuestException.SX -> // §15.28
                     true;
             default -> false;
         };
@@ -470,7 +472,9 @@ public final class EventDelivery implements Stateful {
                         ? cpu.svm.hostInterruptFlag()
                         : flag;
         boolean pending = cpu.apic != null && cpu.apic.pendingVector() >= 0;
-        if (pending && cpu.activity == Cpu.MWAITING && cpu.waitEndsMasked) {
+        if (cpu.activity == Cpu.MWAITING
+                && cpu.waitEndsMasked
+                && (pending || cpu.guestMode && cpu.svm.pendingVirtualInterrupt() >= 0)) {
             wake();
         }
         if (physical && pending) {
@@ -607,18 +611,26 @@ public final class EventDelivery implements Stateful {
     }
 
     /**
+     * VMRUN: a breakpoint match that MOV SS held back is not the guest's, and when VMRUN is over
+     * GIF is clear, so that it is discarded (§15.17).
+     */
+    public void worldEntered() {
+        breakpoints.discard();
+    }
+
+    /**
      * #VMEXIT: traps that the guest's last instruction left pending are gone; VMRUN, as one
-     * instruction of the host, traps if the host's TF was set (§15.5.1).
+     * instruction of the host that is no branch, traps if the host's TF was set (§15.5.1).
      */
     public void worldLeft(boolean hostTrapFlag) {
         repInterrupted = false;
         breakpoints.discard();
-        if (hostTrapFlag) {
+        if (hostTrapFlag && (cpu.msrs.debugCtl & Msrs.BRANCH_SINGLE_STEP) == 0) {
             breakpoints.singleStepped();
         }
     }
 
-    /** The instruction (IRET) loads RF itself. */
+    /** The instruction (IRET, or one that switches tasks) loads RF itself (§3.1.6). */
     void resumeFlagLoaded() {
         resumeFlagLoaded = true;
     }

@@ -211,6 +211,7 @@ final class TaskSwitch {
         cpu.segAttr[Cpu.LDTR] = 0;
         long flags = wide ? in[1] & 0xffff_ffffL : in[1];
         cpu.setRflags(flags | (nested ? Cpu.NT : 0));
+        cpu.events.resumeFlagLoaded();
         cpu.cpl = (flags & Cpu.VM) != 0 ? 3 : in[11] & 3;
         cpu.updateMode();
     }

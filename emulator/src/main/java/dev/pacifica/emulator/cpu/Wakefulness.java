@@ -43,7 +43,8 @@ public final class Wakefulness {
     private static boolean interruptDue(Cpu cpu) {
         boolean flag = (cpu.systemFlags() & Cpu.IF) != 0;
         boolean pending = cpu.apic != null && cpu.apic.pendingVector() >= 0;
-        if (pending && cpu.activity == Cpu.MWAITING && cpu.waitEndsMasked) {
+        boolean masked = cpu.activity == Cpu.MWAITING && cpu.waitEndsMasked;
+        if (pending && masked) {
             return true;
         }
         if (!cpu.guestMode) {
@@ -51,6 +52,6 @@ public final class Wakefulness {
         }
         boolean physical = cpu.svm.virtualInterruptMasking() ? cpu.svm.hostInterruptFlag() : flag;
         return pending && physical && (cpu.svm.intercepted(EXIT_INTR) || !shadow(cpu))
-                || flag && !shadow(cpu) && cpu.svm.pendingVirtualInterrupt() >= 0;
+                || (masked || flag && !shadow(cpu)) && cpu.svm.pendingVirtualInterrupt() >= 0;
     }
 }

@@ -104,10 +104,10 @@ final class GuestState {
         cpu.idtrLimit = vmcb.get16(VmcbLayout.IDTR + VmcbLayout.LIMIT);
 
         long rflags = from[VmcbLayout.RFLAGS / 8];
-        if (longMode) {
+        boolean real = (cpu.cr0 & Cpu.CR0_PE) == 0;
+        if (longMode || real) {
             rflags &= ~Cpu.VM;
         }
-        boolean real = (cpu.cr0 & Cpu.CR0_PE) == 0;
         cpu.cpl = real ? 0 : (rflags & Cpu.VM) != 0 ? 3 : vmcb.get8(VmcbLayout.CPL) & 3;
         canonicalizeCode(cpu);
         canonicalizeStack(cpu);

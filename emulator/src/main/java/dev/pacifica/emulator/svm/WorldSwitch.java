@@ -128,6 +128,7 @@ final class WorldSwitch {
      */
     void enter(long address, long nextRip) {
         host.take(nextRip);
+        cpu.events.worldEntered();
         vmcb.at(address);
         vmcb.read();
         enteredAt = cpu.retired();

@@ -49,6 +49,26 @@ class TaskSwitchTest {
         }
     }
 
+    /** §3.1.6: RF of the new task's flags holds for its first instruction. */
+    @Test
+    void theNewTasksResumeFlagHidesABreakpointOnItsFirstInstruction() {
+        try (TestProcessor p = twoTasks()) {
+            p.write(TSS2 + 0x24, 4, Cpu.RF | 2);
+            p.cpu.dr[0] = 0x6000;
+            p.cpu.dr[1] = 0x6001;
+            p.cpu.dr[7] = 0x40a; // both, globally, execution
+            p.code("ea 00 00 00 00 38 00");
+            p.cpu.updateMode();
+            p.step();
+            assertThat(p.cpu.rip).isEqualTo(0x6000);
+            p.step();
+            assertThat(p.cpu.rip).isEqualTo(0x6001);
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.DB);
+            assertThat(p.stack32(0)).isEqualTo(0x6001);
+        }
+    }
+
     @Test
     void callLinksTheTasksAndIretReturns() {
         try (TestProcessor p = twoTasks()) {

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.pacifica.emulator.cpu.Cpu;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** §15.20: events that VMRUN injects, and what becomes of their delivery. */
 class EventInjectionTest {
@@ -203,5 +205,44 @@ class EventInjectionTest {
         inject(EXCEPTION | EV | 13);
         assertThat(machine.exitCode()).isEqualTo(ExitCode.SHUTDOWN);
         assertThat(cpu.guestMode).isFalse();
+    }
+
+    /** §15.28: #SX is a contributory fault, #UD is none. */
+    @Test
+    void aSecurityExceptionIsContributory() {
+        machine.memory.write(SvmMachine.IDT + 16 * 30 + 5, 1, 0x6e); // not present: #NP
+        inject(EXCEPTION | EV | 30 | 1L << 32);
+        assertThat(cpu.rip).as("#DF").isEqualTo(SvmMachine.HANDLERS + 16 * 8);
+        machine.svm.exit(ExitCode.HLT, 0, 0);
+        machine.memory.write(SvmMachine.IDT + 16 * 6 + 5, 1, 0x6e);
+        cpu.rip = SvmMachine.HOST_CODE;
+        inject(EXCEPTION | 6);
+        assertThat(cpu.rip).as("#NP").isEqualTo(SvmMachine.HANDLERS + 16 * 11);
+    }
+
+    /** As those of completed instructions (§15.20): RF would hide the next one's breakpoint. */
+    @ParameterizedTest
+    @ValueSource(ints = {SOFTWARE | 0x80, EXCEPTION | 3})
+    void softwareInterruptsPushAClearResumeFlag(int event) {
+        machine.put64(VmcbLayout.RFLAGS, Cpu.RF | 2);
+        inject(event);
+        assertThat(pushed(0)).isEqualTo(NEXT_RIP);
+        assertThat(pushed(2) & Cpu.RF).isZero();
+    }
+
+    @Test
+    void faultsPushASetResumeFlagAndInterruptsThatOfTheVmcb() {
+        inject(EXCEPTION | 6);
+        assertThat(pushed(2) & Cpu.RF).isNotZero();
+        machine.svm.exit(ExitCode.HLT, 0, 0);
+        cpu.rip = SvmMachine.HOST_CODE;
+        machine.put64(VmcbLayout.RFLAGS, Cpu.RF | 2);
+        inject(INTERRUPT | 0x31);
+        assertThat(pushed(2) & Cpu.RF).isNotZero();
+        machine.svm.exit(ExitCode.HLT, 0, 0);
+        cpu.rip = SvmMachine.HOST_CODE;
+        machine.put64(VmcbLayout.RFLAGS, 2);
+        inject(INTERRUPT | 0x31);
+        assertThat(pushed(2) & Cpu.RF).isZero();
     }
 }

@@ -228,6 +228,41 @@ class ExceptionInterceptsTest {
         assertThat(cpu.dr[6] & 1 << 14).isNotZero();
     }
 
+    /** §13.1.6: with BTF only a branch traps, and VMRUN is none. */
+    @Test
+    void aTrapFlagOfTheHostThatAsksForBranchesDoesNotTrapAfterTheExit() {
+        guest("f4");
+        machine.intercept(ExitCode.HLT);
+        cpu.setRflags(Cpu.TF | 2);
+        cpu.msrs.setDebugControl(2);
+        machine.code(SvmMachine.HOST_CODE + 3, "90 90");
+        machine.step(2); // VMRUN with its guest, and a NOP
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HOST_CODE + 4);
+    }
+
+    /**
+     * MOV SS holds the trap back until VMRUN has completed, when GIF is clear: it is discarded, and
+     * is not the guest's.
+     */
+    @Test
+    void aBreakpointMatchThatMovSsHeldBackDoesNotReachTheGuest() {
+        guest("90 f4");
+        machine.intercept(ExitCode.HLT);
+        machine.intercept(ExitCode.EXCEPTION + 1);
+        machine.code(
+                SvmMachine.HOST_CODE, "8e142500800400 0f01d8 90 90"); // mov ss, [48000h]; vmrun
+        cpu.dr[0] = SvmMachine.HOST_STACK;
+        cpu.dr[7] = 0x3_0402; // 48000h, read or written
+        cpu.updateMode();
+        machine.step(1);
+        assertThat(cpu.stackShadow).isTrue();
+        machine.step(3); // VMRUN, the guest's NOP and HLT, and the host's NOP
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+        assertThat(machine.get64(VmcbLayout.DR6)).isEqualTo(0xffff_0ff0L);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HOST_CODE + 11);
+    }
+
     @Test
     void icebpIsNotInterceptedAsADebugException() {
         guest("f1");

@@ -3,9 +3,12 @@ package dev.pacifica.emulator.svm;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.Wakefulness;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Interrupts in guests: §15.13, §15.17, §15.21. */
 class InterruptInterceptsTest {
@@ -146,6 +149,25 @@ class InterruptInterceptsTest {
         assertThat(machine.exitCode()).isEqualTo(ExitCode.INTR);
         assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE + 2);
         assertThat(cpu.activity).isEqualTo(Cpu.RUNNING);
+    }
+
+    /** §15.21.4: it ends what a real one ends, an MWAIT with ECX bit 0 though IF is clear too. */
+    @ParameterizedTest
+    @CsvSource({"1, 9, true", "0, 9, false", "1, 5, false"})
+    void aVirtualInterruptEndsMwaitThatAsksForMaskedOnes(int ecx, int priority, boolean ends) {
+        // mov eax, 80000h; xor ecx, ecx; xor edx, edx; monitor; mov cl, 1; mwait
+        String wait = "b800000800 31c9 31d2 0f01c8 b1%02x 0f01c9 f4".formatted(ecx);
+        machine.code(SvmMachine.GUEST_CODE, wait);
+        virtualInterrupt(priority, 5, V_INTR_MASKING);
+        machine.vmrun();
+        machine.step(6);
+        assertThat(Wakefulness.awake(cpu)).isEqualTo(ends);
+        machine.step(2);
+        assertThat(cpu.guestMode).as("waits").isEqualTo(!ends);
+        if (ends) {
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+            assertThat(machine.get64(VmcbLayout.V_INTR) & V_IRQ).isNotZero();
+        }
     }
 
     @Test

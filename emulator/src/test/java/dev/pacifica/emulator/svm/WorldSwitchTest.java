@@ -213,6 +213,15 @@ class WorldSwitchTest {
         assertThat(machine.get64(VmcbLayout.RFLAGS) & Cpu.VM).isZero();
     }
 
+    /** As at RSM: a guest that then sets CR0.PE would be in virtual-8086 mode at CPL 0. */
+    @Test
+    void theVmFlagMeansNothingInRealMode() {
+        machine.real();
+        machine.put64(VmcbLayout.RFLAGS, Cpu.VM | 2);
+        machine.vmrun();
+        assertThat(cpu.rflags() & Cpu.VM).isZero();
+    }
+
     @Test
     void aTakenVirtualInterruptIsClearInTheVmcb() {
         machine.put64(VmcbLayout.V_INTR, 1 << 8 | 9 << 16 | 0x31L << 32);
