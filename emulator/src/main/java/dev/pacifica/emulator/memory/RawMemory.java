@@ -70,4 +70,9 @@ public final class RawMemory {
     public static void get(long address, long[] into, int index, int count) {
         MemorySegment.copy(ALL, LONG, address, into, index, count);
     }
+
+    /** Writes 64-bit words. */
+    public static void put(long address, long[] from, int index, int count) {
+        MemorySegment.copy(from, index, ALL, LONG, address, count);
+    }
 }

@@ -27,61 +27,6 @@ final class GuestState {
     private static final long DR7_DEFINED = 0xffff_23ffL;
     private static final long DR7_DISABLED = DR7_FIXED_ONES;
 
-    /** What VMRUN saves of the host, and #VMEXIT of the guest, at the same places. */
-    static final int[] SWITCHED = {
-        VmcbLayout.ES,
-        VmcbLayout.ES + VmcbLayout.BASE,
-        VmcbLayout.CS,
-        VmcbLayout.CS + VmcbLayout.BASE,
-        VmcbLayout.SS,
-        VmcbLayout.SS + VmcbLayout.BASE,
-        VmcbLayout.DS,
-        VmcbLayout.DS + VmcbLayout.BASE,
-        VmcbLayout.GDTR,
-        VmcbLayout.GDTR + VmcbLayout.BASE,
-        VmcbLayout.IDTR,
-        VmcbLayout.IDTR + VmcbLayout.BASE,
-        VmcbLayout.CPL & -8,
-        VmcbLayout.EFER,
-        VmcbLayout.CR4,
-        VmcbLayout.CR3,
-        VmcbLayout.CR0,
-        VmcbLayout.RFLAGS,
-        VmcbLayout.RIP,
-        VmcbLayout.RSP,
-        VmcbLayout.RAX,
-        VmcbLayout.SPEC_CTRL,
-    };
-
-    /** What {@link #storeBranchRecords} sets. */
-    static final int[] BRANCH_RECORDS = {
-        VmcbLayout.DBGCTL,
-        VmcbLayout.BR_FROM,
-        VmcbLayout.BR_TO,
-        VmcbLayout.LASTEXCPFROM,
-        VmcbLayout.LASTEXCPTO,
-    };
-
-    /** What {@link #loadHidden} and {@link #storeHidden} move, each a whole word. */
-    static final int[] HIDDEN = {
-        VmcbLayout.FS,
-        VmcbLayout.FS + VmcbLayout.BASE,
-        VmcbLayout.GS,
-        VmcbLayout.GS + VmcbLayout.BASE,
-        VmcbLayout.LDTR,
-        VmcbLayout.LDTR + VmcbLayout.BASE,
-        VmcbLayout.TR,
-        VmcbLayout.TR + VmcbLayout.BASE,
-        VmcbLayout.STAR,
-        VmcbLayout.LSTAR,
-        VmcbLayout.CSTAR,
-        VmcbLayout.SFMASK,
-        VmcbLayout.KERNEL_GS_BASE,
-        VmcbLayout.SYSENTER_CS,
-        VmcbLayout.SYSENTER_ESP,
-        VmcbLayout.SYSENTER_EIP,
-    };
-
     private GuestState() {}
 
     /**
@@ -97,7 +42,7 @@ final class GuestState {
         boolean longMode = (efer & Cpu.EFER_LME) != 0 && (cpu.cr0 & Cpu.CR0_PG) != 0;
         cpu.efer = longMode ? efer | Cpu.EFER_LMA : efer;
 
-        loadSegments(from, cpu, Cpu.ES, 4, VmcbLayout.ES);
+        loadSegments(from, cpu);
         cpu.gdtrBase = canonical(from[(VmcbLayout.GDTR + VmcbLayout.BASE) / 8]);
         cpu.gdtrLimit = vmcb.get16(VmcbLayout.GDTR + VmcbLayout.LIMIT);
         cpu.idtrBase = canonical(from[(VmcbLayout.IDTR + VmcbLayout.BASE) / 8]);
@@ -125,7 +70,7 @@ final class GuestState {
     /** #VMEXIT: stores the guest. */
     static void store(Vmcb vmcb, Cpu cpu) {
         long[] to = vmcb.words();
-        storeSegments(to, cpu, Cpu.ES, 4, VmcbLayout.ES);
+        storeSegments(to, cpu);
         vmcb.put32(VmcbLayout.GDTR + VmcbLayout.LIMIT, cpu.gdtrLimit);
         to[(VmcbLayout.GDTR + VmcbLayout.BASE) / 8] = cpu.gdtrBase;
         vmcb.put32(VmcbLayout.IDTR + VmcbLayout.LIMIT, cpu.idtrLimit);
@@ -170,9 +115,10 @@ final class GuestState {
     /** VMLOAD (§15.5.2). */
     static void loadHidden(Vmcb vmcb, Cpu cpu) {
         long[] from = vmcb.words();
-        loadSegments(from, cpu, Cpu.FS, 2, VmcbLayout.FS);
-        loadSegments(from, cpu, Cpu.LDTR, 1, VmcbLayout.LDTR);
-        loadSegments(from, cpu, Cpu.TR, 1, VmcbLayout.TR);
+        loadSegment(from, VmcbLayout.FS, cpu, Cpu.FS);
+        loadSegment(from, VmcbLayout.GS, cpu, Cpu.GS);
+        loadSegment(from, VmcbLayout.LDTR, cpu, Cpu.LDTR);
+        loadSegment(from, VmcbLayout.TR, cpu, Cpu.TR);
         cpu.msrs.kernelGsBase = canonical(vmcb.get64(VmcbLayout.KERNEL_GS_BASE));
         cpu.msrs.star = vmcb.get64(VmcbLayout.STAR);
         cpu.msrs.lstar = vmcb.get64(VmcbLayout.LSTAR);
@@ -186,9 +132,10 @@ final class GuestState {
     /** VMSAVE (§15.5.2). */
     static void storeHidden(Vmcb vmcb, Cpu cpu) {
         long[] to = vmcb.words();
-        storeSegments(to, cpu, Cpu.FS, 2, VmcbLayout.FS);
-        storeSegments(to, cpu, Cpu.LDTR, 1, VmcbLayout.LDTR);
-        storeSegments(to, cpu, Cpu.TR, 1, VmcbLayout.TR);
+        storeSegment(to, VmcbLayout.FS, cpu, Cpu.FS);
+        storeSegment(to, VmcbLayout.GS, cpu, Cpu.GS);
+        storeSegment(to, VmcbLayout.LDTR, cpu, Cpu.LDTR);
+        storeSegment(to, VmcbLayout.TR, cpu, Cpu.TR);
         vmcb.put64(VmcbLayout.KERNEL_GS_BASE, cpu.msrs.kernelGsBase);
         vmcb.put64(VmcbLayout.STAR, cpu.msrs.star);
         vmcb.put64(VmcbLayout.LSTAR, cpu.msrs.lstar);
@@ -199,42 +146,40 @@ final class GuestState {
         vmcb.put64(VmcbLayout.SYSENTER_EIP, cpu.msrs.sysenterEip);
     }
 
-    /**
-     * Segment registers that follow each other in the processor and from an offset on in the VMCB.
-     * Bases are sign-extended from bit 47; of ES, CS, SS and DS only the low 32 bits exist (Table
-     * B-2).
-     */
-    private static void loadSegments(long[] from, Cpu cpu, int first, int count, int offset) {
-        int[] selector = cpu.segSelector;
-        int[] attributes = cpu.segAttr;
-        long[] limit = cpu.segLimit;
-        long[] bases = cpu.segBase;
-        int at = offset / 8;
-        for (int register = first; register < first + count; register++) {
-            long word = from[at];
-            long base = from[at + 1];
-            selector[register] = (int) word & 0xffff;
-            attributes[register] = (int) (word >>> 16) & 0xfff;
-            limit[register] = word >>> 32;
-            bases[register] = register < Cpu.FS ? base & 0xffff_ffffL : canonical(base);
-            at += 2;
-        }
+    private static void loadSegments(long[] from, Cpu cpu) {
+        loadSegment(from, VmcbLayout.ES, cpu, Cpu.ES);
+        loadSegment(from, VmcbLayout.CS, cpu, Cpu.CS);
+        loadSegment(from, VmcbLayout.SS, cpu, Cpu.SS);
+        loadSegment(from, VmcbLayout.DS, cpu, Cpu.DS);
     }
 
-    static void storeSegments(long[] to, Cpu cpu, int first, int count, int offset) {
-        int[] selector = cpu.segSelector;
-        int[] attributes = cpu.segAttr;
-        long[] limit = cpu.segLimit;
-        long[] base = cpu.segBase;
-        int at = offset / 8;
-        for (int register = first; register < first + count; register++) {
-            to[at] =
-                    limit[register] << 32
-                            | (long) attributes[register] << 16
-                            | selector[register] & 0xffffL;
-            to[at + 1] = base[register];
-            at += 2;
-        }
+    /** Stores the segment registers that VMRUN and #VMEXIT switch. */
+    static void storeSegments(long[] to, Cpu cpu) {
+        storeSegment(to, VmcbLayout.ES, cpu, Cpu.ES);
+        storeSegment(to, VmcbLayout.CS, cpu, Cpu.CS);
+        storeSegment(to, VmcbLayout.SS, cpu, Cpu.SS);
+        storeSegment(to, VmcbLayout.DS, cpu, Cpu.DS);
+    }
+
+    /**
+     * A segment register from its place in the VMCB. Bases are sign-extended from bit 47; of ES,
+     * CS, SS and DS only the low 32 bits exist (Table B-2).
+     */
+    private static void loadSegment(long[] from, int offset, Cpu cpu, int register) {
+        long word = from[offset / 8];
+        long base = from[offset / 8 + 1];
+        cpu.segSelector[register] = (int) word & 0xffff;
+        cpu.segAttr[register] = (int) (word >>> 16) & 0xfff;
+        cpu.segLimit[register] = word >>> 32;
+        cpu.segBase[register] = register < Cpu.FS ? base & 0xffff_ffffL : canonical(base);
+    }
+
+    private static void storeSegment(long[] to, int offset, Cpu cpu, int register) {
+        to[offset / 8] =
+                cpu.segLimit[register] << 32
+                        | (long) cpu.segAttr[register] << 16
+                        | cpu.segSelector[register] & 0xffffL;
+        to[offset / 8 + 1] = cpu.segBase[register];
     }
 
     /** Of CS the processor observes D, L and R only: it always is a present code segment. */

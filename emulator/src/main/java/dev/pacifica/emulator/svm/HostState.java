@@ -10,18 +10,14 @@ import dev.pacifica.emulator.state.StateWriter;
  * that software which uses that page for something else finds out.
  */
 final class HostState {
+    /** ES, CS, SS and DS, which follow each other in the processor and in the area. */
     private static final int SAVED_SEGMENTS = 4;
 
-    /** The one word of those that VMRUN writes to the area which keeps some of its bytes. */
-    private static final int[] PARTLY_WRITTEN = {VmcbLayout.CPL & -8};
-
     private final Cpu cpu;
+
+    /** The copy. Of its segments #VMEXIT takes those of the processor, not of the page. */
     private final Vmcb area;
 
-    private final int[] selector = new int[SAVED_SEGMENTS];
-    private final int[] attributes = new int[SAVED_SEGMENTS];
-    private final long[] limit = new long[SAVED_SEGMENTS];
-    private final long[] base = new long[SAVED_SEGMENTS];
     private long gdtrBase;
     private int gdtrLimit;
     private long idtrBase;
@@ -54,8 +50,6 @@ final class HostState {
 
     /** VMRUN: remembers the host, to go on at {@code nextRip}. */
     void take(long nextRip) {
-        copySegments(cpu.segSelector, selector, cpu.segAttr, attributes);
-        copySegments(cpu.segLimit, limit, cpu.segBase, base);
         gdtrBase = cpu.gdtrBase;
         gdtrLimit = cpu.gdtrLimit;
         idtrBase = cpu.idtrBase;
@@ -85,22 +79,7 @@ final class HostState {
         exceptionTo = cpu.msrs.lastExceptionTo;
         if (areaInMemory()) {
             GuestState.storeBranchRecords(area, cpu);
-            area.write(GuestState.BRANCH_RECORDS);
-        }
-    }
-
-    /** Copies two fields of the four segments. */
-    private static void copySegments(int[] from, int[] to, int[] from2, int[] to2) {
-        for (int i = 0; i < SAVED_SEGMENTS; i++) {
-            to[i] = from[i];
-            to2[i] = from2[i];
-        }
-    }
-
-    private static void copySegments(long[] from, long[] to, long[] from2, long[] to2) {
-        for (int i = 0; i < SAVED_SEGMENTS; i++) {
-            to[i] = from[i];
-            to2[i] = from2[i];
+            area.writeState();
         }
     }
 
@@ -110,13 +89,13 @@ final class HostState {
     }
 
     private void copyToArea() {
-        if (!areaInMemory()) {
-            return;
+        boolean written = areaInMemory();
+        if (written) {
+            area.at(cpu.msrs.vmHsavePa);
+            area.readState();
         }
-        area.at(cpu.msrs.vmHsavePa);
-        area.read(PARTLY_WRITTEN);
         long[] to = area.words();
-        GuestState.storeSegments(to, cpu, Cpu.ES, SAVED_SEGMENTS, VmcbLayout.ES);
+        GuestState.storeSegments(to, cpu);
         to[VmcbLayout.GDTR / 8] = (long) gdtrLimit << 32;
         to[(VmcbLayout.GDTR + VmcbLayout.BASE) / 8] = gdtrBase;
         to[VmcbLayout.IDTR / 8] = (long) idtrLimit << 32;
@@ -131,7 +110,9 @@ final class HostState {
         to[VmcbLayout.RSP / 8] = rsp;
         to[VmcbLayout.RAX / 8] = rax;
         to[VmcbLayout.SPEC_CTRL / 8] = specCtrl;
-        area.write(GuestState.SWITCHED);
+        if (written) {
+            area.writeState();
+        }
     }
 
     /**
@@ -140,8 +121,11 @@ final class HostState {
      * the mode.
      */
     void restore() {
-        copySegments(selector, cpu.segSelector, attributes, cpu.segAttr);
-        copySegments(limit, cpu.segLimit, base, cpu.segBase);
+        long[] from = area.words();
+        restoreSegment(from, VmcbLayout.ES, Cpu.ES);
+        restoreSegment(from, VmcbLayout.CS, Cpu.CS);
+        restoreSegment(from, VmcbLayout.SS, Cpu.SS);
+        restoreSegment(from, VmcbLayout.DS, Cpu.DS);
         cpu.gdtrBase = gdtrBase;
         cpu.gdtrLimit = gdtrLimit;
         cpu.idtrBase = idtrBase;
@@ -163,6 +147,14 @@ final class HostState {
             cpu.msrs.lastExceptionTo = exceptionTo;
         }
         valid = false;
+    }
+
+    private void restoreSegment(long[] from, int offset, int register) {
+        long word = from[offset / 8];
+        cpu.segSelector[register] = (int) word & 0xffff;
+        cpu.segAttr[register] = (int) (word >>> 16) & 0xffff;
+        cpu.segLimit[register] = word >>> 32;
+        cpu.segBase[register] = from[offset / 8 + 1];
     }
 
     /** Nobody waits for a #VMEXIT. */
@@ -205,7 +197,8 @@ final class HostState {
 
     /** The host runs in 64-bit mode. */
     boolean mode64() {
-        return (efer & Cpu.EFER_LMA) != 0 && (attributes[Cpu.CS] & Cpu.ATTR_L) != 0;
+        return (efer & Cpu.EFER_LMA) != 0
+                && (area.get16(VmcbLayout.CS + VmcbLayout.ATTRIBUTES) & Cpu.ATTR_L) != 0;
     }
 
     /** Legacy PAE paging reloads its page-directory pointers at #VMEXIT. */
@@ -220,10 +213,11 @@ final class HostState {
             return;
         }
         for (int i = 0; i < SAVED_SEGMENTS; i++) {
-            out.u16("hostSelector", selector[i]);
-            out.u16("hostAttributes", attributes[i]);
-            out.u64("hostLimit", limit[i]);
-            out.u64("hostBase", base[i]);
+            int segment = VmcbLayout.ES + 16 * i;
+            out.u16("hostSelector", area.get16(segment));
+            out.u16("hostAttributes", area.get16(segment + VmcbLayout.ATTRIBUTES));
+            out.u64("hostLimit", area.get64(segment) >>> 32);
+            out.u64("hostBase", area.get64(segment + VmcbLayout.BASE));
         }
         out.u64("hostGdtrBase", gdtrBase);
         out.u32("hostGdtrLimit", gdtrLimit);
@@ -255,10 +249,11 @@ final class HostState {
             return;
         }
         for (int i = 0; i < SAVED_SEGMENTS; i++) {
-            selector[i] = in.u16("hostSelector");
-            attributes[i] = in.u16("hostAttributes");
-            limit[i] = in.u64("hostLimit");
-            base[i] = in.u64("hostBase");
+            int segment = VmcbLayout.ES + 16 * i;
+            area.put16(segment, in.u16("hostSelector"));
+            area.put16(segment + VmcbLayout.ATTRIBUTES, in.u16("hostAttributes"));
+            area.put32(segment + VmcbLayout.LIMIT, (int) in.u64("hostLimit"));
+            area.put64(segment + VmcbLayout.BASE, in.u64("hostBase"));
         }
         gdtrBase = in.u64("hostGdtrBase");
         gdtrLimit = in.u32("hostGdtrLimit");

@@ -76,7 +76,7 @@ final class SvmInstructions {
         address = world.transferAddress(address, false);
         requireMemory(address);
         operand.at(address);
-        operand.read(GuestState.HIDDEN);
+        operand.readState();
         if (cpu.observer != null) {
             cpu.observer.vmloadSave(cpu.id, address, false);
         }
@@ -94,12 +94,12 @@ final class SvmInstructions {
         address = world.transferAddress(address, true);
         requireMemory(address);
         operand.at(address);
+        operand.read();
         if (cpu.observer != null) {
-            operand.read();
             shadow.report(operand, cpu.observer);
         }
         GuestState.storeHidden(operand, cpu);
-        operand.write(GuestState.HIDDEN);
+        operand.writeState();
         if (cpu.observer != null) {
             shadow.refresh(operand);
             cpu.observer.vmloadSave(cpu.id, address, true);

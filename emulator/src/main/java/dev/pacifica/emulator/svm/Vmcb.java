@@ -6,13 +6,15 @@ import dev.pacifica.emulator.observe.MachineObserver;
 
 /**
  * A copy of the fields of a VMCB (or of a host save area, which has the same layout) and their
- * place in RAM. VMRUN reads all of them at once; whoever changes fields names the words that are to
- * be written, and before that reads those of them which it does not set as a whole, because another
- * processor may have changed the rest.
+ * place in RAM. All of them are read at once and written at once: whoever changes some reads
+ * before, because software may have changed the rest.
  */
 final class Vmcb implements MachineObserver.VmcbView {
     /** The 64-bit words that hold fields. */
     static final int WORDS = VmcbLayout.USED / 8;
+
+    /** The first word of the state-save area, which goes on to the end. */
+    private static final int STATE = VmcbLayout.ES / 8;
 
     private final PhysicalMemory memory;
 
@@ -39,23 +41,21 @@ final class Vmcb implements MachineObserver.VmcbView {
         RawMemory.get(memory.host(address), words, 0, WORDS);
     }
 
-    /** As {@link #read}, of the words at some offsets only. */
-    void read(int[] offsets) {
-        long host = memory.host(address);
-        long[] to = words;
-        for (int offset : offsets) {
-            to[offset >>> 3] = RawMemory.getLong(host + offset);
-        }
+    /** Writes all fields. */
+    void write() {
+        memory.aboutToWrite(address, VmcbLayout.SIZE);
+        RawMemory.put(memory.host(address), words, 0, WORDS);
     }
 
-    /** Writes the words at some offsets. */
-    void write(int[] offsets) {
+    /** As {@link #read}, of the state-save area only. */
+    void readState() {
+        RawMemory.get(memory.host(address) + 8 * STATE, words, STATE, WORDS - STATE);
+    }
+
+    /** As {@link #write}, of the state-save area only. */
+    void writeState() {
         memory.aboutToWrite(address, VmcbLayout.SIZE);
-        long host = memory.host(address);
-        long[] from = words;
-        for (int offset : offsets) {
-            RawMemory.putLong(host + offset, from[offset >>> 3]);
-        }
+        RawMemory.put(memory.host(address) + 8 * STATE, words, STATE, WORDS - STATE);
     }
 
     /** The fields themselves, by their offsets divided by eight. */

@@ -6,57 +6,9 @@ import dev.pacifica.emulator.cpu.WorldSwitched;
 import dev.pacifica.emulator.observe.MachineObserver;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
-import java.util.stream.IntStream;
 
 /** VMRUN into the guest (§15.5.1) and #VMEXIT back to the host (§15.6). */
 final class WorldSwitch {
-    /** The words that #VMEXIT writes. */
-    private static final int[] WRITTEN =
-            IntStream.concat(
-                            IntStream.of(
-                                    VmcbLayout.V_INTR,
-                                    VmcbLayout.INTERRUPT_SHADOW,
-                                    VmcbLayout.EXITCODE,
-                                    VmcbLayout.EXITINFO1,
-                                    VmcbLayout.EXITINFO2,
-                                    VmcbLayout.EXITINTINFO,
-                                    VmcbLayout.EVENTINJ,
-                                    VmcbLayout.NRIP,
-                                    VmcbLayout.FETCHED_BYTES,
-                                    VmcbLayout.FETCHED_BYTES + 8,
-                                    VmcbLayout.BUS_LOCK_THRESHOLD,
-                                    VmcbLayout.DR7,
-                                    VmcbLayout.DR6,
-                                    VmcbLayout.CR2,
-                                    VmcbLayout.G_PAT),
-                            IntStream.of(GuestState.SWITCHED))
-                    .toArray();
-
-    /** Those of them of which #VMEXIT keeps a part, or keeps all at times. */
-    private static final int[] PARTLY_WRITTEN = {
-        VmcbLayout.V_INTR,
-        VmcbLayout.INTERRUPT_SHADOW,
-        VmcbLayout.FETCHED_BYTES,
-        VmcbLayout.FETCHED_BYTES + 8,
-        VmcbLayout.BUS_LOCK_THRESHOLD,
-        VmcbLayout.GDTR,
-        VmcbLayout.IDTR,
-        VmcbLayout.CPL & -8,
-        VmcbLayout.G_PAT,
-        VmcbLayout.SPEC_CTRL,
-    };
-
-    /** The words that a VMRUN writes which refuses its VMCB. */
-    private static final int[] REFUSED = {
-        VmcbLayout.EXITCODE,
-        VmcbLayout.EXITINFO1,
-        VmcbLayout.EXITINFO2,
-        VmcbLayout.EXITINTINFO,
-        VmcbLayout.EVENTINJ,
-        VmcbLayout.NRIP,
-        VmcbLayout.FETCHED_BYTES,
-    };
-
     private final Cpu cpu;
     private final Intercepts intercepts;
     private final VirtualInterrupts interrupts;
@@ -224,7 +176,7 @@ final class WorldSwitch {
         }
         storeExit(ExitCode.INVALID, 0, 0, 0, 0);
         vmcb.put8(VmcbLayout.FETCHED_BYTES, 0);
-        vmcb.write(REFUSED);
+        vmcb.write();
         returnToHost();
     }
 
@@ -235,11 +187,7 @@ final class WorldSwitch {
         int bytes = assists && information.wantsBytes(exitCode) ? information.read() : 0;
         long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
         cpu.events.delivering = false;
-        if (cpu.observer == null) {
-            vmcb.read(PARTLY_WRITTEN);
-        } else {
-            vmcb.read(); // the observer sees all fields
-        }
+        vmcb.read();
         storeGuest(vmcb, eventInfo);
         if (cache != null) {
             storeGuest(cache.current(vmcb), eventInfo);
@@ -267,10 +215,7 @@ final class WorldSwitch {
             vmcb.put64(VmcbLayout.SPEC_CTRL, cpu.msrs.specCtrl);
             cpu.msrs.specCtrl = host.specCtrl();
         }
-        vmcb.write(WRITTEN);
-        if (host.hasBranchRecords()) {
-            vmcb.write(GuestState.BRANCH_RECORDS);
-        }
+        vmcb.write();
         intercepts.clear();
         virtualTransfer = false;
         transferExits = false;
