@@ -4,11 +4,26 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.time.format.DateTimeParseException;
 import java.util.List;
+import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.TypeConversionException;
 
-/** The options that describe a machine, shared by {@code run} and {@code record}. */
+/**
+ * The options that describe a machine, and the statuses with which one ends, shared by {@code run}
+ * and {@code record}.
+ */
+@Command(
+        exitCodeListHeading = "%nExit status:%n",
+        exitCodeList = {
+            "0:the guest switched the power off",
+            "2:bad usage or bad input",
+            "6:the guest halted with nothing that could wake it",
+            "8:the guest, or a triple fault, reset the machine",
+            "124:ended by --max-instructions",
+            "130:ended by Ctrl-C",
+            "(v<<1)|1:the guest wrote v to the debug-exit port f4h; so all odd ones are the guest's"
+        })
 final class MachineOptions {
     @Option(
             names = "--kernel",
@@ -53,8 +68,9 @@ final class MachineOptions {
             paramLabel = "MODEL[,+F,-F]",
             defaultValue = "epyc-milan",
             description =
-                    "Processor model, with features switched on or off. Default: ${DEFAULT-VALUE},"
-                            + " AMD family 19h.")
+                    "Processor model, epyc-milan (AMD family 19h) or epyc-rome (17h), with features"
+                        + " added or taken away, as in epyc-milan,-vgif,-avic; an unknown one is"
+                        + " answered with the list of all. Default: ${DEFAULT-VALUE}.")
     String cpu;
 
     @Option(
@@ -81,15 +97,16 @@ final class MachineOptions {
             converter = OnOffConverter.class,
             description =
                     "Whether processors keep VMCB fields between a #VMEXIT and the next VMRUN as"
-                            + " the VMCB's clean bits allow, or load all of them every time. Default:"
-                            + " ${DEFAULT-VALUE}.")
+                        + " the VMCB's clean bits allow, or load all of them every time. Default:"
+                        + " ${DEFAULT-VALUE}.")
     OnOff vmcbCache;
 
     @Option(
             names = "--max-instructions",
             paramLabel = "N",
             converter = CountConverter.class,
-            description = "End after this many instructions (250M is 250 million).")
+            description =
+                    "End after exactly this many instructions (250M is 250 million) and say where.")
     Long maxInstructions;
 
     @Option(
@@ -116,8 +133,8 @@ final class MachineOptions {
             paramLabel = "ADDR",
             converter = AddressConverter.class,
             description =
-                    "The kernel is a flat binary to be loaded, and started in real mode, at this"
-                            + " address, such as 0x7c00.")
+                    "The kernel is a flat binary to be loaded and started at this address, such as"
+                            + " 0x7c00: below 1 MiB in real mode, above in 32-bit protected mode.")
     Long load;
 
     long instructionLimit() {

@@ -10,6 +10,7 @@ import dev.pacifica.emulator.device.SerialSink;
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.Machine;
 import dev.pacifica.emulator.machine.MachineConfig;
+import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.TraceException;
 import dev.pacifica.recorder.TraceReader;
@@ -159,6 +160,13 @@ record MachineSetup(
      * instruction.
      */
     Machine build(BootRequest request, SerialSink console, InputSource inputs) {
+        if (memoryBytes < MachineConfig.MIN_MEMORY
+                || memoryBytes > MachineConfig.MAX_MEMORY
+                || memoryBytes % PhysicalMemory.PAGE_SIZE != 0) {
+            throw new BadInput(
+                    "--memory: %s is not a multiple of 4 KiB from 1M to 64G"
+                            .formatted(ByteSize.show(memoryBytes)));
+        }
         Machine machine;
         try {
             machine =

@@ -8,6 +8,7 @@ import picocli.AutoComplete;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /** The {@code pacifica} command. */
 @Command(
@@ -25,18 +26,22 @@ import picocli.CommandLine.ParameterException;
             ReplayCommand.class,
             CheckCommand.class,
             QueryCommand.class,
+            CommandLine.HelpCommand.class,
             AutoComplete.GenerateCompletion.class
         },
         exitCodeListHeading = "%nExit status:%n",
         exitCodeList = {
-            "0:success",
-            "1:a replay diverged from its recording; demo: the demo failed",
+            "0:success; run, record: the guest switched the power off",
+            "1:replay, check: the run diverged from its recording; demo: the demo failed",
             "2:bad usage or bad input, with one line on standard error that says what",
-            "3:run, record: the guest halted with nothing that could wake it, or was reset",
             "4:check: the hypervisor makes mistakes",
-            "(v<<1)|1:run, record: the guest wrote v to the debug-exit port f4h",
+            "6:run, record: the guest halted with nothing that could wake it",
+            "8:run, record: the guest, or a triple fault, reset the machine",
             "70:a bug of Pacifica's own",
-            "130:ended by Ctrl-C; a trace is whole up to there"
+            "124:run, record: ended by --max-instructions",
+            "130:ended by Ctrl-C; a trace is whole up to there",
+            "(v<<1)|1:run, record: the guest wrote v to the debug-exit port f4h; so all odd ones"
+                    + " are the guest's"
         },
         footerHeading = "%nExamples:%n",
         footer = {
@@ -65,8 +70,18 @@ public final class Pacifica {
     static CommandLine commandLine() {
         return new CommandLine(new Pacifica())
                 .setCaseInsensitiveEnumValuesAllowed(true)
+                .setExecutionStrategy(Pacifica::execute)
                 .setParameterExceptionHandler(Pacifica::badUsage)
                 .setExecutionExceptionHandler((e, command, _) -> failed(e, command));
+    }
+
+    /** As usual, but --help does not make up for an unknown command, which nobody can explain. */
+    private static int execute(CommandLine.ParseResult parsed) {
+        if (!parsed.unmatched().isEmpty() && !parsed.unmatched().getFirst().startsWith("-")) {
+            throw new UnmatchedArgumentException(
+                    parsed.commandSpec().commandLine(), parsed.unmatched());
+        }
+        return new CommandLine.RunLast().execute(parsed);
     }
 
     /** One line, and where to read more only if nothing was asked for at all. */
@@ -79,12 +94,25 @@ public final class Pacifica {
             command.usage(command.getErr());
             return BAD_INPUT;
         }
-        String message =
-                command.getParent() == null && args.length > 0 && !args[0].startsWith("-")
-                        ? "unknown command '" + args[0] + "'; pacifica --help lists them"
-                        : oneLine(e.getMessage());
-        command.getErr().println("pacifica: " + message);
+        String unknown = command.getParent() == null ? unknownCommand(e) : null;
+        command.getErr()
+                .println(
+                        "pacifica: "
+                                + (unknown == null
+                                        ? oneLine(e.getMessage())
+                                        : "unknown command '"
+                                                + unknown
+                                                + "'; pacifica --help lists them"));
         return BAD_INPUT;
+    }
+
+    /** What was given as a command, also to {@code help}, and is none; or null. */
+    private static String unknownCommand(ParameterException e) {
+        String word =
+                e instanceof UnmatchedArgumentException unmatched
+                        ? unmatched.getUnmatched().getFirst()
+                        : e.getValue();
+        return word == null || word.startsWith("-") ? null : word;
     }
 
     private static int failed(Exception e, CommandLine command) {

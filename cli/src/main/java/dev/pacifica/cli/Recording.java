@@ -77,13 +77,13 @@ final class Recording {
             if (check != null) {
                 check.summarize();
             }
-            recorder.finish(
-                    stop, interruption.requested() ? "interrupted" : "instruction limit reached");
+            recorder.finish(stop, interruption.requested() ? "interrupted" : Ending.AT_THE_LIMIT);
             if (check != null) {
                 new CheckReport(check, names).print(System.err, checks.format);
             }
             progress.summary(machine.clock(), recorder.events(), trace);
-            return RunCommand.status(stop, interruption);
+            return Ending.of(
+                    machine, stop, interruption, images.getFirst().file(), checks.ownsStderr());
         } catch (TraceException.DiskFull e) {
             progress.clear();
             if (begun) {

@@ -23,15 +23,16 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Execute a recorded run again and compare it with the recording as it goes: every event, and at each checkpoint all "
-                    + "processors, devices and written pages.",
+            "Execute a recorded run again and compare it with the recording as it goes: every"
+                + " event, and at each checkpoint all processors, devices and written pages.",
             "Shows the guest's console, or with --verify only the verdict."
         },
         exitCodeListHeading = "%nExit status:%n",
         exitCodeList = {
             "0:identical",
             "1:diverged; the first difference is told",
-            "2:bad usage or a damaged trace"
+            "2:bad usage or a damaged trace",
+            "130:ended by Ctrl-C"
         },
         footerHeading = "%nExamples:%n",
         footer = {
@@ -102,7 +103,8 @@ final class ReplayCommand implements Callable<Integer> {
                 throw new BadInput(
                         String.format(
                                 Locale.ROOT,
-                                "--until %,d lies before checkpoint %d, which is at instruction %,d",
+                                "--until %,d lies before checkpoint %d, which is at instruction"
+                                    + " %,d",
                                 until,
                                 fromCheckpoint,
                                 checkpoint.insnCount()));

@@ -59,7 +59,7 @@ final class RunCommand implements Callable<Integer> {
                 if (check != null) {
                     new CheckReport(check, names).print(System.err, checks.format);
                 }
-                return status(stop, interruption);
+                return Ending.of(machine, stop, interruption, options.kernel, checks.ownsStderr());
             }
         }
     }
@@ -68,10 +68,5 @@ final class RunCommand implements Callable<Integer> {
         if (inputs instanceof ConsoleInput console) {
             console.end();
         }
-    }
-
-    /** The process's status after a run. */
-    static int status(Stop stop, Interruption interruption) {
-        return interruption.requested() ? Pacifica.INTERRUPTED : stop == null ? 0 : stop.status();
     }
 }

@@ -7,8 +7,11 @@ import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -56,20 +59,32 @@ final class SerialPorts implements SerialSink, AutoCloseable {
             outputs[device] =
                     new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 13);
         } else if (option.startsWith("file:")) {
-            try {
-                Path path = Path.of(option.substring("file:".length()));
-                outputs[device] = new BufferedOutputStream(Files.newOutputStream(path), 1 << 16);
-            } catch (IOException | InvalidPathException e) {
-                throw new BadInput(
-                        "--serial "
-                                + option
-                                + ": cannot be written ("
-                                + e.getClass().getSimpleName()
-                                + ")");
-            }
+            outputs[device] = new BufferedOutputStream(file(option), 1 << 16);
         } else if (!option.equals("null")) {
             throw new BadInput("--serial '" + option + "' is neither stdio nor file:PATH nor null");
         }
+    }
+
+    private static OutputStream file(String option) {
+        String name = option.substring("file:".length());
+        String problem;
+        try {
+            if (!name.isEmpty()) {
+                return Files.newOutputStream(Path.of(name));
+            }
+            problem = "names no file";
+        } catch (InvalidPathException e) {
+            problem = "is no name of a file: " + e.getReason();
+        } catch (NoSuchFileException e) {
+            problem = "there is no folder " + Path.of(name).getParent();
+        } catch (AccessDeniedException e) {
+            problem = "permission denied";
+        } catch (FileSystemException e) {
+            problem = "cannot be written: " + e.getReason();
+        } catch (IOException e) {
+            problem = "cannot be written: " + e.getMessage();
+        }
+        throw new BadInput("--serial " + option + ": " + problem);
     }
 
     /** Whether a port leads to standard output. */

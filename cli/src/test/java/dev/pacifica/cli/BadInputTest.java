@@ -149,7 +149,49 @@ class BadInputTest {
                 .isEqualTo("nothing: no such file");
         assertThat(recordRefused("--kernel", guest, "--load", "7c00"))
                 .contains("'7c00' is not an address such as 0x7c00");
-        assertThat(refused("fly")).isEqualTo("unknown command 'fly'; pacifica --help lists them");
+    }
+
+    @Test
+    void anUnknownCommandEvenWhereHelpIsWanted() {
+        String unknown = "unknown command 'fly'; pacifica --help lists them";
+        assertThat(refused("fly")).isEqualTo(unknown);
+        assertThat(refused("fly", "--help")).isEqualTo(unknown);
+        assertThat(refused("--help", "fly")).isEqualTo(unknown);
+        assertThat(refused("fly", "-h", "high")).isEqualTo(unknown);
+        assertThat(refused("--version", "fly")).isEqualTo(unknown);
+        assertThat(refused("help", "fly")).isEqualTo(unknown);
+    }
+
+    @Test
+    void aMemorySizeThatNoMachineHas() {
+        for (String size : List.of("128G", "1023K", "1000000", "0")) {
+            assertThat(recordRefused("--kernel", guest, "--load", "0x7c00", "--memory", size))
+                    .startsWith("--memory: ")
+                    .endsWith(" is not a multiple of 4 KiB from 1M to 64G");
+        }
+    }
+
+    @Test
+    void aSerialFileThatCannotBeWritten() {
+        Path nowhere = folder.resolve("nowhere/log");
+        assertThat(recordRefused("--kernel", guest, "--serial", "file:" + nowhere))
+                .isEqualTo(
+                        "--serial file:" + nowhere + ": there is no folder " + nowhere.getParent());
+        assertThat(recordRefused("--kernel", guest, "--serial", "file:" + folder))
+                .isEqualTo("--serial file:" + folder + ": cannot be written: Is a directory");
+        assertThat(recordRefused("--kernel", guest, "--serial", "file:"))
+                .isEqualTo("--serial file:: names no file");
+    }
+
+    @Test
+    void aKernelWithAHeaderAsAFlatBinary() throws IOException {
+        Path kernel = folder.resolve("demo.elf");
+        try (var in = BadInputTest.class.getResourceAsStream("demo-hypervisor.elf")) {
+            Files.copy(in, kernel);
+        }
+        assertThat(recordRefused("--kernel", kernel, "--load", "0x100000"))
+                .startsWith(kernel + ": has a Multiboot header")
+                .contains("--kernel boots it without --load");
     }
 
     @Test

@@ -144,8 +144,8 @@ class RecordAndReplayTest {
                                 .out())
                 .isEqualTo(
                         "[\n"
-                                + "{\"checkpoint\":2,\"insn_count\":600000,\"rip\":\"0xffffffff81000000\"}\n"
-                                + "]\n");
+                            + "{\"checkpoint\":2,\"insn_count\":600000,\"rip\":\"0xffffffff81000000\"}\n"
+                            + "]\n");
         assertThat(pacifica("checkpoints", "t.pacifica").out()).contains("600,000");
         assertThat(pacifica("info", "t.pacifica").out())
                 .contains("the guest left through the debug-exit port (status 1)");
@@ -244,13 +244,35 @@ class RecordAndReplayTest {
     @Test
     void theInstructionLimitIsExact() throws IOException {
         guest(new TinyGuest().forEver());
-        assertThat(record("", "--max-instructions", "1_234_567").status()).isZero();
+        PacificaProcess.Result recorded = record("", "--max-instructions", "1_234_567");
+        assertThat(recorded.status()).isEqualTo(124);
+        assertThat(recorded.err())
+                .matches(
+                        "pacifica: instruction limit reached after 1,234,567 instructions, at rip"
+                                + " 0x7c[0-9a-f]{2}\n");
         assertThat(TraceReader.open(folder.resolve("t.pacifica")).manifest().end().insnCount())
                 .isEqualTo(1_234_567);
         assertThat(pacifica("replay", "t.pacifica", "--verify").out())
                 .isEqualTo(
                         "identical: instructions 0 to 1,234,567, 3 events and 1 checkpoint compared"
                                 + " (instruction limit reached)\n");
+    }
+
+    @Test
+    void aGuestThatHaltsForEverSaysWhere() throws IOException {
+        guest(new TinyGuest().print("x").halt());
+        PacificaProcess.Result halted =
+                new PacificaProcess.Result(
+                        6,
+                        "x",
+                        "pacifica: halted with nothing that could wake it after 5 instructions, at"
+                                + " rip 0x7c08\n");
+        assertThat(record("")).isEqualTo(halted);
+        assertThat(pacifica("replay", "t.pacifica", "--verify").out())
+                .contains("(halted with nothing that could wake it)");
+        assertThat(pacifica("info", "t.pacifica").out())
+                .contains("halted with nothing that could wake it (status 6)");
+        assertThat(record("", "--check=json").err()).startsWith("{").endsWith("}\n");
     }
 
     @Test

@@ -90,15 +90,19 @@ public final class BootFile {
 
     /** This file, or what it unpacks to if it is packed with gzip. */
     BootFile unpacked() {
-        byte[] packed = data();
-        if (packed.length < 18 || (packed[0] & 0xff) != 0x1f || (packed[1] & 0xff) != 0x8b) {
+        if (!isGzip()) {
             return this;
         }
-        try (GZIPInputStream in = new GZIPInputStream(new ByteArrayInputStream(packed))) {
+        try (GZIPInputStream in = new GZIPInputStream(new ByteArrayInputStream(data()))) {
             return of(name, in.readAllBytes());
         } catch (IOException e) {
             throw new BootException(this, "is packed with gzip but damaged: " + e.getMessage());
         }
+    }
+
+    /** Whether it begins as what gzip packed does: long enough, magic number, method 8. */
+    boolean isGzip() {
+        return has(0, 18) && u16(0) == 0x8b1f && u8(2) == 8;
     }
 
     /** Copies {@code count} bytes from {@code offset} on into RAM, both within bounds. */

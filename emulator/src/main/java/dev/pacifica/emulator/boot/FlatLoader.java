@@ -22,6 +22,7 @@ final class FlatLoader {
         if (kernel.size() == 0) {
             throw new BootException(kernel, "is empty");
         }
+        refuseOtherFormats(kernel);
         placement.occupy(kernel, "the binary", address, kernel.size());
         kernel.copyTo(placement.memory(), address, 0, kernel.size());
         if (address < MemoryMap.ONE_MIB) {
@@ -35,5 +36,32 @@ final class FlatLoader {
             cpu.r[Cpu.RSP] = 0x7c00;
         }
         return address;
+    }
+
+    /** A file with a header would be executed from its first byte on, which is none of its code. */
+    private static void refuseOtherFormats(BootFile kernel) {
+        if (LinuxLoader.recognizes(kernel)) {
+            throw new BootException(
+                    kernel, "is a Linux bzImage, no flat binary: --kernel boots it without --load");
+        }
+        if (MultibootLoader.header(kernel) >= 0) {
+            throw new BootException(
+                    kernel,
+                    "has a Multiboot header, so it is no flat binary: --kernel boots it without"
+                            + " --load");
+        }
+        if (ElfImage.isElf(kernel)) {
+            throw new BootException(
+                    kernel,
+                    "is an ELF file, no flat binary: without --load, --kernel boots it if it has a"
+                        + " PVH note or a Multiboot header; objcopy -O binary makes a flat one of"
+                        + " it");
+        }
+        if (kernel.isGzip()) {
+            throw new BootException(
+                    kernel,
+                    "is packed with gzip, no flat binary: unpack it first; without --load, --kernel"
+                            + " unpacks kernels by itself");
+        }
     }
 }

@@ -15,12 +15,15 @@ public interface StopRequest {
      */
     String RESET = "reset";
 
+    /** The reason given when the chipset resets the machine after a triple fault. */
+    String TRIPLE_FAULT = "triple-fault";
+
     /** The reason given when the guest writes to the debug-exit port. */
     String DEBUG_EXIT = "debug-exit";
 
     /**
      * Ends the machine for {@code reason}; {@code status} is the exit status that its run is to
-     * have.
+     * have if that is the guest's to choose.
      */
     void stop(String reason, int status);
 }

@@ -206,7 +206,7 @@ public final class Machine implements Stateful, AutoCloseable {
             Scheduler.Step step = scheduler.step(end, nextInput);
             jumps = step == Scheduler.Step.RAN ? 0 : jumps + 1;
             if (scheduler.current().activity == Cpu.SHUTDOWN) {
-                end(StopRequest.RESET, 0); // the chipset resets the machine after a triple fault
+                end(StopRequest.TRIPLE_FAULT, 0);
             }
             if (step == Scheduler.Step.IDLE && stop == null) {
                 skipIdleTime();
@@ -257,14 +257,14 @@ public final class Machine implements Stateful, AutoCloseable {
         } else if (inputs.await(now)) {
             polledTick = -1;
         } else {
-            end(deadHalt(), 3);
+            end(deadHalt(), 0);
         }
     }
 
     private String deadHalt() {
         for (Cpu cpu : cpus) {
             if (cpu.activity == Cpu.SHUTDOWN) {
-                return StopRequest.RESET;
+                return StopRequest.TRIPLE_FAULT;
             }
         }
         return "halted";
@@ -285,18 +285,26 @@ public final class Machine implements Stateful, AutoCloseable {
                                         status,
                                         "the guest left through the debug-exit port");
                         case StopRequest.RESET ->
-                                new Stop(Stop.Reason.RESET, status, "the machine was reset");
+                                new Stop(
+                                        Stop.Reason.RESET,
+                                        Stop.RESET,
+                                        "the guest reset the machine");
+                        case StopRequest.TRIPLE_FAULT ->
+                                new Stop(
+                                        Stop.Reason.TRIPLE_FAULT,
+                                        Stop.RESET,
+                                        "a triple fault reset the machine");
                         default ->
                                 new Stop(
                                         Stop.Reason.DEAD_HALT,
-                                        status,
+                                        Stop.HALTED,
                                         "halted with nothing that could wake it");
                     };
             for (Cpu cpu : cpus) {
                 cpu.attention |= Cpu.ATTENTION_STOP;
             }
             if (observer != null) {
-                observer.stopped(stop.detail(), status);
+                observer.stopped(stop.detail(), stop.status());
             }
         }
     }

@@ -24,6 +24,9 @@ public record MachineConfig(
         long seed,
         long quantum,
         boolean vmcbCache) {
+    /** The smallest RAM size in bytes. */
+    public static final long MIN_MEMORY = 1L << 20;
+
     /** The largest RAM size in bytes. */
     public static final long MAX_MEMORY = 64L << 30;
 
@@ -35,7 +38,7 @@ public record MachineConfig(
     private static final long MAX_QUANTUM = 100_000_000;
 
     public MachineConfig {
-        if (memoryBytes < 1 << 20 || memoryBytes > MAX_MEMORY || (memoryBytes & 0xfff) != 0) {
+        if (memoryBytes < MIN_MEMORY || memoryBytes > MAX_MEMORY || (memoryBytes & 0xfff) != 0) {
             throw new IllegalArgumentException(
                     "memory size %d is not a multiple of 4096 between 1M and 64G"
                             .formatted(memoryBytes));

@@ -9,6 +9,7 @@ import java.time.Instant;
 import java.util.HexFormat;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Moments of a run: where it may be paused, saved and gone on with (invariants I1, I2 and I4). */
@@ -106,6 +107,23 @@ class MachineTest {
             assertThat(machine.run(Long.MAX_VALUE)).isNull();
             assertThat(machine.clock().retired).isEqualTo(4);
             assertThat(machine.cpu(0).r[Cpu.RCX]).isBetween(0xfff0_0000L, 0xffff_fffeL);
+        }
+    }
+
+    /** The guest's own statuses are odd; those of how a machine ends otherwise are even. */
+    @ParameterizedTest
+    @CsvSource({
+        "b0 00 e6 f4, DEBUG_EXIT, 1", // mov al, 0; out 0xf4, al
+        "b0 10 e6 f4, DEBUG_EXIT, 0x21",
+        "fa f4, DEAD_HALT, 6", // cli; hlt
+        "b0 01 e6 92, RESET, 8", // mov al, 1; out 0x92, al
+        "0f 01 1d 00 90 00 00 0f 0b, TRIPLE_FAULT, 8", // lidt [0x9000], which is 0; ud2
+    })
+    void eachWayToEndHasItsStatus(String code, Stop.Reason reason, int status) {
+        try (Machine machine = flat(code)) {
+            Stop stop = machine.run(10);
+            assertThat(stop.reason()).isEqualTo(reason);
+            assertThat(stop.status()).isEqualTo(status);
         }
     }
 
