@@ -84,3 +84,15 @@ newc() { # newc FOLDER: it as a "newc" archive, the same bytes whoever runs it, 
   find "$1" -exec touch -h -d @0 {} +
   (cd "$1" && find . -print0 | sort -z | cpio --quiet -0 -o -H newc --reproducible -R 0:0)
 }
+newc_entry() { # newc_entry NAME MODE MAJOR MINOR: one header-only entry of a "newc" archive
+  local size=$((${#1} + 1))
+  printf '070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s\0' 0 "$2" 0 0 1 0 0 0 0 "$3" "$4" "$size" 0 "$1"
+  head -c "$(((4 - (110 + size) % 4) % 4))" /dev/zero
+}
+device_nodes() { # an archive of device nodes, to be put behind another one: making them in its tree would need root
+  newc_entry dev/console $((020600)) 5 1
+  newc_entry dev/null $((020666)) 1 3
+  newc_entry dev/ttyS0 $((020600)) 4 64
+  newc_entry dev/kmsg $((020600)) 1 11
+  newc_entry 'TRAILER!!!' 0 0 0
+}

@@ -51,18 +51,6 @@ sections_end=$(readelf -h made/vmlinux 2>>"$log" | awk '/Start of section header
 readelf -n made/vmlinux 2>>"$log" | grep -q Xen || fail "$kernel has no PVH entry note"
 
 # --- the initramfs images -------------------------------------------------------------------------------------------------
-newc_entry() { # newc_entry NAME MODE MAJOR MINOR: one header-only entry of a "newc" archive
-  local size=$((${#1} + 1))
-  printf '070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%s\0' 0 "$2" 0 0 1 0 0 0 0 "$3" "$4" "$size" 0 "$1"
-  head -c "$(((4 - (110 + size) % 4) % 4))" /dev/zero
-}
-device_nodes() { # a second archive behind the first: making nodes in the tree itself would need root
-  newc_entry dev/console $((020600)) 5 1
-  newc_entry dev/null $((020666)) 1 3
-  newc_entry dev/ttyS0 $((020600)) 4 64
-  newc_entry dev/kmsg $((020600)) 1 11
-  newc_entry 'TRAILER!!!' 0 0 0
-}
 initramfs() { # initramfs INIT PRODUCT: packs tree/ with the given init
   install -m 755 "$1" tree/init
   newc tree >"made/$2"
