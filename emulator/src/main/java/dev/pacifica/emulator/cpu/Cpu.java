@@ -239,6 +239,10 @@ public final class Cpu implements Stateful {
     public long cr3;
     public long cr4;
     public long efer;
+
+    /** XFEATURE_ENABLED_MASK, {@link ExtendedControlRegisters#COMPONENTS} at most. */
+    public long xcr0 = ExtendedControlRegisters.X87;
+
     public final long[] dr = new long[8];
     public int cpl;
 

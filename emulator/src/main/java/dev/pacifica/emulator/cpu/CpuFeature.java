@@ -40,6 +40,15 @@ public enum CpuFeature {
     MOVBE(CpuidFeature.MOVBE, Use.STANDARD),
     POPCNT(CpuidFeature.POPCNT, Use.STANDARD),
     TSC_DEADLINE(1, Register.ECX, 24, Use.STANDARD),
+    /** XSAVE, XRSTOR, XSETBV, XGETBV; the four after it need it. */
+    XSAVE(CpuidFeature.XSAVE, Use.STANDARD),
+    XSAVEOPT(CpuidFeature.XSAVEOPT, Use.STANDARD),
+    /** Also the compacted form of XRSTOR. */
+    XSAVEC(CpuidFeature.XSAVEC, Use.STANDARD),
+    /** XGETBV with ECX = 1. */
+    XGETBV1(0xd, Register.EAX, 2, Use.STANDARD),
+    /** Also XRSTORS and the XSS register. */
+    XSAVES(CpuidFeature.XSAVES, Use.STANDARD),
     /** Set by hypervisors for their guests; hardware never has it. */
     HYPERVISOR(1, Register.ECX, 31, Use.OPTIONAL),
     RDRAND(CpuidFeature.RDRAND, Use.STANDARD),

@@ -94,16 +94,30 @@ public final class CpuModel {
                 throw new IllegalArgumentException(
                         "CPU feature '" + feature.label() + "' cannot be taken away");
             }
-            if (add) {
-                features.add(feature);
-            } else {
-                features.remove(feature);
-            }
+            change(features, feature, add);
             changes.add((add ? "+" : "-") + feature.label());
         }
         String name = changes.isEmpty() ? model.name : model.name + "," + String.join(",", changes);
         return new CpuModel(name, model.signature, model.brand, features);
     }
+
+    private static void change(EnumSet<CpuFeature> features, CpuFeature feature, boolean add) {
+        if (add) {
+            features.add(feature);
+            if (NEED_XSAVE.contains(feature)) {
+                features.add(CpuFeature.XSAVE);
+            }
+        } else {
+            features.remove(feature);
+            if (feature == CpuFeature.XSAVE) {
+                features.removeAll(NEED_XSAVE);
+            }
+        }
+    }
+
+    /** What is nothing without XSAVE. */
+    private static final Set<CpuFeature> NEED_XSAVE =
+            Set.of(CpuFeature.XSAVEOPT, CpuFeature.XSAVEC, CpuFeature.XGETBV1, CpuFeature.XSAVES);
 
     /** What the machine could not run without. */
     private static final Set<CpuFeature> ESSENTIAL =
@@ -218,6 +232,7 @@ public final class CpuModel {
         mask |= when(CpuFeature.UMIP, Cpu.CR4_UMIP);
         mask |= when(CpuFeature.FSGSBASE, Cpu.CR4_FSGSBASE);
         mask |= when(CpuFeature.PCID, Cpu.CR4_PCIDE);
+        mask |= when(CpuFeature.XSAVE, Cpu.CR4_OSXSAVE);
         mask |= when(CpuFeature.SMEP, Cpu.CR4_SMEP);
         return mask | when(CpuFeature.SMAP, Cpu.CR4_SMAP);
     }

@@ -38,6 +38,7 @@ final class CpuStateFormat {
         out.u64("cr3", cpu.cr3);
         out.u64("cr4", cpu.cr4);
         out.u64("efer", cpu.efer);
+        out.u64("xcr0", cpu.xcr0);
         out.longs("dr", cpu.dr);
         out.u8("cpl", cpu.cpl);
         out.u8("activity", cpu.activity);
@@ -83,6 +84,7 @@ final class CpuStateFormat {
         cpu.cr3 = in.u64("cr3");
         cpu.cr4 = in.u64("cr4");
         cpu.efer = in.u64("efer");
+        cpu.xcr0 = in.u64("xcr0");
         in.longs("dr", cpu.dr);
         cpu.cpl = in.u8("cpl");
         cpu.activity = in.u8("activity");

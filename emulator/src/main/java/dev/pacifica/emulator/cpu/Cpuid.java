@@ -66,6 +66,7 @@ final class Cpuid {
                 }
             }
             case 0xb -> topology(cpu, sub);
+            case 0xd -> extendedState(cpu, sub);
             default -> set(cpu, 0, 0, 0, 0);
         }
     }
@@ -100,6 +101,23 @@ final class Cpuid {
             set(cpu, idBits(cpu.processors()), cpu.processors(), 0x201, cpu.id);
         } else {
             set(cpu, 0, 0, sub & 0xff, cpu.id);
+        }
+    }
+
+    /**
+     * Fn0000_000D: which components XCR0 can enable and how large their area is. No component lies
+     * behind the header, so that all sizes are the same.
+     */
+    private static void extendedState(Cpu cpu, int sub) {
+        boolean offered = cpu.model.has(CpuFeature.XSAVE);
+        int size = ExtendedControlRegisters.AREA_SIZE;
+        if (offered && sub == 0) {
+            set(cpu, (int) ExtendedControlRegisters.COMPONENTS, size, size, 0);
+        } else if (offered && sub == 1) {
+            boolean compacts = cpu.model.has(CpuFeature.XSAVEC) || cpu.model.has(CpuFeature.XSAVES);
+            set(cpu, bits(cpu, 0xd, CpuFeature.Register.EAX), compacts ? size : 0, 0, 0);
+        } else {
+            set(cpu, 0, 0, 0, 0);
         }
     }
 

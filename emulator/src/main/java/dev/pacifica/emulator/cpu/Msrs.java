@@ -34,6 +34,7 @@ public final class Msrs implements Stateful {
     private static final int MC_BANKS = 0x400;
     private static final int TSC_DEADLINE = 0x6e0;
     private static final int X2APIC = 0x800;
+    private static final int XSS = 0xda0;
     static final int EFER = 0xc000_0080;
     private static final int STAR = 0xc000_0081;
     private static final int LSTAR = 0xc000_0082;
@@ -331,6 +332,10 @@ public final class Msrs implements Stateful {
                 require(cpu.model.has(CpuFeature.TSC_DEADLINE));
                 yield cpu.apic.tscDeadline();
             }
+            case XSS -> {
+                require(cpu.model.has(CpuFeature.XSAVES));
+                yield 0;
+            }
             case EFER -> cpu.efer;
             case STAR -> star;
             case LSTAR -> lstar;
@@ -448,6 +453,8 @@ public final class Msrs implements Stateful {
                 require(cpu.model.has(CpuFeature.TSC_DEADLINE));
                 cpu.apic.setTscDeadline(value);
             }
+            // no supervisor state to enable
+            case XSS -> require(cpu.model.has(CpuFeature.XSAVES) && value == 0);
             case EFER -> writeEfer(value);
             case STAR -> star = value;
             case LSTAR -> lstar = canonical(value);

@@ -16,6 +16,7 @@ public final class Reset {
     public static void powerOn(Cpu cpu) {
         common(cpu);
         cpu.cr0 = Cpu.CR0_CD | Cpu.CR0_NW | Cpu.CR0_ET;
+        cpu.xcr0 = ExtendedControlRegisters.X87;
         cpu.msrs.reset();
         cpu.smm.reset();
         cpu.fpu.reset();
@@ -30,8 +31,8 @@ public final class Reset {
     }
 
     /**
-     * INIT: caches, most MSRs and the floating-point state stay (§15.21.8). Application processors
-     * then wait for SIPI.
+     * INIT: caches, most MSRs, XCR0 and the floating-point state stay (§15.21.8). Application
+     * processors then wait for SIPI.
      */
     public static void init(Cpu cpu) {
         if (cpu.smm.active()) { // shut down there

@@ -31,7 +31,7 @@ public final class SystemInstructions {
             case VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT, INVLPGA -> {
                 return cpu.svm.execute(insn); // which checks EFER.SVME before CPL
             }
-            case CLAC, STAC, SYSRET, MONITOR, MWAIT -> {} // other faults come before that of CPL
+            case CLAC, STAC, SYSRET, MONITOR, MWAIT, XSETBV -> {} // not the first to check
             default -> {
                 if (insn.row.cpl == 0 && cpu.cpl != 0) {
                     throw cpu.fault(GuestException.GP, 0);
@@ -107,6 +107,8 @@ public final class SystemInstructions {
             case INVLPGB -> BroadcastInvalidation.invalidate(cpu, insn.addressSize);
             case TLBSYNC -> BroadcastInvalidation.synchronise(cpu);
             case RDPRU -> ReadProcessorRegister.read(cpu);
+            case XGETBV -> ExtendedControlRegisters.read(cpu);
+            case XSETBV -> ExtendedControlRegisters.write(cpu);
             case MCOMMIT -> CacheInstructions.commitStores(cpu);
             case INVD -> CacheInstructions.invalidateCaches(cpu);
             case WBINVD, WBNOINVD -> CacheInstructions.writeBackCaches(cpu);

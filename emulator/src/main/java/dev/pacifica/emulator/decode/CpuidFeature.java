@@ -35,6 +35,8 @@ public enum CpuidFeature {
     CLWB(0x7, 1, 24),
     RDPID(0x7, 2, 22),
     XSAVEOPT(0xD, 0, 0),
+    XSAVEC(0xD, 0, 1),
+    XSAVES(0xD, 0, 3),
     SYSCALL(0x8000_0001, 3, 11),
     RDTSCP(0x8000_0001, 3, 27),
     SVM(0x8000_0001, 2, 2),
@@ -48,7 +50,7 @@ public enum CpuidFeature {
     MCOMMIT(0x8000_0008, 1, 8),
     WBNOINVD(0x8000_0008, 1, 9);
 
-    /** CPUID function number (XSAVEOPT: subleaf 1). */
+    /** CPUID function number (Dh: subleaf 1). */
     public final int leaf;
 
     /** 0 EAX, 1 EBX, 2 ECX, 3 EDX. */

@@ -144,7 +144,7 @@ public final class Disassembler {
                 return in.rexW ? name + "q" : name;
             case CMPPS, CMPPD, CMPSS, CMPSD_SSE:
                 return in.imm > 7 ? name : "cmp" + COMPARISON[(int) in.imm] + name.substring(3);
-            case FXSAVE, FXRSTOR, XSAVE, XRSTOR, XSAVEOPT:
+            case FXSAVE, FXRSTOR, XSAVE, XRSTOR, XSAVEOPT, XSAVEC, XSAVES, XRSTORS:
                 return in.rexW ? name + "64" : name;
             case NOP:
                 return in.opcode == 0x90 && in.operandSizePrefix && in.modrm < 0

@@ -25,6 +25,7 @@ public final class FpExecutor {
     private static final int SHUFFLE = 7;
     private static final int STATE = 8;
     private static final int SSE4 = 9;
+    private static final int EXTENDED_STATE = 10;
 
     private static final int USES_XMM = 0x10;
     private static final int USES_MMX = 0x20;
@@ -57,6 +58,10 @@ public final class FpExecutor {
             }
             case STATE -> {
                 FpStateTransfer.execute(cpu, insn);
+                reportOutside(cpu);
+            }
+            case EXTENDED_STATE -> {
+                ExtendedStateTransfer.execute(cpu, insn);
                 reportOutside(cpu);
             }
             case NONE -> throw cpu.fault(GuestException.UD);
@@ -248,6 +253,7 @@ public final class FpExecutor {
                     FNSETPM ->
                     X87_CONTROL;
             case FXSAVE, FXRSTOR, LDMXCSR, STMXCSR -> STATE;
+            case XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS -> EXTENDED_STATE;
             case ADDPS,
                     ADDPD,
                     ADDSS,

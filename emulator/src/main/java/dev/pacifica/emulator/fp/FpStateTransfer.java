@@ -17,6 +17,7 @@ import dev.pacifica.emulator.decode.Insn;
  */
 final class FpStateTransfer {
     private static final int SIZE = 512;
+    private static final int ALIGNMENT = 16;
 
     private FpStateTransfer() {}
 
@@ -58,32 +59,66 @@ final class FpStateTransfer {
         }
     }
 
-    private static void checkMxcsr(Cpu cpu, int value) {
+    static void checkMxcsr(Cpu cpu, int value) {
         if ((value & ~FpuState.MXCSR_MASK) != 0) {
             throw cpu.fault(GuestException.GP, 0);
         }
     }
 
-    private static void checkAlignment(Cpu cpu, Insn insn, boolean write) {
-        long va = cpu.linear(insn.segment, FpOperands.effectiveAddress(cpu, insn), SIZE, write);
-        if ((va & 15) != 0) {
+    /** The linear address of a whole image that can be written, aligned to a power of two. */
+    static long writableArea(Cpu cpu, Insn insn, int size, int alignment) {
+        checkAlignment(cpu, insn, size, alignment, true);
+        return X87Control.writable(cpu, insn, size);
+    }
+
+    static long readableArea(Cpu cpu, Insn insn, int size, int alignment) {
+        checkAlignment(cpu, insn, size, alignment, false);
+        return X87Control.readable(cpu, insn, size);
+    }
+
+    private static void checkAlignment(Cpu cpu, Insn insn, int size, int alignment, boolean write) {
+        long va = cpu.linear(insn.segment, FpOperands.effectiveAddress(cpu, insn), size, write);
+        if ((va & alignment - 1) != 0) {
             throw cpu.fault(GuestException.GP, 0);
         }
     }
 
-    private static int xmmRegisters(Cpu cpu) {
-        return (cpu.cr4 & Cpu.CR4_OSFXSR) == 0 ? 0 : cpu.mode64 ? 16 : 8;
+    /** XMM registers that the mode reaches. */
+    static int xmmRegisters(Cpu cpu) {
+        return cpu.mode64 ? 16 : 8;
     }
 
     private static void save(Cpu cpu, Insn insn) {
+        long va = writableArea(cpu, insn, SIZE, ALIGNMENT);
+        saveX87(cpu, va, insn.rexW);
+        if ((cpu.cr4 & Cpu.CR4_OSFXSR) != 0) {
+            saveMxcsr(cpu, va);
+            saveXmm(cpu, va);
+        }
+    }
+
+    private static void restore(Cpu cpu, Insn insn) {
+        long va = readableArea(cpu, insn, SIZE, ALIGNMENT);
+        boolean sse = (cpu.cr4 & Cpu.CR4_OSFXSR) != 0;
+        if (sse) {
+            int mxcsr = mxcsr(cpu, va);
+            checkMxcsr(cpu, mxcsr);
+            cpu.fpu.setMxcsr(mxcsr);
+        }
+        restoreX87(cpu, va, insn.rexW);
+        if (sse) {
+            restoreXmm(cpu, va);
+        }
+    }
+
+    /** Bytes 0 to 23 and 32 to 159, with 64-bit pointers or with selectors. */
+    static void saveX87(Cpu cpu, long va, boolean wide) {
         FpuState f = cpu.fpu;
-        checkAlignment(cpu, insn, true);
-        long va = X87Control.writable(cpu, insn, SIZE);
         boolean pending = f.pending();
         long ip = pending ? f.instructionPointer : 0;
         long dp = pending ? f.dataPointer : 0;
         long opcode = pending ? f.opcode : 0;
-        if (!insn.rexW && pending) {
+        if (!wide && pending) {
             ip = ip & 0xFFFFFFFFL | (long) f.instructionSelector << 32;
             dp = dp & 0xFFFFFFFFL | (long) f.dataSelector << 32;
         }
@@ -94,37 +129,37 @@ final class FpStateTransfer {
                 f.control() | (long) f.statusWord() << 16 | (long) f.valid << 32 | opcode << 48);
         put(cpu, va, 8, ip);
         put(cpu, va, 16, dp);
-        int registers = xmmRegisters(cpu);
-        if ((cpu.cr4 & Cpu.CR4_OSFXSR) != 0) {
-            put(cpu, va, 24, f.mxcsr() | (long) FpuState.MXCSR_MASK << 32);
-        }
         for (int i = 0; i < 8; i++) {
             put(cpu, va, 32 + 16 * i, f.sig(i));
             put(cpu, va, 40 + 16 * i, f.se(i));
         }
-        for (int i = 0; i < 2 * registers; i++) {
-            put(cpu, va, 160 + 8 * i, f.xmm[i]);
+    }
+
+    static void saveMxcsr(Cpu cpu, long va) {
+        put(cpu, va, 24, cpu.fpu.mxcsr() | (long) FpuState.MXCSR_MASK << 32);
+    }
+
+    static void saveXmm(Cpu cpu, long va) {
+        for (int i = 0; i < 2 * xmmRegisters(cpu); i++) {
+            put(cpu, va, 160 + 8 * i, cpu.fpu.xmm[i]);
         }
     }
 
-    private static void put(Cpu cpu, long va, int at, long value) {
+    static void put(Cpu cpu, long va, int at, long value) {
         cpu.mmu.write64(FpOperands.next(cpu, va, at), value);
     }
 
-    private static long get(Cpu cpu, long va, int at) {
+    static long get(Cpu cpu, long va, int at) {
         return cpu.mmu.read64(FpOperands.next(cpu, va, at));
     }
 
-    private static void restore(Cpu cpu, Insn insn) {
+    /** MXCSR in the image, unchecked. */
+    static int mxcsr(Cpu cpu, long va) {
+        return (int) get(cpu, va, 24);
+    }
+
+    static void restoreX87(Cpu cpu, long va, boolean wide) {
         FpuState f = cpu.fpu;
-        checkAlignment(cpu, insn, false);
-        long va = X87Control.readable(cpu, insn, SIZE);
-        boolean sse = (cpu.cr4 & Cpu.CR4_OSFXSR) != 0;
-        int mxcsr = (int) get(cpu, va, 24);
-        if (sse) {
-            checkMxcsr(cpu, mxcsr);
-            f.setMxcsr(mxcsr);
-        }
         long head = get(cpu, va, 0);
         f.setControl((int) head & 0xFFFF);
         f.setStatusWord((int) (head >>> 16) & 0xFFFF);
@@ -132,18 +167,20 @@ final class FpStateTransfer {
         f.opcode = (int) (head >>> 48) & 0x7FF;
         long ip = get(cpu, va, 8);
         long dp = get(cpu, va, 16);
-        f.instructionPointer = insn.rexW ? ip : ip & 0xFFFFFFFFL;
-        f.instructionSelector = insn.rexW ? 0 : (int) (ip >>> 32) & 0xFFFF;
-        f.dataPointer = insn.rexW ? dp : dp & 0xFFFFFFFFL;
-        f.dataSelector = insn.rexW ? 0 : (int) (dp >>> 32) & 0xFFFF;
+        f.instructionPointer = wide ? ip : ip & 0xFFFFFFFFL;
+        f.instructionSelector = wide ? 0 : (int) (ip >>> 32) & 0xFFFF;
+        f.dataPointer = wide ? dp : dp & 0xFFFFFFFFL;
+        f.dataSelector = wide ? 0 : (int) (dp >>> 32) & 0xFFFF;
         for (int i = 0; i < 8; i++) {
             int register = f.top + i & 7;
             f.significand[register] = get(cpu, va, 32 + 16 * i);
             f.signExponent[register] = (int) get(cpu, va, 40 + 16 * i) & 0xFFFF;
         }
-        int registers = xmmRegisters(cpu);
-        for (int i = 0; i < 2 * registers; i++) {
-            f.xmm[i] = get(cpu, va, 160 + 8 * i);
+    }
+
+    static void restoreXmm(Cpu cpu, long va) {
+        for (int i = 0; i < 2 * xmmRegisters(cpu); i++) {
+            cpu.fpu.xmm[i] = get(cpu, va, 160 + 8 * i);
         }
     }
 }

@@ -22,6 +22,10 @@ public final class FpuState implements Stateful {
 
     public static final int MXCSR_DAZ = 0x40, MXCSR_FZ = 0x8000, MXCSR_MM = 0x20000;
 
+    /** MXCSR after reset. */
+    static final int INITIAL_MXCSR = 0x1F80;
+
+    private static final int INITIAL_CONTROL = 0x37F;
     private static final int CONTROL_WRITABLE = 0x1F3F;
 
     /** Significands of the physical registers R0 to R7; also MM0 to MM7. */
@@ -106,12 +110,12 @@ public final class FpuState implements Stateful {
         initialise();
         setControl(0x40);
         valid = 0xFF;
-        setMxcsr(0x1F80);
+        setMxcsr(INITIAL_MXCSR);
     }
 
     /** FNINIT. */
     public void initialise() {
-        setControl(0x37F);
+        setControl(INITIAL_CONTROL);
         status = 0;
         errorIgnored = false;
         top = 0;
@@ -121,6 +125,43 @@ public final class FpuState implements Stateful {
         dataPointer = 0;
         dataSelector = 0;
         opcode = 0;
+    }
+
+    /** XRSTOR's initial x87 state: as after FNINIT, and with zeros in the registers. */
+    void initialiseWithRegisters() {
+        initialise();
+        Arrays.fill(significand, 0);
+        Arrays.fill(signExponent, 0);
+    }
+
+    /**
+     * XINUSE: which components differ from the initial state of Table 11-7 in Vol 2; bit 0 x87, bit
+     * 1 the XMM registers that the mode reaches. MXCSR has no part in it.
+     */
+    public long componentsInUse(boolean mode64) {
+        return (x87InUse() ? 1 : 0) | (xmmInUse(mode64 ? 32 : 16) ? 2 : 0);
+    }
+
+    private boolean x87InUse() {
+        boolean inUse =
+                control != INITIAL_CONTROL
+                        || statusWord() != 0
+                        || valid != 0
+                        || (instructionPointer | dataPointer) != 0
+                        || (instructionSelector | dataSelector | opcode) != 0;
+        for (int i = 0; i < 8 && !inUse; i++) {
+            inUse = significand[i] != 0 || signExponent[i] != 0;
+        }
+        return inUse;
+    }
+
+    private boolean xmmInUse(int words) {
+        for (int i = 0; i < words; i++) {
+            if (xmm[i] != 0) {
+                return true;
+            }
+        }
+        return false;
     }
 
     public int control() {

@@ -94,7 +94,7 @@ class ControlRegisterInstructionsTest {
             longs = {
                 0 /* PAE off in long mode */,
                 Cpu.CR4_PAE | 1L << 14,
-                Cpu.CR4_PAE | Cpu.CR4_OSXSAVE,
+                Cpu.CR4_PAE | 1L << 19 /* reserved */,
                 Cpu.CR4_PAE | 1L << 12 /* LA57 */
             })
     void illegalCr4RaisesGp(long value) {

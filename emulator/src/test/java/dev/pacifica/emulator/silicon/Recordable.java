@@ -18,7 +18,7 @@ final class Recordable {
             switch (row.feature) {
                 case SVM, SKINIT:
                     return "needs SVM, which user mode cannot enable";
-                case XSAVE, XSAVEOPT:
+                case XSAVE, XSAVEOPT, XSAVEC, XSAVES:
                     return "depends on the extended state of the recording processor";
                 case INVLPGB, MCOMMIT:
                     return "not on every recording processor, and needs the kernel's leave";

@@ -86,6 +86,7 @@ class InstructionInterceptsTest {
                 instruction(ExitCode.MONITOR, "0f01c8", 0),
                 instruction(ExitCode.MWAIT, "0f01c9", 0),
                 instruction(ExitCode.IRET, "48cf", 0),
+                instruction(ExitCode.XSETBV, "0f01d1", 0),
                 instruction(ExitCode.RDPRU, "0f01fd", 0),
                 instruction(ExitCode.INVLPGB, "0f01fe", 0),
                 instruction(ExitCode.TLBSYNC, "0f01ff", 0),
@@ -98,6 +99,9 @@ class InstructionInterceptsTest {
         machine.put64(VmcbLayout.RAX, machine.get64(VmcbLayout.CR0));
         if (hex.startsWith("0f01da") || hex.startsWith("0f01db") || hex.startsWith("0f01c8")) {
             machine.put64(VmcbLayout.RAX, 0x90000);
+        }
+        if (hex.startsWith("0f01d1")) {
+            machine.put64(VmcbLayout.CR4, machine.get64(VmcbLayout.CR4) | Cpu.CR4_OSXSAVE);
         }
         machine.cpu.r[Cpu.RBX] = 0x80000;
         machine.cpu.r[Cpu.RCX] = 0;
@@ -186,6 +190,79 @@ class InstructionInterceptsTest {
             machine.intercept(ExitCode.RDPMC);
             assertThat(machine.vmrunAndRun(1)).isTrue();
             assertThat(machine.exitCode()).isEqualTo(ExitCode.RDPMC);
+        }
+    }
+
+    /** Table 15-7: before every #GP, that of the privilege level among them. */
+    @ParameterizedTest
+    @CsvSource({"0, 0x77, 3", "0, 0, 0", "3, 0, 3", "3, 0x77, 0"})
+    void xsetbvExitsBeforeGeneralProtection(int cpl, String ecx, long value) {
+        try (SvmMachine machine = machine("0f01d1")) {
+            machine.put8(VmcbLayout.CPL, cpl);
+            machine.put64(VmcbLayout.RAX, value);
+            machine.cpu.r[Cpu.RCX] = Long.decode(ecx);
+            machine.intercept(ExitCode.EXCEPTION + 13);
+            machine.vmrunAndRun(1);
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + 13);
+            machine.intercept(ExitCode.XSETBV);
+            machine.cpu.rip = SvmMachine.HOST_CODE;
+            machine.cpu.r[Cpu.RAX] = SvmMachine.VMCB;
+            assertThat(machine.vmrunAndRun(1)).isTrue();
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.XSETBV);
+            assertThat(machine.get64(VmcbLayout.NRIP)).isEqualTo(SvmMachine.GUEST_CODE + 3);
+            assertThat(machine.cpu.xcr0).isEqualTo(1);
+        }
+    }
+
+    @Test
+    void xsetbvIsUndefinedWithoutOsxsaveBeforeItsIntercept() {
+        try (SvmMachine machine = machine("0f01d1")) {
+            machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE);
+            machine.cpu.cr4 |= Cpu.CR4_OSXSAVE; // the host's does not count
+            machine.intercept(ExitCode.XSETBV);
+            machine.intercept(ExitCode.EXCEPTION + 6);
+            assertThat(machine.vmrunAndRun(1)).isTrue();
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + 6);
+        }
+    }
+
+    /** §15.5.1 and §15.6 do not name XCR0: the two worlds share it. */
+    @Test
+    void xcr0IsNotSwitched() {
+        try (SvmMachine machine = machine("0f01d1 f4")) { // xsetbv; hlt
+            machine.cpu.xcr0 = 1;
+            machine.put64(VmcbLayout.RAX, 3);
+            machine.cpu.r[Cpu.RDX] = 0;
+            machine.intercept(ExitCode.HLT);
+            assertThat(machine.vmrunAndRun(2)).isTrue();
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+            assertThat(machine.cpu.xcr0).isEqualTo(3);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"false, true", "true, false"})
+    void cpuidTellsOsxsaveOfTheWorldThatRuns(boolean host, boolean guest) {
+        try (SvmMachine machine = machine("0fa2 f4")) { // cpuid; hlt
+            machine.cpu.cr4 |= host ? Cpu.CR4_OSXSAVE : 0;
+            machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | (guest ? Cpu.CR4_OSXSAVE : 0));
+            machine.put64(VmcbLayout.RAX, 1);
+            machine.intercept(ExitCode.HLT);
+            assertThat(machine.vmrunAndRun(2)).isTrue();
+            assertThat(machine.cpu.r[Cpu.RCX] >> 26 & 3).isEqualTo(guest ? 3 : 1);
+            assertThat((machine.cpu.cr4 & Cpu.CR4_OSXSAVE) != 0).isEqualTo(host);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"epyc-milan, false", "'epyc-milan,-xsave', true"})
+    void osxsaveOfAGuestNeedsTheFeature(String model, boolean refused) {
+        try (SvmMachine machine = machine("f4")) {
+            machine.cpu.model = CpuModel.parse(model);
+            machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | Cpu.CR4_OSXSAVE);
+            machine.intercept(ExitCode.HLT);
+            machine.vmrunAndRun(1);
+            assertThat(machine.exitCode()).isEqualTo(refused ? ExitCode.INVALID : ExitCode.HLT);
         }
     }
 

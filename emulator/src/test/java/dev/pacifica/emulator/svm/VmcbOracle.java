@@ -86,6 +86,7 @@ final class VmcbOracle {
         defined |= has(CpuFeature.UMIP) ? 1L << 11 : 0;
         defined |= has(CpuFeature.FSGSBASE) ? 1L << 16 : 0;
         defined |= has(CpuFeature.PCID) ? 1L << 17 : 0;
+        defined |= has(CpuFeature.XSAVE) ? 1L << 18 : 0;
         defined |= has(CpuFeature.SMEP) ? 1L << 20 : 0;
         return defined | (has(CpuFeature.SMAP) ? 1L << 21 : 0);
     }
