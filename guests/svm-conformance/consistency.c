@@ -52,6 +52,14 @@ CR4_RESERVED(47)
 CR4_RESERVED(63)
 REFUSED_IF("15.5.1/cr4-la57-not-offered", !cpuid_bit(7, 'c', 16), "5-level paging is offered", v.cr4 |= BIT(12))
 REFUSED_IF("15.5.1/cr4-pcide-not-offered", !cpuid_bit(1, 'c', 17), "PCID is offered", v.cr4 |= BIT(17))
+REFUSED_IF("15.5.1/cr4-osxsave-not-offered", !cpuid_bit(1, 'c', 26), "XSAVE is offered", v.cr4 |= BIT(18))
+TEST("15.5.1/cr4-osxsave-is-legal")
+{
+    REQUIRE(cpuid_bit(1, 'c', 26), "no XSAVE");
+    GUEST("nop");
+    v.cr4 |= BIT(18);
+    expect_done();
+}
 REFUSED_IF("15.5.1/cr4-pke-not-offered", !cpuid_bit(7, 'c', 3), "protection keys are offered", v.cr4 |= BIT(22))
 REFUSED_IF("15.5.1/cr4-cet-not-offered", !cpuid_bit(7, 'c', 7), "shadow stacks are offered", v.cr4 |= BIT(23))
 REFUSED_IF("15.5.1/cr4-cet-without-wp", cpuid_bit(7, 'c', 7), "no shadow stacks", (v.cr4 |= BIT(23), v.cr0 &= ~CR0_WP))

@@ -100,13 +100,80 @@ TEST("15.9/xsetbv")
     expect_next_rip();
 }
 
-TEST("15.9/xsetbv-before-gp-of-its-operands")
+#define HAS_XSAVE CPUID_HAS(1, 'c', 26)
+#define CR4_OSXSAVE BIT(18)
+#define XSETBV_FIRST(name, mode, before)              \
+    TEST("15.9/xsetbv-before-gp-" name)               \
+    {                                                 \
+        REQUIRE(HAS_XSAVE, "no XSAVE");               \
+        GUEST3(before, "xsetbv", "");                 \
+        mode;                                         \
+        v.cr4 |= CR4_OSXSAVE;                         \
+        v.intercept_2 |= BIT(I2_XSETBV);              \
+        expect_exit(EXIT_OF_2(I2_XSETBV));            \
+        expect_at_insn();                             \
+        expect_next_rip();                            \
+    }
+XSETBV_FIRST("of-its-operands", (void)0, "mov $0x77, %%ecx")
+XSETBV_FIRST("of-its-value", (void)0, "xor %%ecx, %%ecx; mov $2, %%eax; xor %%edx, %%edx")
+XSETBV_FIRST("at-cpl-3", mode_user(), "xor %%ecx, %%ecx; mov $1, %%eax; xor %%edx, %%edx")
+
+#define XSETBV_FAULT(name, change, vector, intercept, before) \
+    TEST("15.9/xsetbv-" name)                                 \
+    {                                                         \
+        REQUIRE(HAS_XSAVE, "no XSAVE");                       \
+        GUEST3(before, "xsetbv", "");                         \
+        change;                                               \
+        v.intercept_2 |= intercept;                           \
+        expect_exception(vector);                             \
+        expect_at_insn();                                     \
+    }
+#define ONE "xor %%ecx, %%ecx; mov $1, %%eax; xor %%edx, %%edx"
+XSETBV_FAULT("without-osxsave-is-ud-before-the-intercept", (void)0, UD, BIT(I2_XSETBV), ONE)
+XSETBV_FAULT("at-cpl-3-is-gp", (mode_user(), v.cr4 |= CR4_OSXSAVE), GP, 0, ONE)
+XSETBV_FAULT("of-another-register-is-gp", v.cr4 |= CR4_OSXSAVE, GP, 0, "mov $1, %%ecx; mov $1, %%eax; xor %%edx, %%edx")
+XSETBV_FAULT("without-x87-is-gp", v.cr4 |= CR4_OSXSAVE, GP, 0, "xor %%ecx, %%ecx; mov $2, %%eax; xor %%edx, %%edx")
+XSETBV_FAULT("of-bit-63-is-gp", v.cr4 |= CR4_OSXSAVE, GP, 0, "xor %%ecx, %%ecx; mov $3, %%eax; mov $0x80000000, %%edx")
+
+static u64 xgetbv(void)
 {
-    REQUIRE(cpuid_bit(1, 'c', 26), "no XSAVE");
-    GUEST3("mov $0x77, %%ecx", "xsetbv", "");
-    v.cr4 |= BIT(18);
-    v.intercept_2 |= BIT(I2_XSETBV);
-    expect_exit(EXIT_OF_2(I2_XSETBV));
+    u32 low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low | (u64)high << 32;
+}
+static void xsetbv(u64 value)
+{
+    __asm__ volatile("xsetbv" ::"a"((u32)value), "d"((u32)(value >> 32)), "c"(0));
+}
+
+/* Neither VMRUN nor #VMEXIT names it (15.5.1, 15.6): host and guest share it. */
+TEST("15.5.1/xcr0-is-not-switched")
+{
+    REQUIRE(HAS_XSAVE, "no XSAVE");
+    write_cr4(read_cr4() | CR4_OSXSAVE);
+    u64 before = xgetbv();
+    xsetbv(1);
+    GUEST3("xor %%ecx, %%ecx; xgetbv; mov %%eax, %%ebx; mov $3, %%eax; xor %%edx, %%edx", "xsetbv", "");
+    v.cr4 |= CR4_OSXSAVE;
+    expect_done();
+    u64 after = xgetbv();
+    xsetbv(before);
+    EXPECT_EQ("XCR0 that the guest found", r.rbx, 1);
+    EXPECT_EQ("XCR0 that the guest left", after, 3);
+}
+
+TEST("15.5.1/cpuid-osxsave-is-the-guests")
+{
+    REQUIRE(HAS_XSAVE, "no XSAVE");
+    write_cr4(read_cr4() | CR4_OSXSAVE);
+    GUEST3("mov $1, %%eax", "cpuid", "mov %%ecx, %%ebx");
+    expect_done();
+    EXPECT_EQ("OSXSAVE of a guest without it", r.rbx & BIT(27), 0);
+    write_cr4(read_cr4() & ~CR4_OSXSAVE);
+    GUEST3("mov $1, %%eax", "cpuid", "mov %%ecx, %%ebx");
+    v.cr4 |= CR4_OSXSAVE;
+    expect_done();
+    EXPECT_EQ("OSXSAVE of a guest with it", r.rbx & BIT(27), BIT(27));
 }
 
 /* --- what those do that end the guest's straight way --------------------------------------------------------------------------- */
