@@ -586,6 +586,16 @@ TEST("15.17/clgi-discards-breakpoints")
     EXPECT("no #DB when GIF is set", !fault.taken);
 }
 
+TEST("15.17/clgi-discards-instruction-breakpoints")
+{
+    u64 at = 0;
+    clgi();
+    TRY("lea 1f(%%rip), %0; mov %0, %%dr0; mov %1, %%dr7; 1: nop; nop", : "+r"(at) : "r"(0x402ull) : "memory");
+    bool taken = fault.taken;
+    stgi();
+    EXPECT("no #DB while GIF is clear", !taken);
+}
+
 TEST("15.17/breakpoints-work-with-gif-set")
 {
     __asm__ volatile("mov %0, %%dr0; mov %1, %%dr7" ::"r"(page), "r"(0xd0402ull));

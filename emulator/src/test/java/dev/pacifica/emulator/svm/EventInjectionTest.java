@@ -58,6 +58,7 @@ class EventInjectionTest {
         machine.put64(VmcbLayout.INTERRUPT_SHADOW, 1);
         inject(INTERRUPT | 0x31);
         assertInHandler(0x31, SvmMachine.GUEST_CODE);
+        assertThat(cpu.interruptShadow).as("of the handler's first instruction").isFalse();
         assertThat(cpu.r[Cpu.RSP]).isEqualTo(SvmMachine.GUEST_STACK - 40);
     }
 

@@ -228,6 +228,56 @@ class ExceptionInterceptsTest {
         assertThat(cpu.dr[6] & 1 << 14).isNotZero();
     }
 
+    /** §8.5: it would be lost if the interrupt's exit came first. */
+    @Test
+    void aDebugTrapComesBeforeAnInterruptsExit() {
+        guest("90 90");
+        machine.intercept(ExitCode.EXCEPTION + 1);
+        machine.intercept(ExitCode.INTR);
+        machine.put64(VmcbLayout.RFLAGS, Cpu.TF | Cpu.IF | 2);
+        machine.vmrun();
+        machine.run(1);
+        machine.apic.pending = 0x51;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+        machine.run(1);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + 1);
+        assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE + 1);
+    }
+
+    /** Table 15-10: matches of breakpoints are discarded while GIF is clear. */
+    @ParameterizedTest
+    @CsvSource({
+        // address, type and length, instruction that matches, RIP the trap or fault names
+        "0x40000, 0, 90, 0", // an instruction's own
+        "0x47ff8, 0xd, 50, 1", // push rax: a write of 8 bytes
+        "0x47ff8, 0xf, 50, 1",
+        "0x80, 2, e680, 2", // out 80h, al
+    })
+    void breakpointsOfTheHostNeedGif(long address, int kind, String hex, int behind) {
+        for (boolean gif : new boolean[] {true, false}) {
+            machine.code(SvmMachine.HOST_CODE, hex + "9090");
+            cpu.rip = SvmMachine.HOST_CODE;
+            cpu.r[Cpu.RSP] = SvmMachine.HOST_STACK;
+            cpu.idtrBase = SvmMachine.IDT;
+            cpu.idtrLimit = 0xfff;
+            cpu.gdtrBase = SvmMachine.GDT;
+            cpu.gdtrLimit = 0xfff;
+            cpu.cr4 |= Cpu.CR4_DE;
+            cpu.dr[3] = address;
+            cpu.dr[7] = (long) kind << 28 | 0x480; // DR3, global
+            cpu.gif = gif;
+            cpu.activity = Cpu.RUNNING; // the handler of the first round may have halted
+            cpu.updateMode();
+            machine.step(2);
+            if (gif) {
+                long pushed = machine.memory.read64(cpu.r[Cpu.RSP]);
+                assertThat(pushed).isEqualTo(SvmMachine.HOST_CODE + behind);
+            } else {
+                assertThat(cpu.rip).isEqualTo(SvmMachine.HOST_CODE + hex.length() / 2 + 1);
+            }
+        }
+    }
+
     /** §13.1.6: with BTF only a branch traps, and VMRUN is none. */
     @Test
     void aTrapFlagOfTheHostThatAsksForBranchesDoesNotTrapAfterTheExit() {

@@ -265,6 +265,21 @@ class SystemManagementInGuestsTest {
         assertThat(cpu.smiPending).isTrue();
     }
 
+    /** Figure 15-3: BRP and TF. */
+    @Test
+    void theExitTellsTheDebugTrapsOfTheIoInstruction() {
+        smiPort();
+        machine.intercept(ExitCode.SMI);
+        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | Cpu.CR4_DE);
+        machine.put64(VmcbLayout.RFLAGS, Cpu.TF | 2);
+        machine.put64(VmcbLayout.DR7, 0x0200_0420); // DR2, I/O, one byte
+        cpu.dr[2] = PORT;
+        machine.code(SvmMachine.GUEST_CODE, "e6 b2 f4");
+        assertThat(machine.vmrunAndRun(3)).isTrue();
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.SMI);
+        assertThat(machine.info1()).isEqualTo(0x00b2_4a12L << 32 | 1);
+    }
+
     @Test
     void theExitTellsTheSegmentAndRepeatOfAString() {
         smiPort();

@@ -6,6 +6,9 @@ import dev.pacifica.emulator.cpu.Cpu;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * §15.14.1, in a 32-bit guest: TSS selectors 38h (running) and 40h, a task gate 48h to it, IDT
@@ -90,6 +93,36 @@ class TaskSwitchInterceptTest {
         assertThat(machine.exitCode()).isEqualTo(ExitCode.TASK_SWITCH);
         assertThat(machine.info1() & 0xffff).isEqualTo(OTHER);
         assertThat(machine.info2() >>> 32).isEqualTo(1 << 4);
+    }
+
+    /** The incoming TSS and the task gate are checked before the intercept. */
+    @ParameterizedTest
+    @CsvSource({
+        // descriptor (TSS or gate), its second half, instruction, exception
+        "0x40, 0x00000907, ea000000004000, 11", // absent
+        "0x40, 0x00008b07, ea000000004000, 13", // busy
+        "0x48, 0x00000500, ea000000004800, 11", // absent gate
+        "0x40, 0x00000907, 9a000000004800, 11", // absent behind a gate
+        "0x40, 0x00008b07, 9a000000004800, 13", // busy behind a gate
+    })
+    void anIllegalTaskRaisesItsExceptionFirst(int at, String high, String hex, int vector) {
+        machine.memory.write(SvmMachine.GDT + at + 4, 4, Integer.decode(high));
+        assertRaisedFirst(hex, vector);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"ea000000004000", "9a000000004800", "cd30"})
+    void aShortTssRaisesItsExceptionFirst(String hex) {
+        machine.memory.write(SvmMachine.GDT + OTHER, 2, 0x66);
+        assertRaisedFirst(hex, 10);
+    }
+
+    private void assertRaisedFirst(String hex, int vector) {
+        machine.intercept(ExitCode.EXCEPTION + vector);
+        machine.code(SvmMachine.GUEST_CODE, hex);
+        assertThat(machine.vmrunAndRun(1)).isTrue();
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + vector);
+        assertThat(cpu.segSelector[Cpu.TR]).isEqualTo(0x38);
     }
 
     /** §15.7.2: the event is known too when the switch itself meets a nested fault. */

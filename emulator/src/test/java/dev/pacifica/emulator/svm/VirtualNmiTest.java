@@ -56,6 +56,19 @@ class VirtualNmiTest {
     }
 
     @Test
+    void aVirtualNmiWaitsForGif() {
+        control(V_NMI_ENABLE | V_NMI);
+        machine.vmrun();
+        cpu.gif = false;
+        machine.run(2);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.GUEST_CODE + 2);
+        cpu.gif = true;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+        machine.run(1);
+        assertThat(cpu.rip).isEqualTo(HANDLER);
+    }
+
+    @Test
     void aVirtualNmiIsTakenAndMasksTheNext() {
         control(V_NMI_ENABLE | V_NMI);
         machine.vmrun();
