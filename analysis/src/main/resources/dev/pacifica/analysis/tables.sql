@@ -189,6 +189,36 @@ CREATE VIEW deliveries AS
 SELECT * FROM raw.delivery;
 COMMENT ON VIEW deliveries IS 'Interrupts and exceptions that were delivered through an IDT, in host or guest';
 
+CREATE VIEW tlb_flushes AS
+SELECT
+    sequence,
+    vcpu_id,
+    insn_count,
+    time_ns,
+    'vmrun' AS cause,
+    CASE WHEN tlb_control <> 1 THEN asid END AS asid,
+    NULL AS address,
+    tlb_control <> 7 AS globals
+FROM raw.tlb_control
+UNION ALL
+SELECT sequence, vcpu_id, insn_count, time_ns, 'invlpga', asid, address, true FROM raw.invlpga
+UNION ALL
+SELECT
+    sequence,
+    vcpu_id,
+    insn_count,
+    time_ns,
+    cause,
+    CASE WHEN NOT all_asids THEN asid END,
+    CASE WHEN page THEN address END,
+    globals
+FROM raw.tlb_flush;
+COMMENT ON VIEW tlb_flushes IS 'Translations that a processor dropped beyond what a program does to its own address space (§15.16): by TLB_CONTROL, INVLPGA, INVLPGB, SMI, RSM, MTRRs, INIT';
+COMMENT ON COLUMN tlb_flushes.cause IS 'vmrun (TLB_CONTROL), invlpga, invlpgb, smi, rsm, msr, smm_ctl, init or reset';
+COMMENT ON COLUMN tlb_flushes.asid IS 'ASID, 0 the host; null: all of them';
+COMMENT ON COLUMN tlb_flushes.address IS 'Virtual address, if it was one page';
+COMMENT ON COLUMN tlb_flushes.globals IS 'Global pages too';
+
 CREATE VIEW console AS
 SELECT * FROM raw.console_line;
 COMMENT ON VIEW console IS 'What the machine wrote to its serial ports, by line; the moment is that of the first byte';

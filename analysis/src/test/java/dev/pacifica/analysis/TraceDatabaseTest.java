@@ -9,6 +9,7 @@ import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.Machine;
 import dev.pacifica.emulator.machine.MachineConfig;
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.recorder.TraceException;
 import dev.pacifica.recorder.TraceReader;
 import dev.pacifica.recorder.TraceRecorder;
@@ -272,8 +273,8 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                        + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
-                                        + " NULL"))
+                                    + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
+                                    + " NULL"))
                 .isEmpty();
         assertThat(
                         query(
@@ -311,6 +312,29 @@ class TraceDatabaseTest {
                                         (long) count * (count + 1) / 2));
         assertThat(query(trace, "SELECT count(*) FROM events"))
                 .containsExactly(Integer.toString(count + 3));
+    }
+
+    @Test
+    void flushesOfTheTlb() {
+        TraceReader trace =
+                trace(machine -> {
+                    machine.observer.invlpga(0, 0x1000, 3);
+                    machine.observer.tlbFlushed(0, 5, true, TlbFlushCause.VMRUN);
+                    machine.observer.tlbFlushed(0, -1, true, TlbFlushCause.SMI);
+                    machine.observer.tlbFlushed(0, 6, false, TlbFlushCause.INVLPGB);
+                    machine.observer.tlbPageFlushed(0, 7, 0xffff_8000_0000_0000L);
+                });
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT cause, asid, address, globals FROM tlb_flushes ORDER BY"
+                                        + " sequence"))
+                .as("VMRUN's is told by its tlb_control event, of which there is none here")
+                .containsExactly(
+                        "invlpga|3|4096|true",
+                        "smi|null|null|true",
+                        "invlpgb|6|null|false",
+                        "invlpgb|7|18446603336221196288|true");
     }
 
     @Test

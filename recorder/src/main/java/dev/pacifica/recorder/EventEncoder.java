@@ -2,6 +2,7 @@ package dev.pacifica.recorder;
 
 import dev.pacifica.emulator.observe.HypervisorFinding;
 import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
@@ -14,6 +15,7 @@ import dev.pacifica.schemas.Events;
 import dev.pacifica.schemas.ExitReason;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.zip.CRC32C;
 
 /**
@@ -354,6 +356,28 @@ public final class EventEncoder implements MachineObserver, Stateful {
         begin(Events.Invlpga.KIND, vcpu)
                 .set(Events.Invlpga.ADDRESS, va)
                 .set(Events.Invlpga.ASID, asid);
+    }
+
+    /** A VMRUN's flush is in its tlb_control event. */
+    @Override
+    public void tlbFlushed(int vcpu, int asid, boolean globals, TlbFlushCause cause) {
+        if (cause != TlbFlushCause.VMRUN) {
+            begin(Events.TlbFlush.KIND, vcpu)
+                    .set(Events.TlbFlush.ASID, asid < 0 ? 0 : asid)
+                    .set(Events.TlbFlush.ALL, asid < 0)
+                    .set(Events.TlbFlush.GLOBALS, globals)
+                    .set(Events.TlbFlush.CAUSE, cause.name().toLowerCase(Locale.ROOT));
+        }
+    }
+
+    @Override
+    public void tlbPageFlushed(int vcpu, int asid, long va) {
+        begin(Events.TlbFlush.KIND, vcpu)
+                .set(Events.TlbFlush.ADDRESS, va)
+                .set(Events.TlbFlush.ASID, asid)
+                .set(Events.TlbFlush.PAGE, true)
+                .set(Events.TlbFlush.GLOBALS, true)
+                .set(Events.TlbFlush.CAUSE, "invlpgb");
     }
 
     @Override

@@ -498,6 +498,28 @@ public final class Events {
         private Check() {}
     }
 
+    /** A processor dropped translations, other than by VMRUN and INVLPGA. */
+    public static final class TlbFlush {
+        private static final EventKind.Layout L =
+                new EventKind.Layout(
+                        30,
+                        "tlb_flush",
+                        "Processor dropped translations of an ASID or of all, by INVLPGB, SMI, RSM,"
+                                + " MTRRs, INIT … (§15.16.1); not by VMRUN, INVLPGA and what a"
+                                + " program does to its own address space");
+        public static final EventField ADDRESS =
+                L.bits64("address", "Virtual address, if it was one page");
+        public static final EventField ASID = L.u32("asid", "ASID, unless it was all");
+        public static final EventField ALL = L.flag("all_asids", "Every ASID");
+        public static final EventField PAGE = L.flag("page", "One page only");
+        public static final EventField GLOBALS = L.flag("globals", "Global pages too");
+        public static final EventField CAUSE =
+                L.text("cause", 13, "invlpgb, smi, rsm, msr, smm_ctl, init or reset");
+        public static final EventKind KIND = L.kind();
+
+        private TlbFlush() {}
+    }
+
     private static final List<EventKind> KINDS =
             List.of(
                     Vmrun.KIND,
@@ -528,7 +550,8 @@ public final class Events {
                     Halt.KIND,
                     Stop.KIND,
                     Delivery.KIND,
-                    Check.KIND);
+                    Check.KIND,
+                    TlbFlush.KIND);
 
     /** All kinds; the one with code {@code c} is at index {@code c - 1}. */
     public static List<EventKind> kinds() {

@@ -2,6 +2,7 @@ package dev.pacifica.emulator.check;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.emulator.svm.VmcbLayout;
 import java.util.Collection;
 import java.util.HashMap;
@@ -206,9 +207,14 @@ public final class HypervisorCheck implements MachineObserver {
     }
 
     @Override
-    public void tlbFlushed(int vcpu, int asid) {
+    public void tlbFlushed(int vcpu, int asid, boolean globals, TlbFlushCause cause) {
         asids.flushed(vcpu, asid);
         stale.flushed(vcpu, asid);
+    }
+
+    @Override
+    public void tlbPageFlushed(int vcpu, int asid, long va) {
+        stale.invlpga(vcpu, va, asid);
     }
 
     /** The VMCB fields that a consistency rule speaks of, with their values. */

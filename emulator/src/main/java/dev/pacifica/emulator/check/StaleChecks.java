@@ -306,7 +306,10 @@ final class StaleChecks {
         }
     }
 
-    /** INVLPGA drops linear translations, which under nested paging are not those followed here. */
+    /**
+     * INVLPGA and INVLPGB of a page drop linear translations, which under nested paging are not
+     * those followed here.
+     */
     void invlpga(int vcpu, long va, int asid) {
         Translations cached = find(processors[vcpu], asid);
         if (cached != null && !cached.nested) {

@@ -1,5 +1,6 @@
 package dev.pacifica.emulator.cpu;
 
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.emulator.paging.Mmu;
 
 /**
@@ -62,7 +63,7 @@ final class BroadcastInvalidation {
             throw cpu.fault(GuestException.GP, 0);
         }
         for (Cpu each : cpu.all) {
-            drop(cpu, each.mmu, addressSize);
+            drop(cpu, each, addressSize);
         }
         return SystemInstructions.NEXT;
     }
@@ -78,22 +79,26 @@ final class BroadcastInvalidation {
     }
 
     /** A guest reaches its own ASID only, whatever it names. */
-    private static void drop(Cpu cpu, Mmu mmu, int addressSize) {
+    private static void drop(Cpu cpu, Cpu on, int addressSize) {
+        Mmu mmu = on.mmu;
         int flags = (int) cpu.r[Cpu.RAX];
         int count = (int) cpu.r[Cpu.RCX];
         int asid = cpu.guestMode ? cpu.mmu.asid() : (int) cpu.r[Cpu.RDX] & LOW;
         boolean anyAsid = !cpu.guestMode && (flags & VALID_ASID) == 0;
         if (anyAsid) {
-            mmu.flushAll();
+            mmu.flushAll(TlbFlushCause.INVLPGB);
         } else if ((flags & NESTED) != 0) {
-            mmu.flushAsid(asid, true);
+            mmu.flushAsid(asid, true, TlbFlushCause.INVLPGB);
         } else if ((flags & VALID_ADDRESS) == 0) {
-            mmu.flushAsid(asid, (flags & GLOBAL) != 0);
+            mmu.flushAsid(asid, (flags & GLOBAL) != 0, TlbFlushCause.INVLPGB);
         } else {
             long step = count < 0 ? 1 << 21 : 1 << 12;
             long va = Operands.truncate(cpu.r[Cpu.RAX], addressSize) & ~0xfffL;
             for (int i = 0; i <= (count & LOW); i++) {
                 mmu.invalidatePage(va + i * step, asid);
+                if (cpu.observer != null) {
+                    cpu.observer.tlbPageFlushed(on.id, asid, va + i * step);
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 package dev.pacifica.emulator.cpu;
 
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
@@ -385,7 +386,8 @@ public final class Msrs implements Stateful {
     public void write(int msr, long value) {
         if (MemoryTypeRegisters.owns(msr)) {
             require(memoryTypes.write(msr, value));
-            cpu.mmu.flushAll(); // §15.16.1: so do IORRs and other MSRs of the address map
+            cpu.mmu.flushAll(
+                    TlbFlushCause.MSR); // §15.16.1: so do IORRs and other MSRs of the address map
             return;
         }
         if (msr >= X2APIC && msr < X2APIC + 0x100) {
@@ -473,20 +475,20 @@ public final class Msrs implements Stateful {
             }
             case SYSCFG -> {
                 syscfg = value;
-                cpu.mmu.flushAll();
+                cpu.mmu.flushAll(TlbFlushCause.MSR);
             }
             case HWCR -> hwcr = cpu.smm.writeHwcr(hwcr, value);
             case IORR, IORR + 1, IORR + 2, IORR + 3 -> {
                 iorr[msr - IORR] = value;
-                cpu.mmu.flushAll();
+                cpu.mmu.flushAll(TlbFlushCause.MSR);
             }
             case TOP_MEM -> {
                 topMem = value & 0xffff_ff80_0000L;
-                cpu.mmu.flushAll();
+                cpu.mmu.flushAll(TlbFlushCause.MSR);
             }
             case TOP_MEM2 -> {
                 topMem2 = value & 0xffff_ff80_0000L;
-                cpu.mmu.flushAll();
+                cpu.mmu.flushAll(TlbFlushCause.MSR);
             }
             case NB_CFG -> nbCfg = value;
             case MMIO_CONF_BASE -> mmioConfBase = value;

@@ -1,5 +1,7 @@
 package dev.pacifica.emulator.cpu;
 
+import dev.pacifica.emulator.observe.TlbFlushCause;
+
 /** The processor's state after power-on or RESET, and after INIT (APM Vol 2 §14.1, table 14-1). */
 public final class Reset {
     private static final int LDT_ATTR = 0x82;
@@ -26,7 +28,7 @@ public final class Reset {
         cpu.smiPending = false;
         cpu.gif = true;
         cpu.guestMode = false;
-        cpu.mmu.flushAll();
+        cpu.mmu.flushAll(TlbFlushCause.RESET);
         cpu.updateMode();
     }
 
@@ -51,7 +53,7 @@ public final class Reset {
         if (cpu.apic != null) {
             cpu.apic.init();
         }
-        cpu.mmu.flushAll();
+        cpu.mmu.flushAll(TlbFlushCause.INIT);
         boolean bootProcessor = cpu.apic == null || (cpu.apic.base() & 1 << 8) != 0;
         if (!bootProcessor) {
             cpu.activity = Cpu.WAIT_FOR_SIPI;

@@ -1,5 +1,6 @@
 package dev.pacifica.emulator.cpu;
 
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
@@ -420,7 +421,7 @@ public final class SystemManagement implements Stateful {
             tsegAddress = newAddress;
             mask = newMask;
             protectRanges();
-            cpu.mmu.flushAll();
+            cpu.mmu.flushAll(TlbFlushCause.MSR);
         }
     }
 
@@ -476,7 +477,7 @@ public final class SystemManagement implements Stateful {
             nmiWasBlocked = cpu.nmiBlocked;
             cpu.nmiBlocked = true;
             protectRanges();
-            cpu.mmu.flushAll();
+            cpu.mmu.flushAll(TlbFlushCause.SMM_CTL);
         }
         if ((value & DISMISS) != 0) {
             cpu.smiPending = false;
@@ -488,7 +489,7 @@ public final class SystemManagement implements Stateful {
             pagingLocked = false;
             cpu.nmiBlocked = nmiWasBlocked;
             protectRanges();
-            cpu.mmu.flushAll();
+            cpu.mmu.flushAll(TlbFlushCause.SMM_CTL);
             cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         }
     }

@@ -49,8 +49,15 @@ public interface MachineObserver {
     /** A guest's tables were walked without nested paging, for a 4-KiB aligned linear address. */
     default void translation(int vcpu, long page, boolean writable) {}
 
-    /** The translations of an ASID were dropped, of all ASIDs if it is negative (§15.16). */
-    default void tlbFlushed(int vcpu, int asid) {}
+    /**
+     * The translations of an ASID were dropped, of all ASIDs if it is negative (§15.16); those of
+     * global pages too if {@code globals}. What a program does to its own address space (MOV CR3,
+     * MOV CR4, INVLPG …) is not told.
+     */
+    default void tlbFlushed(int vcpu, int asid, boolean globals, TlbFlushCause cause) {}
+
+    /** INVLPGB, by whatever processor, dropped the translation of a page of an ASID. */
+    default void tlbPageFlushed(int vcpu, int asid, long va) {}
 
     /** An event was injected through EVENTINJ (§15.20), as given there. */
     default void injection(int vcpu, long vmcb, long eventInjection) {}

@@ -74,9 +74,15 @@ public final class PairedObserver implements MachineObserver {
     }
 
     @Override
-    public void tlbFlushed(int vcpu, int asid) {
-        first.tlbFlushed(vcpu, asid);
-        second.tlbFlushed(vcpu, asid);
+    public void tlbFlushed(int vcpu, int asid, boolean globals, TlbFlushCause cause) {
+        first.tlbFlushed(vcpu, asid, globals, cause);
+        second.tlbFlushed(vcpu, asid, globals, cause);
+    }
+
+    @Override
+    public void tlbPageFlushed(int vcpu, int asid, long va) {
+        first.tlbPageFlushed(vcpu, asid, va);
+        second.tlbPageFlushed(vcpu, asid, va);
     }
 
     @Override

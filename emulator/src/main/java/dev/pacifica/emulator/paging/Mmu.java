@@ -5,6 +5,7 @@ import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.MemoryType;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.RawMemory;
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.state.Stateful;
@@ -391,7 +392,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /** Drops the translations of one ASID, the host's being 0 (§15.16.2). */
-    public void flushAsid(int asid, boolean globals) {
+    public void flushAsid(int asid, boolean globals, TlbFlushCause cause) {
         for (TlbContext each : contexts) {
             if (each.asid == asid) {
                 each.flush(globals);
@@ -399,19 +400,19 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         }
         flushed();
         if (cpu.observer != null) {
-            cpu.observer.tlbFlushed(cpu.id, asid);
+            cpu.observer.tlbFlushed(cpu.id, asid, globals, cause);
         }
     }
 
     /** Drops every translation of every ASID (§15.16.2). */
-    public void flushAll() {
+    public void flushAll(TlbFlushCause cause) {
         for (TlbContext each : contexts) {
             each.flush(true);
         }
         followRules();
         flushed();
         if (cpu.observer != null) {
-            cpu.observer.tlbFlushed(cpu.id, -1);
+            cpu.observer.tlbFlushed(cpu.id, -1, true, cause);
         }
     }
 
@@ -469,7 +470,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         interruptedNested = walk.nested.control;
         walk.nested.control = 0;
         switchTo(MANAGEMENT);
-        flushAll();
+        flushAll(TlbFlushCause.SMI);
     }
 
     /**
@@ -479,7 +480,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     public void leaveSystemManagement() {
         walk.nested.control = interruptedNested;
         switchTo(interruptedAsid);
-        flushAll();
+        flushAll(TlbFlushCause.RSM);
     }
 
     private void switchTo(int asid) {

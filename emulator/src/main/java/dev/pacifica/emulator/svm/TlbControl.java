@@ -1,5 +1,6 @@
 package dev.pacifica.emulator.svm;
 
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.emulator.paging.Mmu;
 
 /** What VMRUN does for the VMCB's TLB_CONTROL field (§15.16.1, Table 15-9). */
@@ -15,9 +16,9 @@ final class TlbControl {
     static void apply(Mmu mmu, int control, int asid) {
         switch (control) {
             case NOTHING -> {}
-            case FLUSH_ALL -> mmu.flushAll();
-            case FLUSH_ASID_NON_GLOBAL -> mmu.flushAsid(asid, false);
-            default -> mmu.flushAsid(asid, true);
+            case FLUSH_ALL -> mmu.flushAll(TlbFlushCause.VMRUN);
+            case FLUSH_ASID_NON_GLOBAL -> mmu.flushAsid(asid, false, TlbFlushCause.VMRUN);
+            default -> mmu.flushAsid(asid, true, TlbFlushCause.VMRUN);
         }
     }
 }

@@ -3,6 +3,7 @@ package dev.pacifica.emulator.cpu;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -131,7 +132,7 @@ class SmramProtectionTest {
         cpu.cr3 = TSEG_BASE;
         cpu.cr4 |= Cpu.CR4_PSE;
         cpu.cr0 |= Cpu.CR0_PG;
-        cpu.mmu.flushAll();
+        cpu.mmu.flushAll(TlbFlushCause.RESET);
         cpu.updateMode();
         assertThatThrownBy(() -> load(0x1000)).isInstanceOf(GuestException.class);
         assertThat(p.read(TSEG_BASE, 4)).isEqualTo(0x83);

@@ -9,6 +9,7 @@ import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.memory.MmioDevice;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.emulator.state.BinaryStateReader;
 import dev.pacifica.emulator.state.BinaryStateWriter;
 import dev.pacifica.emulator.time.VirtualClock;
@@ -255,7 +256,7 @@ class MmuTest {
         assertThat(mmu.read8(VA)).isEqualTo(9);
         mmu.enterHost();
         assertThat(mmu.read8(VA)).isZero();
-        mmu.flushAsid(0, true);
+        mmu.flushAsid(0, true, TlbFlushCause.INVLPGB);
         assertThat(mmu.read8(VA)).isEqualTo(9);
     }
 
@@ -385,7 +386,7 @@ class MmuTest {
         assertThat(memory.read64(0x13000 + 8 * (FRAME >>> 12))).isEqualTo(FRAME | P | W | U | A);
         // final translation not present: write, read, fetch
         memory.write64(0x13000 + 8 * (FRAME >>> 12), 0);
-        mmu.flushAsid(1, true);
+        mmu.flushAsid(1, true, TlbFlushCause.INVLPGB);
         assertThatThrownBy(() -> mmu.write8(VA + 0x34, 1)).isSameAs(cpu.worldSwitched);
         assertThat(seen).containsExactly(FRAME + 0x34, 0x1_0000_0006L);
         assertThatThrownBy(() -> mmu.read8(VA)).isSameAs(cpu.worldSwitched);

@@ -7,6 +7,7 @@ import dev.pacifica.emulator.check.Finding;
 import dev.pacifica.emulator.check.HypervisorCheck;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -417,7 +418,7 @@ class HypervisorCheckTest {
     void aFlushOfEverythingCountsWhoeverOrdersIt() {
         copyVmcb(OTHER_VMCB);
         runOnce();
-        cpu.mmu.flushAll();
+        cpu.mmu.flushAll(TlbFlushCause.RESET);
         enter(OTHER_VMCB);
         leave(ExitCode.INTR);
         assertThat(found()).isEmpty();

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.WorldSwitched;
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -83,7 +84,7 @@ class NestedOptionsTest {
             enter(GMET, cpl);
             assertThat(cpu.mmu.translateFetch(PAGE)).isEqualTo(PAGE);
             machine.svm.exit(ExitCode.HLT, 0, 0);
-            cpu.mmu.flushAll();
+            cpu.mmu.flushAll(TlbFlushCause.RESET);
             cpu.rip = SvmMachine.HOST_CODE;
         }
     }

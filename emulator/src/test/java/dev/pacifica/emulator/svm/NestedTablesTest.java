@@ -9,6 +9,7 @@ import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.WorldSwitched;
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import java.util.Arrays;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -291,12 +292,12 @@ class NestedTablesTest {
         machine.real(); // no guest tables that would be met first
         machine.vmrun();
         machine.memory.write64(where, mapping(where, size) | bit);
-        cpu.mmu.flushAll();
+        cpu.mmu.flushAll(TlbFlushCause.RESET);
         assertNestedFault(() -> cpu.mmu.read8(PAGE), FINAL | USER | RESERVED | PRESENT, PAGE);
         machine.memory.write64(where, 0);
         cpu.rip = SvmMachine.HOST_CODE;
         machine.vmrun();
-        cpu.mmu.flushAll();
+        cpu.mmu.flushAll(TlbFlushCause.RESET);
         assertNestedFault(() -> cpu.mmu.read8(PAGE), FINAL | USER, PAGE);
     }
 

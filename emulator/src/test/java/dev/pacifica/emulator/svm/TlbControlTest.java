@@ -9,6 +9,7 @@ import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.cpu.Reset;
 import dev.pacifica.emulator.observe.MachineObserver;
+import dev.pacifica.emulator.observe.TlbFlushCause;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -222,7 +223,7 @@ class TlbControlTest {
         int[] msrs = {0x200, 0x201, 0x250, 0x268, 0x2ff, 0xc001_0016, 0xc001_0019};
         int[] more = {0xc001_0010, 0xc001_001a, 0xc001_001d};
         for (int msr : IntStream.concat(Arrays.stream(msrs), Arrays.stream(more)).toArray()) {
-            cpu.mmu.flushAll();
+            cpu.mmu.flushAll(TlbFlushCause.RESET);
             map(OLD);
             guestSees(1, 0);
             guestSees(2, 0);
@@ -287,25 +288,53 @@ class TlbControlTest {
         assertThat(guestSees(1, 0)).as("another").containsExactly(2, 2);
     }
 
-    @Test
-    void smiAndRsmEachFlushAllAsids() {
-        List<Integer> flushed = new ArrayList<>();
+    /** What an observer is told from now on. */
+    private List<String> told() {
+        List<String> told = new ArrayList<>();
         cpu.observer =
                 new MachineObserver() {
                     @Override
-                    public void tlbFlushed(int vcpu, int asid) {
-                        flushed.add(asid);
+                    public void tlbFlushed(
+                            int vcpu, int asid, boolean globals, TlbFlushCause cause) {
+                        told.add(asid + " " + cause + (globals ? "" : " but globals"));
                     }
                 };
+        return told;
+    }
+
+    @Test
+    void anObserverIsToldOfFlushesThatMatterToHypervisors() {
+        List<String> told = told();
+        guestSees(1, 1);
+        guestSees(2, 3);
+        guestSees(2, 7);
+        guestSees(2, 0);
+        assertThat(told).containsExactly("-1 VMRUN", "2 VMRUN", "2 VMRUN but globals");
+        told.clear();
+        cpu.msrs.write(0x2ff, 0xc06);
+        cpu.msrs.write(0xc001_0112, 0);
+        cpu.msrs.write(0xc001_0116, 2); // SMM_CTL: enter
+        cpu.msrs.write(0xc001_0116, 8); // exit
+        Reset.init(cpu);
+        assertThat(told).containsExactly("-1 MSR", "-1 MSR", "-1 SMM_CTL", "-1 SMM_CTL", "-1 INIT");
+        told.clear();
+        cpu.mmu.flush(true);
+        cpu.mmu.invalidatePage(PAGE);
+        assertThat(told).as("a program's own address space").isEmpty();
+    }
+
+    @Test
+    void smiAndRsmEachFlushAllAsids() {
+        List<String> flushed = told();
         machine.code(0x38000, "90 0faa");
         smi();
         machine.step(1);
-        assertThat(flushed).containsExactly(-1);
+        assertThat(flushed).containsExactly("-1 SMI");
         machine.step(1);
-        assertThat(flushed).containsExactly(-1);
+        assertThat(flushed).containsExactly("-1 SMI");
         machine.step(1);
         assertThat(cpu.smm.active()).isFalse();
-        assertThat(flushed).containsExactly(-1, -1);
+        assertThat(flushed).containsExactly("-1 SMI", "-1 RSM");
     }
 
     /** What changes paging in the host or a guest concerns that ASID alone. */
@@ -372,7 +401,7 @@ class TlbControlTest {
     @Test
     void theSmmRangesFlushAllAsids() {
         for (int msr : new int[] {0xc001_0112, 0xc001_0113}) {
-            cpu.mmu.flushAll();
+            cpu.mmu.flushAll(TlbFlushCause.RESET);
             map(OLD);
             guestSees(1, 0);
             map(NEW);
@@ -396,7 +425,7 @@ class TlbControlTest {
     @Test
     void invlpgaOfAsidZeroIsTheHosts() {
         machine.memory.write64(SvmMachine.HOST_PML4 + 0x2000, SvmMachine.GUEST_PT | ALL);
-        cpu.mmu.flushAll();
+        cpu.mmu.flushAll(TlbFlushCause.RESET);
         assertThat(cpu.mmu.read64(PAGE)).isEqualTo(1);
         guestSees(1, 0);
         map(NEW);
