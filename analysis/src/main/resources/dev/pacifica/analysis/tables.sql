@@ -2,7 +2,7 @@
 -- gives them names, joins them and counts. Each statement ends with a semicolon at the end of a line.
 
 CREATE VIEW vmruns AS
-SELECT * FROM raw.vmrun;
+SELECT * REPLACE (clean_bits::UBIGINT AS clean_bits) FROM raw.vmrun;
 COMMENT ON VIEW vmruns IS 'VMRUN: one row for each entry into a guest';
 
 CREATE TABLE exits AS
@@ -17,8 +17,8 @@ SELECT
     x.guest_rip,
     x.info1,
     x.info2,
-    x.intr_info,
-    x.error_code,
+    x.intr_info::UBIGINT AS intr_info,
+    x.error_code::UBIGINT AS error_code,
     x.nrip,
     x.cpl,
     x.guest_instructions,
@@ -72,24 +72,30 @@ COMMENT ON COLUMN exits.rsp IS 'RSP of the guest';
 COMMENT ON COLUMN exits.rflags IS 'RFLAGS of the guest';
 COMMENT ON COLUMN exits.cr3 IS 'CR3 of the guest';
 
+-- What an exit says in an event of its own comes right behind it in the trace.
+
 CREATE VIEW npf AS
 SELECT
-    sequence,
-    vcpu_id,
-    insn_count,
-    time_ns,
-    gpa,
-    error_code,
-    (error_code & 1) <> 0 AS present,
-    (error_code & 2) <> 0 AS is_write,
-    (error_code & 4) <> 0 AS is_user,
-    (error_code & 8) <> 0 AS reserved_bit,
-    (error_code & 16) <> 0 AS is_fetch,
-    (error_code & 4294967296) <> 0 AS final_address,
-    (error_code & 8589934592) <> 0 AS table_walk,
-    guest_rip
-FROM raw.npf;
+    x.exit_number,
+    n.sequence,
+    n.vcpu_id,
+    n.insn_count,
+    n.time_ns,
+    n.gpa,
+    n.error_code,
+    (n.error_code & 1) <> 0 AS present,
+    (n.error_code & 2) <> 0 AS is_write,
+    (n.error_code & 4) <> 0 AS is_user,
+    (n.error_code & 8) <> 0 AS reserved_bit,
+    (n.error_code & 16) <> 0 AS is_fetch,
+    (n.error_code & 4294967296) <> 0 AS final_address,
+    (n.error_code & 8589934592) <> 0 AS table_walk,
+    n.guest_rip
+FROM raw.npf n
+LEFT JOIN exits x ON x.sequence = n.sequence - 1
+ORDER BY n.sequence;
 COMMENT ON VIEW npf IS 'Nested page faults that left the guest (§15.25.6); error_code is EXITINFO1, taken apart in the columns after it';
+COMMENT ON COLUMN npf.exit_number IS 'Number of its exit in table exits';
 COMMENT ON COLUMN npf.present IS 'Bit 0: the page was present; the access is what was refused';
 COMMENT ON COLUMN npf.is_write IS 'Bit 1: a write';
 COMMENT ON COLUMN npf.is_user IS 'Bit 2: a user access, as every walk and access of a guest counts';
@@ -100,24 +106,29 @@ COMMENT ON COLUMN npf.table_walk IS 'Bit 33: the fault met a table of the guest'
 
 CREATE VIEW io AS
 SELECT
-    sequence,
-    vcpu_id,
-    insn_count,
-    time_ns,
-    port::UBIGINT AS port,
-    size,
-    CASE WHEN is_in THEN 'in' ELSE 'out' END AS direction,
-    value,
-    string,
-    rep,
-    guest_rip,
-    next_rip
-FROM raw.ioio;
+    x.exit_number,
+    i.sequence,
+    i.vcpu_id,
+    i.insn_count,
+    i.time_ns,
+    i.port::UBIGINT AS port,
+    i.size,
+    CASE WHEN i.is_in THEN 'in' ELSE 'out' END AS direction,
+    i.value::UBIGINT AS value,
+    i.string,
+    i.rep,
+    i.guest_rip,
+    i.next_rip
+FROM raw.ioio i
+LEFT JOIN exits x ON x.sequence = i.sequence - 1
+ORDER BY i.sequence;
 COMMENT ON VIEW io IS 'Intercepted IN, OUT, INS and OUTS (§15.10.2); value is what OUT writes';
+COMMENT ON COLUMN io.exit_number IS 'Number of its exit in table exits';
 COMMENT ON COLUMN io.direction IS 'in (IN, INS) or out (OUT, OUTS)';
 
 CREATE VIEW msr AS
 SELECT
+    x.exit_number,
     m.sequence,
     m.vcpu_id,
     m.insn_count,
@@ -128,15 +139,21 @@ SELECT
     m.value,
     m.guest_rip
 FROM raw.msr m
+LEFT JOIN exits x ON x.sequence = m.sequence - 1
 LEFT JOIN raw.msr_name n ON n.msr = m.msr
 ORDER BY m.sequence;
 COMMENT ON VIEW msr IS 'Intercepted RDMSR and WRMSR (§15.11); value is what WRMSR writes';
+COMMENT ON COLUMN msr.exit_number IS 'Number of its exit in table exits';
 COMMENT ON COLUMN msr.name IS 'Name of the MSR in the manual (APM Vol 2 appendix A), null where it has none';
 COMMENT ON COLUMN msr.access IS 'read (RDMSR) or write (WRMSR)';
 
 CREATE VIEW cpuid AS
-SELECT * FROM raw.cpuid;
+SELECT x.exit_number, c.*
+FROM raw.cpuid c
+LEFT JOIN exits x ON x.sequence = c.sequence - 1
+ORDER BY c.sequence;
 COMMENT ON VIEW cpuid IS 'Intercepted CPUID';
+COMMENT ON COLUMN cpuid.exit_number IS 'Number of its exit in table exits';
 
 CREATE VIEW injections AS
 SELECT
@@ -147,7 +164,7 @@ SELECT
     CASE type WHEN 0 THEN 'interrupt' WHEN 2 THEN 'nmi' WHEN 3 THEN 'exception' WHEN 4 THEN 'software' ELSE 'reserved' END AS type,
     vector,
     has_error_code,
-    error_code,
+    error_code::UBIGINT AS error_code,
     event_inj,
     vmcb
 FROM raw.injection;
@@ -159,8 +176,12 @@ SELECT * FROM raw.virtual_interrupt;
 COMMENT ON VIEW virtual_interrupts IS 'Virtual interrupts that the guest took through its IDT (§15.21.4)';
 
 CREATE VIEW hypercalls AS
-SELECT * FROM raw.vmmcall;
+SELECT x.exit_number, h.*
+FROM raw.vmmcall h
+LEFT JOIN exits x ON x.sequence = h.sequence - 1
+ORDER BY h.sequence;
 COMMENT ON VIEW hypercalls IS 'Intercepted VMMCALL with the registers that carry its arguments by convention';
+COMMENT ON COLUMN hypercalls.exit_number IS 'Number of its exit in table exits';
 
 CREATE VIEW vmcb_changes AS
 SELECT
@@ -170,7 +191,7 @@ SELECT
     c.time_ns,
     c.vmcb,
     coalesce(f.name, printf('offset_%03x', c.field_offset)) AS field,
-    c.field_offset,
+    c.field_offset::UBIGINT AS field_offset,
     c.field_size,
     c.old_value,
     c.new_value
@@ -186,8 +207,19 @@ SELECT * FROM raw.consistency_failure;
 COMMENT ON VIEW consistency_failures IS 'VMRUNs that refused the state of the guest, each with the rule that failed (§15.5.1)';
 
 CREATE VIEW deliveries AS
-SELECT * FROM raw.delivery;
+SELECT
+    sequence,
+    vcpu_id,
+    insn_count,
+    time_ns,
+    rip,
+    vector,
+    "external",
+    NOT "external" AND vector IN (8, 10, 11, 12, 13, 14, 17, 21, 29, 30) AS has_error_code,
+    error_code
+FROM raw.delivery;
 COMMENT ON VIEW deliveries IS 'Interrupts and exceptions that were delivered through an IDT, in host or guest';
+COMMENT ON COLUMN deliveries.has_error_code IS 'The exception of this vector pushes an error code in protected mode (§8.2); INT n of the same vector does not';
 
 CREATE VIEW tlb_flushes AS
 SELECT

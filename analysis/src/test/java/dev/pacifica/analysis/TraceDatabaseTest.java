@@ -115,6 +115,57 @@ class TraceDatabaseTest {
                 .containsExactly("C0000080|EFER|write|19ABCDE41");
     }
 
+    /** Events with exits of their kind are joined by its number. */
+    @Test
+    void whatAnExitSaysNamesTheExit() {
+        TraceReader trace =
+                trace(machine -> {
+                    threeExits(machine);
+                    threeExits(machine);
+                    machine.registers[0] = 0x8000_000aL;
+                    machine.enterAndExit(10, 10, 0x2000, 0x72, 0, 0, 0x2002);
+                    machine.enterAndExit(10, 10, 0x2000, 0x81, 0, 0, 0x2002);
+                });
+        assertThat(query(trace, "SELECT exit_number FROM npf")).containsExactly("0", "3");
+        assertThat(query(trace, "SELECT exit_number FROM io")).containsExactly("1", "4");
+        assertThat(query(trace, "SELECT exit_number FROM msr")).containsExactly("2", "5");
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT exit_number, exit_reason, to_hex(leaf) FROM cpuid JOIN"
+                                        + " exits USING (exit_number)"))
+                .containsExactly("6|cpuid|8000000A");
+        assertThat(query(trace, "SELECT exit_number, to_hex(rax) FROM hypercalls"))
+                .containsExactly("7|8000000A");
+    }
+
+    @Test
+    void aDeliveryTellsWhetherItsErrorCodeCounts() {
+        TraceReader trace =
+                trace(machine -> {
+                    machine.observer.delivery(0, 14, false, 2, 0x1000);
+                    machine.observer.delivery(0, 13, false, 0, 0x1000);
+                    machine.observer.delivery(0, 14, true, 0, 0x1000);
+                    machine.observer.delivery(0, 6, false, 0, 0x1000);
+                });
+        assertThat(query(trace, "SELECT vector, has_error_code, error_code FROM deliveries"))
+                .containsExactly("14|true|2", "13|true|0", "14|false|0", "6|false|0");
+    }
+
+    /** Counts, sizes and vectors are decimal; of the rest, people compare bits. */
+    @Test
+    void bitsAreOfTheTypeThatIsShownInHexadecimal() {
+        assertThat(
+                        query(
+                                trace(TraceDatabaseTest::threeExits),
+                                "SELECT table_name || '.' || column_name FROM duckdb_columns()"
+                                    + " WHERE schema_name = 'main' AND NOT internal AND data_type"
+                                    + " <> 'UBIGINT' AND column_name IN ('error_code', 'intr_info',"
+                                    + " 'clean_bits', 'value', 'field_offset', 'port', 'msr',"
+                                    + " 'vmcb', 'gpa', 'info1', 'info2', 'event_inj', 'int_ctl')"))
+                .isEmpty();
+    }
+
     @Test
     void addressesCanBeGivenAsNumbers() {
         TraceReader trace = trace(TraceDatabaseTest::threeExits);
