@@ -92,7 +92,7 @@ class DependencyDirectionsTest {
         "memory,",
         "observe,",
         "paging, cpu memory observe state",
-        "check, cpu fp memory observe paging svm time",
+        "check, cpu decode fp memory observe paging svm time",
         "fp, cpu decode paging state",
         "svm, cpu decode memory observe paging state time",
         "cpu, decode fp memory observe paging state svm time",

@@ -160,17 +160,18 @@ public enum CheckKind {
             Level.MISTAKE,
             "§15.5.2",
             "host uses state of the guest that VMLOAD should have replaced",
-            "the host runs on with the guest's segment, or system-call entry"),
+            "the host goes on with the guest's segment, or system-call entry"),
     HOST_DEBUG_NOT_RESTORED(
             Level.MISTAKE,
             "§15.5.1, §15.6",
-            "host enables a breakpoint at an address that the guest has set",
-            "DR0 to DR3 are not switched: the guest chooses where the host is interrupted"),
+            "host uses debug registers as the guest or #VMEXIT left them",
+            "DR0 to DR3 and DR6 are the guest's, DR7 is cleared: the host gets debug exceptions"
+                + " that are not its own, takes them for others, or misses its own"),
     HOST_FPU_NOT_RESTORED(
             Level.MISTAKE,
             "§15.5.1, §15.6",
-            "host's user code runs with the guest's x87 and XMM registers",
-            "they are not switched: the guest's data leak, and the host calculates with them"),
+            "host uses x87 or SSE state as the guest left it",
+            "it is not switched: the guest's data leak, and the host calculates with them"),
     VMCB_ON_TWO_PROCESSORS(
             Level.MISTAKE,
             "§15.5",

@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.check;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.observe.MachineObserver;
 import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.emulator.svm.VmcbLayout;
@@ -26,6 +27,7 @@ public final class HypervisorCheck implements MachineObserver {
     private final ReachChecks reach;
     private final StaleChecks stale;
     private final HostStateChecks hostState;
+    private final HostFpuChecks hostFpu;
     private final GifTimes gifTimes;
     private final boolean[] refused;
     private final VmcbView[] views;
@@ -42,9 +44,13 @@ public final class HypervisorCheck implements MachineObserver {
         reach = new ReachChecks(findings, cpus);
         stale = new StaleChecks(findings, cpus);
         hostState = new HostStateChecks(findings, cpus.size());
+        hostFpu = new HostFpuChecks(findings, cpus.size());
         gifTimes = new GifTimes(cpus.size());
         refused = new boolean[cpus.size()];
         views = new VmcbView[cpus.size()];
+        for (Cpu cpu : cpus) {
+            cpu.instructionWatch = insn -> executing(cpu, insn);
+        }
     }
 
     /** What was found so far, in the order of first occurrence. */
@@ -107,6 +113,7 @@ public final class HypervisorCheck implements MachineObserver {
         reach.vmrun(cpu, vmcb, state);
         stale.vmrun(cpu, vmcb, state);
         hostState.vmrun(cpu, vmcb);
+        hostFpu.vmrun(cpu, vmcb);
         last.processor = vcpu;
         last.known = false;
     }
@@ -147,6 +154,7 @@ public final class HypervisorCheck implements MachineObserver {
             asids.vmexit(cpu, vmcb, history);
             stale.vmexit(cpu, state);
             hostState.vmexit(cpu);
+            hostFpu.vmexit(cpu);
         }
     }
 
@@ -155,13 +163,20 @@ public final class HypervisorCheck implements MachineObserver {
         return !cpu.guestMode && !cpu.smm.active();
     }
 
+    private void executing(Cpu cpu, Insn insn) {
+        if (inHost(cpu) && insn.row != null) {
+            hostState.executing(cpu, insn);
+            hostFpu.executing(cpu, insn);
+        }
+    }
+
     @Override
     public void gif(int vcpu, boolean set) {
         Cpu cpu = cpus.get(vcpu);
         if (!inHost(cpu)) {
             return;
         }
-        hostState.gif(cpu);
+        hostState.gif(cpu, set);
         if (set) {
             gifTimes.set(vcpu, cpu.retired(), cpu.clock.retired);
         } else {
@@ -191,13 +206,14 @@ public final class HypervisorCheck implements MachineObserver {
     public void delivering(int vcpu) {
         if (inHost(cpus.get(vcpu))) {
             hostState.delivering(cpus.get(vcpu));
+            hostFpu.delivering(cpus.get(vcpu));
         }
     }
 
     @Override
     public void delivery(int vcpu, int vector, boolean external, long errorCode, long rip) {
         if (inHost(cpus.get(vcpu))) {
-            hostState.delivered(cpus.get(vcpu));
+            hostState.delivered(cpus.get(vcpu), vector);
         }
     }
 

@@ -199,6 +199,9 @@ public final class Cpu implements Stateful {
     /** Null when nobody observes. */
     public MachineObserver observer;
 
+    /** Null when nobody looks at the host's instructions; to be set before any code executes. */
+    public InstructionWatch instructionWatch;
+
     /**
      * General registers 0..15; 16 stays 0, and the rest is the engine's, among it {@link
      * #FLAG_RESULT} and {@link #FLAG_AUX}.

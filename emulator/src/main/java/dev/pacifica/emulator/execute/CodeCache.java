@@ -1,10 +1,10 @@
 package dev.pacifica.emulator.execute;
 
+import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.RawMemory;
-import dev.pacifica.emulator.paging.Mmu;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -29,7 +29,7 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
 
     private final PhysicalMemory memory;
     private final Decoder decoder;
-    private final List<Mmu> mmus = new ArrayList<>();
+    private final List<Cpu> cpus = new ArrayList<>();
     private final CodePage[][] pages;
     private final int mostPages;
     private int kept;
@@ -52,8 +52,13 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
         return decoder;
     }
 
-    void attach(Mmu mmu) {
-        mmus.add(mmu);
+    void attach(Cpu cpu) {
+        cpus.add(cpu);
+    }
+
+    /** Whether the instruction must be seen where it executes. */
+    private boolean watched(Insn insn) {
+        return insn.segment >= Cpu.FS && cpus.getFirst().instructionWatch != null;
     }
 
     /** The decoded page of {@code pa}, which is RAM, made if need be. */
@@ -86,8 +91,8 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
         page.next = first;
         chunk[number % CHUNK] = page;
         memory.markCode(pa);
-        for (Mmu mmu : mmus) {
-            mmu.revokeWrites(pa);
+        for (Cpu cpu : cpus) {
+            cpu.mmu.revokeWrites(pa);
         }
         return page;
     }
@@ -117,8 +122,8 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
             }
         }
         kept = 0;
-        for (Mmu mmu : mmus) {
-            mmu.forgetDecoded();
+        for (Cpu cpu : cpus) {
+            cpu.mmu.forgetDecoded();
         }
     }
 
@@ -170,7 +175,7 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
             int length = scratch.length;
             page.cover(at, length);
             int n = page.used;
-            if (page.codeBits != 64 || !Specializer.append(page, scratch, at)) {
+            if (page.codeBits != 64 || watched(scratch) || !Specializer.append(page, scratch, at)) {
                 Insn insn = new Insn();
                 decodeBytes(page, at, available, insn);
                 page.append(FastOp.GENERIC, page.append(insn), info(at, length));

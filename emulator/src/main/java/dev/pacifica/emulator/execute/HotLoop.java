@@ -66,7 +66,7 @@ final class HotLoop {
         this.cache = cache;
         clock = cpu.clock;
         fetch = new InstructionFetch(cpu, cache.decoder());
-        cache.attach(cpu.mmu);
+        cache.attach(cpu);
     }
 
     /**
@@ -693,6 +693,9 @@ final class HotLoop {
     private int execute(Insn insn) {
         cpu.insnLength = insn.length;
         boolean guest = cpu.guestMode;
+        if (cpu.instructionWatch != null && !guest) {
+            cpu.instructionWatch.executing(insn);
+        }
         int how = IntegerInstructions.execute(cpu, insn);
         if (how == IntegerInstructions.NEXT) {
             cpu.rip = cpu.mode64 ? cpu.rip + insn.length : cpu.rip + insn.length & 0xffff_ffffL;

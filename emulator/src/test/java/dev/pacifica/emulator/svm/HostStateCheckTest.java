@@ -8,6 +8,8 @@ import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * State that VMRUN leaves to software (§15.5.1, §15.5.2), which the host forgets to take back, or
@@ -17,6 +19,8 @@ class HostStateCheckTest {
     private static final long HOST_VMCB = 0x70000;
     private static final long HOST_TSS = 0x63000;
     private static final long USER_CODE = 0x49000;
+    private static final long KERNEL_CODE = 0x4a000;
+    private static final long PAGE = 0x7_3000;
     private static final long FS_OF_GUEST = 0x12_3000;
 
     private final SvmMachine machine = new SvmMachine();
@@ -193,6 +197,234 @@ class HostStateCheckTest {
         cpu.fpu.xmm[0] = 1;
         runGuest("");
         interruptHost(3);
+        assertThat(found()).isEmpty();
+    }
+
+    /** The host's kernel executes so many instructions. */
+    private void host(int instructions, String code) {
+        machine.code(KERNEL_CODE, code);
+        cpu.rip = KERNEL_CODE;
+        machine.step(instructions);
+        assertThat(cpu.rip)
+                .as("after %s", code)
+                .isEqualTo(KERNEL_CODE + code.replace(" ", "").length() / 2);
+    }
+
+    @Test
+    void theHostsKernelReadsAtTheGuestsSegment() {
+        vmload(SvmMachine.VMCB);
+        cpu.segBase[Cpu.FS] = 0x10_0000;
+        runGuest("");
+        host(1, "64488b042500000000"); // mov rax, fs:[0]
+        assertThat(found()).containsExactly("host-state-not-restored: FS.base");
+        assertThat(check.findings().iterator().next().detail)
+                .isEqualTo("the host's data are at the guest's 0x100000 instead of 0x456000");
+        assertThat(check.findings().iterator().next().rip).isEqualTo(KERNEL_CODE);
+    }
+
+    /** LEA, NOP, RDFSBASE and MOV from the selector take no data from there. */
+    @Test
+    void whatNamesASegmentNeedNotUseIt() {
+        vmload(SvmMachine.VMCB);
+        runGuest("");
+        cpu.cr4 |= Cpu.CR4_FSGSBASE;
+        host(4, "64488d042500000000 640f1f00 f3480faec0 8ce0");
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
+    void aSegmentThatTheHostWroteIsItsOwn() {
+        vmload(SvmMachine.VMCB);
+        runGuest("");
+        cpu.cr4 |= Cpu.CR4_FSGSBASE;
+        cpu.r[Cpu.RAX] = FS_OF_GUEST;
+        host(2, "f3480faed0 64488b042500000000"); // wrfsbase rax; mov rax, fs:[0]
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
+    void swapgsTakesTheGuestsValueAlong() {
+        machine.put64(VmcbLayout.KERNEL_GS_BASE, 0x7000);
+        vmload(SvmMachine.VMCB);
+        runGuest("");
+        host(1, "0f01f8");
+        assertThat(found()).isEmpty();
+        host(1, "65488b042500000000");
+        assertThat(found()).containsExactly("host-state-not-restored: GS.base");
+    }
+
+    @Test
+    void theHostsSystemCallGoesByTheGuestsRegisters() {
+        cpu.msrs.star = 0x10L << 32;
+        cpu.efer |= Cpu.EFER_SCE;
+        machine.put64(VmcbLayout.LSTAR, 0x7000);
+        vmload(SvmMachine.VMCB);
+        runGuest("");
+        machine.code(KERNEL_CODE, "0f05");
+        cpu.rip = KERNEL_CODE;
+        machine.step(1);
+        assertThat(found()).containsExactly("host-state-not-restored: LSTAR");
+    }
+
+    @Test
+    void aPortOfUserCodeIsLookedUpInTheGuestsTss() {
+        vmload(SvmMachine.VMCB);
+        cpu.segBase[Cpu.FS] = 0;
+        runGuest("");
+        cpu.cpl = 3;
+        cpu.segAttr[Cpu.CS] = SvmMachine.CODE64 | 3 << 5;
+        cpu.updateMode();
+        machine.code(KERNEL_CODE, "e480"); // in al, 80h
+        cpu.rip = KERNEL_CODE;
+        machine.step(1);
+        assertThat(found()).contains("host-state-not-restored: TR.base");
+    }
+
+    @Test
+    void breakpointsThatStayOffInUserCode() {
+        cpu.dr[0] = 0x1234;
+        cpu.dr[7] = 0x402;
+        runGuest("");
+        interruptHost(0);
+        assertThat(found()).isEmpty();
+        interruptHost(3);
+        assertThat(found()).containsExactly("host-debug-not-restored: DR7");
+    }
+
+    @Test
+    void aHostThatWritesDr7KnowsWhatItDoes() {
+        cpu.dr[7] = 0x402;
+        runGuest("");
+        cpu.r[Cpu.RAX] = 0x400;
+        host(1, "0f23f8"); // mov dr7, rax
+        interruptHost(3);
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
+    void theGuestsCausesInDr6() {
+        runGuest("b8 f04fffff 0f23f0"); // mov eax, ffff4ff0h (BS); mov dr6, rax
+        assertThat(cpu.dr[6] & 1 << 14).isNotZero();
+        machine.code(KERNEL_CODE, "f1"); // int1
+        cpu.rip = KERNEL_CODE;
+        machine.step(1);
+        assertThat(found()).containsExactly("host-debug-not-restored: DR6");
+    }
+
+    @Test
+    void aStepOfTheHostsOwnHasThatCause() {
+        runGuest("b8 f04fffff 0f23f0");
+        cpu.setRflags(cpu.rflags() | Cpu.TF);
+        machine.code(KERNEL_CODE, "9090");
+        cpu.rip = KERNEL_CODE;
+        machine.step(2);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 16);
+        assertThat(found()).isEmpty();
+    }
+
+    private void sse() {
+        cpu.cr4 |= 1 << 9;
+        cpu.cr0 &= ~(Cpu.CR0_TS | Cpu.CR0_EM);
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "660fefc8", // pxor xmm1, xmm0
+                "660fefc1", // pxor xmm0, xmm1
+                "0f58c8", // addps xmm1, xmm0
+                "f20f51c8", // sqrtsd xmm1, xmm0
+                "660f3817c0", // ptest xmm0, xmm0
+                "660f72d004", // psrld xmm0, 4
+                "660f74c0 660fefc8", // pcmpeqb xmm0, xmm0 gives the same again
+            })
+    void theHostsKernelCalculatesWithTheGuestsRegister(String code) {
+        sse();
+        guestChangesXmm();
+        host(code.length() > 12 ? 2 : 1, code);
+        assertThat(found()).containsExactly("host-fpu-not-restored: XMM0");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "660fefc0", // pxor xmm0, xmm0
+                "660f76c0", // pcmpeqd xmm0, xmm0
+                "0f28c8", // movaps xmm1, xmm0
+                "660f7e c0", // movd eax, xmm0
+                "660f70c800", // pshufd xmm1, xmm0, 0
+                "f20f2ac0", // cvtsi2sd xmm0, eax
+                "f20f51c1", // sqrtsd xmm0, xmm1
+                "0f58ca", // addps xmm1, xmm2
+                "0fae042500b00400", // fxsave [4b000h]
+            })
+    void toMoveSaveOrOverwriteIsNoUse(String code) {
+        sse();
+        guestChangesXmm();
+        host(1, code);
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
+    void aRegisterThatTheHostLoadedIsItsOwn() {
+        sse();
+        guestChangesXmm();
+        host(2, "660fefc0 660ffec8"); // pxor xmm0, xmm0; paddd xmm1, xmm0
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
+    void theGuestsRoundingInTheHostsCalculation() {
+        sse();
+        cpu.fpu.setMxcsr(0x1f80);
+        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | 1 << 9);
+        machine.memory.write(PAGE, 4, 0x7f80);
+        runGuest("0fae1425 00300700"); // ldmxcsr [73000h]
+        host(1, "660fefca"); // pxor xmm1, xmm2
+        assertThat(found()).isEmpty();
+        host(1, "0f58ca"); // addps xmm1, xmm2
+        assertThat(found()).containsExactly("host-fpu-not-restored: MXCSR");
+    }
+
+    @Test
+    void aHostThatLoadsMxcsrTakesItBack() {
+        sse();
+        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | 1 << 9);
+        machine.memory.write(PAGE, 4, 0x7f80);
+        runGuest("0fae1425 00300700");
+        host(2, "0fae1425 00300700 0f58ca");
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
+    void theHostsX87CalculatesWithTheGuestsValue() {
+        sse();
+        cpu.fpu.initialise();
+        runGuest("d9eb"); // fldpi
+        host(1, "d9e0"); // fchs
+        assertThat(found()).containsExactly("host-fpu-not-restored: x87 R7");
+    }
+
+    @Test
+    void theGuestsControlWordInTheHostsCalculation() {
+        sse();
+        cpu.fpu.initialise();
+        machine.memory.write(PAGE, 2, 0xf7f);
+        runGuest("d92c25 00300700"); // fldcw [73000h]
+        host(2, "d9e8 d8c0"); // fld1; fadd st0, st0
+        assertThat(found()).containsExactly("host-fpu-not-restored: x87 control word");
+    }
+
+    /** A host that switches when it gets #NM. */
+    @Test
+    void whatRaisesDeviceNotAvailableIsNoUse() {
+        sse();
+        guestChangesXmm();
+        cpu.cr0 |= Cpu.CR0_TS;
+        machine.code(KERNEL_CODE, "660fefc8");
+        cpu.rip = KERNEL_CODE;
+        machine.step(1);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 7 * 16);
         assertThat(found()).isEmpty();
     }
 }
