@@ -28,7 +28,7 @@ public enum CheckKind {
     RESERVED_BIT(
             Level.MISTAKE,
             "Appendix B",
-            "reserved bit set in the VMCB's control area",
+            "reserved bits of the VMCB are not zero",
             "ignored today; a later processor may give the bit a meaning, or refuse the VMCB"),
     RESERVED_TLB_CONTROL(
             Level.MISTAKE,
@@ -45,6 +45,12 @@ public enum CheckKind {
             "§15.20",
             "interrupt injected that the guest could not take",
             "it is delivered all the same, where the guest's code does not expect an interrupt"),
+    INJECTED_NMI_MASKED(
+            Level.MISTAKE,
+            "§15.20, §15.21.10",
+            "NMI injected that the guest could not take",
+            "it is delivered all the same, in the middle of the guest's NMI handler, or while its"
+                    + " GIF is clear"),
     INJECTED_ERROR_CODE(
             Level.MISTAKE,
             "§15.20",
@@ -166,7 +172,7 @@ public enum CheckKind {
             "§15.5.1, §15.6",
             "host uses debug registers as the guest or #VMEXIT left them",
             "DR0 to DR3 and DR6 are the guest's, DR7 is cleared: the host gets debug exceptions"
-                + " that are not its own, takes them for others, or misses its own"),
+                    + " that are not its own, takes them for others, or misses its own"),
     HOST_FPU_NOT_RESTORED(
             Level.MISTAKE,
             "§15.5.1, §15.6",

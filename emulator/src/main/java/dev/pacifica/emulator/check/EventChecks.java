@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.check;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.observe.MachineObserver.VmcbView;
 import dev.pacifica.emulator.svm.EventInjection;
 import dev.pacifica.emulator.svm.ExitCode;
@@ -18,6 +19,11 @@ final class EventChecks {
 
     private static final int VINTR_INTERCEPT = 1 << 4;
     private static final long V_IRQ = 1 << 8;
+
+    private static final long V_GIF = 1 << 9;
+    private static final long V_NMI_MASK = 1 << 12;
+    private static final long V_GIF_ENABLE = 1 << 25;
+    private static final long V_NMI_ENABLE = 1 << 26;
 
     /** V_IRQ is ignored then. */
     private static final long AVIC_ENABLE = 1L << 31;
@@ -111,6 +117,30 @@ final class EventChecks {
     private void injected(Cpu cpu, long address, VmcbView vmcb, long event) {
         int type = EventInjection.type(event);
         int vector = EventInjection.vector(event);
+        long control = vmcb.get(VmcbLayout.V_INTR, 8);
+        if (type == EventInjection.TYPE_NMI
+                && cpu.model.has(CpuFeature.VNMI)
+                && (control & V_NMI_ENABLE) != 0
+                && (control & V_NMI_MASK) != 0) {
+            findings.add(
+                    CheckKind.INJECTED_NMI_MASKED,
+                    "V_NMI_MASK is set",
+                    cpu,
+                    address,
+                    () -> "V_INTR 0x%x".formatted(control));
+        }
+        if ((type == EventInjection.TYPE_INTERRUPT || type == EventInjection.TYPE_NMI)
+                && cpu.model.has(CpuFeature.VGIF)
+                && (control & (V_GIF_ENABLE | V_GIF)) == V_GIF_ENABLE) {
+            findings.add(
+                    type == EventInjection.TYPE_NMI
+                            ? CheckKind.INJECTED_NMI_MASKED
+                            : CheckKind.INJECTED_INTERRUPT_MASKED,
+                    "V_GIF is clear",
+                    cpu,
+                    address,
+                    () -> "V_INTR 0x%x".formatted(control));
+        }
         if (type == EventInjection.TYPE_INTERRUPT) {
             boolean masked = (vmcb.get(VmcbLayout.RFLAGS, 8) & Cpu.IF) == 0;
             boolean shadow = (vmcb.get(VmcbLayout.INTERRUPT_SHADOW, 1) & 1) != 0;

@@ -107,7 +107,7 @@ public final class HypervisorCheck implements MachineObserver {
         runningElsewhere(cpu, vmcb);
         asids.vmrun(cpu, vmcb, state, last);
         cleanBits.vmrun(cpu, vmcb, state, last);
-        reservedBits.vmrun(cpu, vmcb, state);
+        reservedBits.vmrun(cpu, vmcb, state, last.processor < 0);
         events.vmrun(cpu, vmcb, state, last);
         safety.vmrun(cpu, vmcb, state);
         reach.vmrun(cpu, vmcb, state);

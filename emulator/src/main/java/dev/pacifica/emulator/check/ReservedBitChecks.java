@@ -5,7 +5,7 @@ import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.observe.MachineObserver.VmcbView;
 import dev.pacifica.emulator.svm.VmcbLayout;
 
-/** Reserved bits of the control area (Table B-1), and bits of features that are not offered. */
+/** Reserved bits of a VMCB (Tables B-1 and B-2), and bits of features that are not offered. */
 final class ReservedBitChecks {
     private static final long EVENT_VALID = 1L << 31;
 
@@ -29,6 +29,16 @@ final class ReservedBitChecks {
 
     /** Reserved areas: first byte, end. Those up to 3DFh come last; the host may use the rest. */
     private static final int[][] AREAS = {{0x018, 0x038}, {0x128, 0x130}, {0x170, 0x3e0}};
+
+    /** Reserved bytes of the state-save area (Table B-2): first, end. */
+    private static final int[][] STATE_AREAS = {
+        {0x4a0, 0x4c8},
+        {0x580, 0x5c0},
+        {0x648, 0x668},
+        {0x6a0, 0x6e0},
+        {0x6e8, 0xa70},
+        {0xbc8, 0x1000}
+    };
 
     private static final long EVENT_RESERVED = 0x7fff_f000L;
 
@@ -57,15 +67,17 @@ final class ReservedBitChecks {
         this.findings = findings;
     }
 
-    void vmrun(Cpu cpu, long address, VmcbView vmcb) {
+    /** The state-save area is looked at once: no processor writes to what is reserved there. */
+    void vmrun(Cpu cpu, long address, VmcbView vmcb, boolean first) {
+        if (first) {
+            areas(cpu, address, vmcb, STATE_AREAS);
+            reserved(cpu, address, vmcb, 0x4c8, 0xffff_ffff_00ff_ffffL);
+            reserved(cpu, address, vmcb, 0x4d8, -1L);
+        }
         for (long[] word : RESERVED) {
             reserved(cpu, address, vmcb, (int) word[0], word[1]);
         }
-        for (int[] area : AREAS) {
-            for (int at = area[0]; at < area[1]; at += 8) {
-                reserved(cpu, address, vmcb, at, -1L);
-            }
-        }
+        areas(cpu, address, vmcb, AREAS);
         long event = vmcb.get(VmcbLayout.EVENTINJ, 8);
         if ((event & EVENT_VALID) != 0 && (event & EVENT_RESERVED) != 0) {
             report(cpu, address, VmcbLayout.EVENTINJ, event, EVENT_RESERVED);
@@ -79,6 +91,14 @@ final class ReservedBitChecks {
                         cpu,
                         address,
                         () -> "offset 0x%03x bits 0x%x".formatted(asked.offset, asked.bits));
+            }
+        }
+    }
+
+    private void areas(Cpu cpu, long address, VmcbView vmcb, int[][] areas) {
+        for (int[] area : areas) {
+            for (int at = area[0]; at < area[1]; at += 8) {
+                reserved(cpu, address, vmcb, at, -1L);
             }
         }
     }

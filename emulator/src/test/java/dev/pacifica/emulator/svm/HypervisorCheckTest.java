@@ -155,7 +155,9 @@ class HypervisorCheckTest {
     @ParameterizedTest
     @CsvSource({
         "0x014, 0x80", "0x020, 1", "0x05d, 4", "0x060, 0x10", "0x061, 4", "0x065, 1", "0x068, 4",
-        "0x091, 1", "0x0b8, 0x10", "0x0c4, 1", "0x0e8, 1", "0x170, 1", "0x3df, 0x80", "0x0fe, 0x10"
+        "0x091, 1", "0x0b8, 0x10", "0x0c4, 1", "0x0e8, 1", "0x170, 1", "0x3df, 0x80", "0x0fe, 0x10",
+        "0x4a0, 1", "0x4ca, 0x80", "0x4cc, 1", "0x4df, 1", "0x5bf, 0x80", "0x648, 1", "0x6df, 1",
+        "0x6e8, 1", "0xa6f, 1", "0xfff, 0x80"
     })
     void aReservedBit(String offset, String bits) {
         int at = Integer.decode(offset);
@@ -208,6 +210,24 @@ class HypervisorCheckTest {
         runOnce();
         assertThat(found())
                 .containsExactly("injected-interrupt-masked: the guest is in an interrupt shadow");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "0x06001200, 2, injected-nmi-masked: V_NMI_MASK is set",
+        "0x02000000, 2, injected-nmi-masked: V_GIF is clear",
+        "0x02000000, 0, injected-interrupt-masked: V_GIF is clear",
+        "0x06000200, 2,",
+        "0x00001000, 2,",
+        "0x02000200, 0,",
+    })
+    void anEventThatVirtualMasksHoldBack(String control, int type, String expected) {
+        machine.intercept(ExitCode.NMI);
+        machine.put64(VmcbLayout.RFLAGS, IF_SET);
+        machine.put64(VmcbLayout.V_INTR, Long.decode(control));
+        machine.put64(VmcbLayout.EVENTINJ, type == 2 ? NMI : INTERRUPT);
+        runOnce();
+        assertThat(found()).isEqualTo(expected == null ? List.of() : List.of(expected));
     }
 
     @Test
