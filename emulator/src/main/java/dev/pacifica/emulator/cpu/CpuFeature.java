@@ -123,6 +123,8 @@ public enum CpuFeature {
     GMET(0x8000_000a, Register.EDX, 17, Use.STANDARD),
     /** In force with AVIC only. */
     X2AVIC(0x8000_000a, Register.EDX, 18, Use.STANDARD),
+    /** Up to 4096 virtual processors in x2AVIC mode instead of 512. */
+    X2AVIC_EXT(0x8000_000a, Register.ECX, 6, Use.STANDARD),
     SSS_CHECK(0x8000_000a, Register.EDX, 19, Use.ABSENT),
     V_SPEC_CTRL(0x8000_000a, Register.EDX, 20, Use.STANDARD),
     ROGPT(0x8000_000a, Register.EDX, 21, Use.STANDARD),

@@ -149,7 +149,8 @@ final class Cpuid {
             case 0x8000_000a -> {
                 if (cpu.model.has(CpuFeature.SVM)) {
                     int edx = bits(cpu, 0x8000_000a, CpuFeature.Register.EDX);
-                    set(cpu, SvmFeatures.REVISION, SvmFeatures.ASIDS, 0, edx);
+                    int ecx = bits(cpu, 0x8000_000a, CpuFeature.Register.ECX);
+                    set(cpu, SvmFeatures.REVISION, SvmFeatures.ASIDS, ecx, edx);
                 } else {
                     set(cpu, 0, 0, 0, 0);
                 }
@@ -158,7 +159,7 @@ final class Cpuid {
             case 0x8000_001d -> caches(cpu, sub);
             case 0x8000_001e -> {
                 if (cpu.model.has(CpuFeature.TOPOEXT)) {
-                    set(cpu, cpu.id, cpu.id & 0xff, 0, 0);
+                    set(cpu, apicId(cpu), cpu.id & 0xff, 0, 0);
                 } else {
                     set(cpu, 0, 0, 0, 0);
                 }
@@ -169,6 +170,12 @@ final class Cpuid {
             }
             default -> set(cpu, 0, 0, 0, 0);
         }
+    }
+
+    /** Of the APIC's mode (§16.12): 32 bits in x2APIC mode, 8 in xAPIC mode, 0 if it is off. */
+    private static int apicId(Cpu cpu) {
+        boolean on = (cpu.apic.base() & 1 << 11) != 0;
+        return !on ? 0 : cpu.apic.x2apic() ? cpu.id : cpu.id & 0xff;
     }
 
     private static void extendedFeatures(Cpu cpu) {

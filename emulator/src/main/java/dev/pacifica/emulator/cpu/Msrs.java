@@ -370,7 +370,10 @@ public final class Msrs implements Stateful {
                 require(cpu.model.has(CpuFeature.SVM));
                 yield vmHsavePa;
             }
-            case SVM_KEY -> 0; // write-only, reads as zero (§15.31)
+            case SVM_KEY -> {
+                require(cpu.model.has(CpuFeature.SVM_LOCK));
+                yield 0; // write-only, reads as zero (§15.31)
+            }
             default -> throw unknown();
         };
     }
@@ -500,7 +503,10 @@ public final class Msrs implements Stateful {
             case INT_PENDING -> {} // no interrupt messages here
             case VM_HSAVE_PA ->
                     require(cpu.model.has(CpuFeature.SVM) && cpu.svm.lock.writeHostSaveArea(value));
-            case SVM_KEY -> cpu.svm.lock.writeKey(value);
+            case SVM_KEY -> {
+                require(cpu.model.has(CpuFeature.SVM_LOCK));
+                cpu.svm.lock.writeKey(value);
+            }
             case AVIC_DOORBELL -> {
                 require(cpu.model.has(CpuFeature.AVIC) && value >>> 8 == 0);
                 cpu.svm.ringDoorbell((int) value);

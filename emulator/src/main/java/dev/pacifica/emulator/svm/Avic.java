@@ -27,6 +27,9 @@ final class Avic {
 
     static final int MAX_INDEX_X2APIC = 511;
 
+    /** With x2AVIC_EXT, and a table of up to eight pages. */
+    static final int MAX_INDEX_EXTENDED = 4095;
+
     private static final long POINTER = (1L << 52) - 4096;
     private static final long WRITE = 1L << 32;
     private static final int NONE = -1;

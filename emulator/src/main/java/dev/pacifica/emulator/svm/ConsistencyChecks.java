@@ -113,7 +113,6 @@ final class ConsistencyChecks {
         return null;
     }
 
-    /** The tables' sizes are those without x2AVIC_EXT, which is not offered. */
     private static String avic(Vmcb vmcb, CpuModel model) {
         long control = vmcb.get64(VmcbLayout.V_INTR);
         if ((control & (Avic.ENABLE | Avic.X2APIC_MODE)) == 0 || !model.has(CpuFeature.AVIC)) {
@@ -130,10 +129,15 @@ final class ConsistencyChecks {
             return "§15.29.4.3: the logical APIC ID table is beyond the maximum physical address";
         }
         long physical = vmcb.get64(VmcbLayout.AVIC_PHYSICAL_TABLE);
-        if (beyond(physical, TABLE_BYTES)) {
+        int maxIndex = (int) physical & 0xfff;
+        boolean large = x2avic && model.has(CpuFeature.X2AVIC_EXT);
+        if (beyond(physical, large ? (maxIndex / 512 + 1) * TABLE_BYTES : TABLE_BYTES)) {
             return "§15.29.4.3: the physical APIC ID table is beyond the maximum physical address";
         }
-        if ((physical & 0xfff) > (x2avic ? Avic.MAX_INDEX_X2APIC : Avic.MAX_INDEX)) {
+        if (maxIndex
+                > (large
+                        ? Avic.MAX_INDEX_EXTENDED
+                        : x2avic ? Avic.MAX_INDEX_X2APIC : Avic.MAX_INDEX)) {
             return "§15.29.4.3: AVIC_PHYSICAL_MAX_INDEX is greater than the mode's tables allow";
         }
         return null;

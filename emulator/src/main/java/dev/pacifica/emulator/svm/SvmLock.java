@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
@@ -25,12 +26,14 @@ public final class SvmLock {
         if ((value & ~0x1fL) != 0) {
             return false;
         }
-        if ((value & VM_CR_SVMDIS) != 0 && (cpu.efer & Cpu.EFER_SVME) != 0) {
+        boolean lockable = cpu.model.has(CpuFeature.SVM_LOCK); // else both are read-only (§15.31)
+        if (lockable && (value & VM_CR_SVMDIS) != 0 && (cpu.efer & Cpu.EFER_SVME) != 0) {
             return false;
         }
         long locked = VM_CR_LOCK | VM_CR_SVMDIS;
         long old = cpu.msrs.vmCr;
-        cpu.msrs.vmCr = (old & VM_CR_LOCK) != 0 ? value & ~locked | old & locked : value;
+        boolean writable = lockable && (old & VM_CR_LOCK) == 0;
+        cpu.msrs.vmCr = writable ? value : value & ~locked | old & locked;
         return true;
     }
 

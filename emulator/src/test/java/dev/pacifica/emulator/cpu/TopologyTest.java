@@ -55,6 +55,8 @@ class TopologyTest {
                 assertThat(cpuid(cpu, 0xb, 2)).containsExactly(0, 0, 2, id);
                 int[] extended = cpuid(cpu, 0x8000_001e, 0);
                 assertThat(extended[0]).as("ExtApicId").isEqualTo(id);
+                cpu.apic.setBase(cpu.apic.base() & ~0xc00L);
+                assertThat(cpuid(cpu, 0x8000_001e, 0)[0]).as("of an APIC that is off").isZero();
                 assertThat(extended[1]).as("core, one thread").isEqualTo(id);
                 assertThat(extended[2]).as("one node").isZero();
                 int sharing = cpuid(cpu, 0x8000_001d, 3)[0] >>> 14 & 0xfff;

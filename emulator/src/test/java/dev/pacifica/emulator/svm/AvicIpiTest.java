@@ -237,6 +237,31 @@ class AvicIpiTest {
         assertThat(a.get(0x310)).isEqualTo(icr >>> 32);
     }
 
+    /** x2AVIC_EXT: a table of eight pages, ids of twelve bits. */
+    @ParameterizedTest
+    @CsvSource({
+        "000009ab00000095, -1", // physical, logical, all but self
+        "009a080000000895, -1",
+        "00000000000c0095, -1",
+        "000009ac00000095, 2476",
+        "009a100000000895, 2476"
+    })
+    void x2apicIdsOfTwelveBits(String value, int invalid) {
+        x2();
+        long table = 0xa0000;
+        a.m.put64(VmcbLayout.AVIC_PHYSICAL_TABLE, table | 0xfff);
+        a.m.memory.write64(
+                table + 8 * 0x9ab,
+                AvicMachine.VALID | AvicMachine.RUNNING | AvicMachine.page(2) | 0xabc);
+        a.run(AvicMachine.wrmsr(0x830, Long.parseUnsignedLong(value, 16)));
+        if (invalid < 0) {
+            completed(0b100);
+        } else {
+            assertThat(a.m.exitCode()).isEqualTo(ExitCode.AVIC_INCOMPLETE_IPI);
+            assertThat(a.m.info2()).isEqualTo(2L << 32 | invalid);
+        }
+    }
+
     @Test
     void selfIpi() {
         x2();

@@ -50,7 +50,13 @@ class ConsistencyChecksTest {
                 rule("AVIC_PHYSICAL_MAX_INDEX", avic(0, VmcbLayout.AVIC_PHYSICAL_TABLE, 256)),
                 rule(
                         "AVIC_PHYSICAL_MAX_INDEX",
-                        avic(1L << 30, VmcbLayout.AVIC_PHYSICAL_TABLE, 512)),
+                        m -> {
+                            m.cpu.model = CpuModel.parse("epyc-milan,-x2avic-ext");
+                            avic(1L << 30, VmcbLayout.AVIC_PHYSICAL_TABLE, 512).accept(m);
+                        }),
+                rule( // eight pages, of which the last is beyond
+                        "physical APIC ID table",
+                        avic(1L << 30, VmcbLayout.AVIC_PHYSICAL_TABLE, (1L << 48) - 0x6001)),
                 rule("EFER.SVME is zero", m -> clear(m, VmcbLayout.EFER, Cpu.EFER_SVME)),
                 rule("CR0.CD is zero and CR0.NW", m -> set(m, VmcbLayout.CR0, Cpu.CR0_NW)),
                 rule("CR0[63:32]", m -> set(m, VmcbLayout.CR0, 1L << 32)),
@@ -182,6 +188,8 @@ class ConsistencyChecksTest {
                 m -> {},
                 avic(0, VmcbLayout.AVIC_PHYSICAL_TABLE, 255),
                 avic(1L << 30, VmcbLayout.AVIC_PHYSICAL_TABLE, 511),
+                avic(1L << 30, VmcbLayout.AVIC_PHYSICAL_TABLE, 0xfff),
+                avic(1L << 30, VmcbLayout.AVIC_PHYSICAL_TABLE, (1L << 48) - 0x7001),
                 avic(1L << 30, VmcbLayout.AVIC_LOGICAL_TABLE, -1), // not used
                 avic(0, VmcbLayout.AVIC_BACKING_PAGE, 0xfff),
                 m -> { // without the features their bits are ignored

@@ -152,8 +152,11 @@ final class VmcbOracle {
         if (on) {
             rule(m.get64(0xe0) >>> 48 != 0, "AVIC_BACKING_PAGE");
             rule(!x2 && m.get64(0xf0) >>> 48 != 0, "logical APIC ID table");
-            rule(m.get64(0xf8) >>> 48 != 0, "the physical APIC ID table");
-            rule((m.get64(0xf8) & 0xfff) >= (x2 ? 512 : 256), "AVIC_PHYSICAL_MAX_INDEX");
+            boolean many = x2 && has(CpuFeature.X2AVIC_EXT);
+            long last = m.get64(0xf8) & 0xfff;
+            long pages = many ? last / 512 + 1 : 1;
+            rule(reachesBeyond(m.get64(0xf8), (int) pages << 12), "the physical APIC ID table");
+            rule(!many && last >= (x2 ? 512 : 256), "AVIC_PHYSICAL_MAX_INDEX");
         }
     }
 

@@ -17,8 +17,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * What VMRUN, #VMEXIT and VMSAVE write to memory, bit by bit: all that Appendix B and §15.6 tell
  * and nothing else. Memory is filled at random before, also behind the back of a guest that runs,
  * as the hypervisor's other processors may do, and the registers are anything when the guest is
- * left. So a word that is missing in one of the lists of words to be written, or of those to be
- * read again before, shows.
+ * left. So a field that is forgotten shows, and so does one that comes from a stale copy.
  */
 class WrittenWordsTest {
     private static final int RUNS = 300;
@@ -132,8 +131,22 @@ class WrittenWordsTest {
                         code == ExitCode.NPF || code == ExitCode.EXCEPTION + GuestException.PF;
                 change(m, random, !bytes);
                 long[] before = fill(m, SvmMachine.VMCB, random);
-                m.svm.exit(code, random.nextLong(), random.nextLong());
+                long[] expected = before.clone();
+                guest(expected, m.cpu, control);
+                long info1 = random.nextLong();
+                long info2 = random.nextLong();
+                m.svm.exit(code, info1, info2);
                 long[] after = page(m, SvmMachine.VMCB);
+                assertThat(after[0x70 / 8]).as("EXITCODE").isEqualTo(code);
+                assertThat(after[0x80 / 8]).as("EXITINFO2").isEqualTo(info2);
+                if (code != ExitCode.SWINT) { // undefined without decode assists
+                    assertThat(after[0x78 / 8]).as("EXITINFO1").isEqualTo(info1);
+                }
+                assertThat(after[0xa8 / 8]).as("EVENTINJ").isZero();
+                System.arraycopy(after, 0, expected, 0, VmcbLayout.STATE / 8);
+                assertThat(changed(expected, after))
+                        .as("run %d: the state-save area, and the guest's registers", run)
+                        .isEmpty();
                 assertThat(changed(before, after, written(m, control, after)))
                         .as("run %d: words that #VMEXIT has no business with", run)
                         .isEmpty();
@@ -210,7 +223,7 @@ class WrittenWordsTest {
         cpu.setRflags(random.nextInt() & 0x8d5 | 2);
         cpu.r[Cpu.RSP] = random.nextLong();
         cpu.r[Cpu.RAX] = random.nextLong();
-        cpu.msrs.pat = random.nextLong();
+        cpu.msrs.pat = random.nextLong() & 0x0505_0505_0505_0505L; // UC, WC, WT, WP
         cpu.msrs.specCtrl = random.nextLong();
         cpu.msrs.debugCtl = random.nextLong();
         branchRecords(cpu, random);
@@ -259,6 +272,33 @@ class WrittenWordsTest {
             whole(mask, 0x6e0);
         }
         return mask;
+    }
+
+    /**
+     * The guest's registers as #VMEXIT stores them.
+     *
+     * @param control the VMCB as VMRUN found it
+     */
+    private static void guest(long[] words, Cpu cpu, long[] control) {
+        String model = cpu.model.name();
+        common(words, cpu);
+        words[0x460 / 8] = (long) cpu.gdtrLimit << 32 | words[0x460 / 8] & 0xffff_ffffL;
+        words[0x480 / 8] = (long) cpu.idtrLimit << 32 | words[0x480 / 8] & 0xffff_ffffL;
+        words[0x4c8 / 8] = words[0x4c8 / 8] & ~0xff00_0000L | (long) cpu.cpl << 24;
+        words[0x560 / 8] = cpu.dr[7];
+        words[0x568 / 8] = cpu.dr[6];
+        words[0x578 / 8] = cpu.rip;
+        words[0x5f8 / 8] = cpu.r[Cpu.RAX];
+        words[0x640 / 8] = cpu.cr2;
+        if ((control[0x90 / 8] & 1) != 0 && !model.contains("-npt")) {
+            words[0x668 / 8] = cpu.msrs.pat;
+        }
+        if ((control[0xb8 / 8] & 1) != 0 && !model.contains("-lbrv")) {
+            branchRecords(words, cpu);
+        }
+        if (!model.contains("-v-spec-ctrl")) {
+            words[0x6e0 / 8] = cpu.msrs.specCtrl;
+        }
     }
 
     @ParameterizedTest
@@ -336,24 +376,29 @@ class WrittenWordsTest {
     }
 
     private static void saved(long[] words, Cpu cpu) {
+        common(words, cpu);
+        words[0x460 / 8] = (long) cpu.gdtrLimit << 32;
+        words[0x480 / 8] = (long) cpu.idtrLimit << 32;
+        words[0x4c8 / 8] &= ~0xff00_0000L; // CPL 0
+        words[0x578 / 8] = SvmMachine.HOST_CODE + 3;
+        words[0x5f8 / 8] = SvmMachine.VMCB;
+        words[0x6e0 / 8] = cpu.msrs.specCtrl;
+    }
+
+    /** What VMRUN saves of the host and #VMEXIT of the guest alike. */
+    private static void common(long[] words, Cpu cpu) {
         for (int i = 0; i < 4; i++) {
             words[0x400 / 8 + 2 * i] = segment(cpu, i);
             words[0x408 / 8 + 2 * i] = cpu.segBase[i];
         }
-        words[0x460 / 8] = (long) cpu.gdtrLimit << 32;
         words[0x468 / 8] = cpu.gdtrBase;
-        words[0x480 / 8] = (long) cpu.idtrLimit << 32;
         words[0x488 / 8] = cpu.idtrBase;
-        words[0x4c8 / 8] &= ~0xff00_0000L; // CPL 0
         words[0x4d0 / 8] = cpu.efer;
         words[0x548 / 8] = cpu.cr4;
         words[0x550 / 8] = cpu.cr3;
         words[0x558 / 8] = cpu.cr0;
         words[0x570 / 8] = cpu.rflags();
-        words[0x578 / 8] = SvmMachine.HOST_CODE + 3;
         words[0x5d8 / 8] = cpu.r[Cpu.RSP];
-        words[0x5f8 / 8] = SvmMachine.VMCB;
-        words[0x6e0 / 8] = cpu.msrs.specCtrl;
     }
 
     private static long segment(Cpu cpu, int register) {
