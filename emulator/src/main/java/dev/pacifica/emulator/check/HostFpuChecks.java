@@ -215,7 +215,7 @@ final class HostFpuChecks {
     /** Software that loads state decides itself what to go on with. */
     private static void loaded(Processor own, Insn insn) {
         switch (insn.row.operation) {
-            case FXRSTOR, XRSTOR -> {
+            case FXRSTOR, XRSTOR, XRSTORS -> {
                 own.watched = 0;
                 own.mxcsrWatched = false;
                 own.controlWatched = false;
