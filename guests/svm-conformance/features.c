@@ -107,6 +107,61 @@ TEST("15.14.5/aligned-locks-are-no-bus-locks")
     expect_done();
 }
 
+/* §15.25.8: what is not write-back by both tables' entries is locked by the bus. PAT entries 0 to 3 are WB, WT, UC-, UC after reset. */
+static void lock_in_the_window(u64 guest_bits, u64 nested_bits)
+{
+    use_nested_paging();
+    guest_window[0] = WINDOW | D | A | US | RW | P | guest_bits;
+    nested_window[0] |= nested_bits;
+    GUEST3("mov $0x100000000, %%rcx", "lock incl (%%rcx)", "");
+    v.intercept_3 |= BIT(5);
+    VMCB_U16(0x120) = 0;
+}
+#define TYPE_LOCKS(name, guest_bits, nested_bits)                                   \
+    TEST("15.25.8/bus-lock-in-memory-" name)                                        \
+    {                                                                               \
+        REQUIRE_SVM(HAS_BUS_LOCK, "the bus lock threshold");                        \
+        REQUIRE_SVM(HAS_NP, "nested paging");                                       \
+        lock_in_the_window(guest_bits, nested_bits);                                \
+        expect_exit(EXIT_BUS_LOCK);                                                 \
+        EXPECT_EQ("what the guest would have written", *(u32 *)page[0], 0);         \
+    }
+TYPE_LOCKS("uncacheable-to-the-guest", PCD | PWT, 0)
+TYPE_LOCKS("uncacheable-by-nested-tables", 0, PCD | PWT)
+TYPE_LOCKS("write-through-to-the-guest", PWT, 0)
+TYPE_LOCKS("write-through-by-nested-tables", 0, PWT)
+
+TEST("15.25.8/no-bus-lock-in-memory-write-back-to-both")
+{
+    REQUIRE_SVM(HAS_BUS_LOCK, "the bus lock threshold");
+    REQUIRE_SVM(HAS_NP, "nested paging");
+    lock_in_the_window(0, 0);
+    expect_done();
+    EXPECT_EQ("what the guest wrote", *(u32 *)page[0], 1);
+}
+
+TEST("15.25.8/g-pat-gives-the-index-of-the-guest-its-type")
+{
+    REQUIRE_SVM(HAS_BUS_LOCK, "the bus lock threshold");
+    REQUIRE_SVM(HAS_NP, "nested paging");
+    lock_in_the_window(PCD | PWT, 0);
+    v.pat = 0x0606060606060606;
+    expect_done();
+}
+
+TEST("15.25.8/cr0-cd-of-the-host-disables-caching-in-guests")
+{
+    REQUIRE_SVM(HAS_BUS_LOCK, "the bus lock threshold");
+    REQUIRE_SVM(HAS_NP, "nested paging");
+    lock_in_the_window(0, 0);
+    u64 cr0;
+    __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
+    __asm__ volatile("mov %0, %%cr0; wbinvd" ::"r"(cr0 | CR0_CD) : "memory");
+    run();
+    __asm__ volatile("mov %0, %%cr0" ::"r"(cr0) : "memory");
+    exits_with(EXIT_BUS_LOCK);
+}
+
 TEST("15.9/idle-hlt-without-a-virtual-interrupt")
 {
     REQUIRE_SVM(HAS_IDLE_HLT, "the idle HLT intercept");

@@ -103,6 +103,66 @@ TEST("15.22.2/smi-in-a-guest-under-nested-paging")
     EXPECT_EQ("what the guest read behind RSM", r.rbx, 0x77);
 }
 
+/* SMI and RSM flush the translations of every address space (§15.16.1), here that of a guest's that the host interrupts, and the guest's own. */
+static bool guest_read_the_first_page(u64 global)
+{
+    guest_window[0] |= global;
+    *(u64 *)page[0] = 0x100;
+    *(u64 *)page[1] = 0x101;
+    GUEST3("", "mov 0x100000000, %%rax", "mov %%rax, %%rbx");
+    expect_done();
+    v.rip = code_start;
+    v.tlb_control = 0;
+    return r.rbx == 0x100;
+}
+static void remap_the_first_page(void) { guest_window[0] = (guest_window[0] & 0xfff) | (u64)page[1]; }
+
+TEST("15.16.1/smi-in-the-host-flushes-guests")
+{
+    OUR_HANDLER;
+    EXPECT("the first reading", guest_read_the_first_page(0));
+    remap_the_first_page();
+    self_smi();
+    expect_done();
+    EXPECT_EQ("SMIs", smis, 1);
+    EXPECT_EQ("the reading behind RSM", r.rbx, 0x101);
+}
+
+TEST("15.16.1/smi-in-the-host-flushes-global-pages-of-guests")
+{
+    OUR_HANDLER;
+    EXPECT("the first reading", guest_read_the_first_page(G));
+    remap_the_first_page();
+    self_smi();
+    expect_done();
+    EXPECT_EQ("the reading behind RSM", r.rbx, 0x101);
+}
+
+TEST("15.16.1/smi-in-a-guest-flushes-its-pages")
+{
+    OUR_HANDLER;
+    EXPECT("the first reading", guest_read_the_first_page(G));
+    remap_the_first_page();
+    clgi();
+    self_smi(); /* taken by VMRUN, which sets GIF */
+    expect_done();
+    EXPECT_EQ("SMIs", smis, 1);
+    EXPECT_EQ("the reading behind RSM", r.rbx, 0x101);
+}
+
+TEST("15.16.1/smi-flushes-nested-translations")
+{
+    OUR_HANDLER;
+    REQUIRE_SVM(HAS_NP, "nested paging");
+    use_nested_paging();
+    guest_window[0] = WINDOW | D | A | US | RW | P;
+    EXPECT("the first reading", guest_read_the_first_page(0));
+    nested_window[0] = (nested_window[0] & 0xfff) | (u64)page[1];
+    self_smi();
+    expect_done();
+    EXPECT_EQ("the reading behind RSM", r.rbx, 0x101);
+}
+
 TEST("15.30.3/smm-ctl-dismisses-a-pending-smi")
 {
     OUR_HANDLER;

@@ -230,6 +230,26 @@ GUEST_FLUSHES("mov-cr3", "mov %%cr3, %%rdx; mov %%rdx, %%cr3", 0, (void)0)
 GUEST_FLUSHES("mov-cr4-pge", "mov %%cr4, %%rdx; xor $0x80, %%rdx; mov %%rdx, %%cr4", G, (void)0)
 GUEST_FLUSHES("cr0-wp-and-cr3", "mov %%cr0, %%rdx; btc $16, %%rdx; mov %%rdx, %%cr0; mov %%cr3, %%rdx; mov %%rdx, %%cr3", 0, (void)0)
 
+/* MTRRs, IORRs and other registers of the address map flush all ASIDs, though nothing of them changes. */
+#define MSR_FLUSHES(name, msr)                                        \
+    TEST("15.16.1/wrmsr-" name "-flushes-guests")                     \
+    {                                                                 \
+        u64 value;                                                    \
+        REQUIRE(read_msr(msr, &value), "no such register");           \
+        guest_window[0] |= G;                                         \
+        first();                                                      \
+        remap(1);                                                     \
+        v.tlb_control = 0;                                            \
+        REQUIRE(write_msr(msr, value), "the register is locked");     \
+        expect_done();                                                \
+        EXPECT_EQ("the reading behind WRMSR", r.rbx, 0x101);          \
+    }
+MSR_FLUSHES("mtrr-def-type", 0x2ff)
+MSR_FLUSHES("variable-mtrr", 0x20e)
+MSR_FLUSHES("fixed-mtrr", 0x268)
+MSR_FLUSHES("iorr", 0xc0010016)
+MSR_FLUSHES("top-mem", 0xc001001a)
+
 TEST("15.16.1/nested-tables-flush-everything")
 {
     REQUIRE_SVM(HAS_NP, "nested paging");

@@ -389,8 +389,8 @@ public final class Msrs implements Stateful {
     public void write(int msr, long value) {
         if (MemoryTypeRegisters.owns(msr)) {
             require(memoryTypes.write(msr, value));
-            cpu.mmu.flushAll(
-                    TlbFlushCause.MSR); // §15.16.1: so do IORRs and other MSRs of the address map
+            // §15.16.1: so do IORRs and other MSRs of the address map
+            cpu.mmu.flushAll(TlbFlushCause.MSR);
             return;
         }
         if (msr >= X2APIC && msr < X2APIC + 0x100) {
