@@ -112,27 +112,38 @@ class SvmConformanceTest {
 
     private static Run run(String commandLine, String model, int processors) {
         StringBuilder console = new StringBuilder();
+        try (Machine machine = machine(commandLine, model, processors, console)) {
+            Stop stop = machine.run(3_000_000_000L);
+            assertThat(stop).as("the run ended; its console: %s", console).isNotNull();
+            return new Run(console.toString(), stop.status());
+        }
+    }
+
+    /** A machine that is about to start the guest, whose output goes to {@code console}. */
+    static Machine machine(String commandLine, int processors, StringBuilder console) {
+        return machine(commandLine, MODEL, processors, console);
+    }
+
+    private static Machine machine(
+            String commandLine, String model, int processors, StringBuilder console) {
         MachineConfig config =
                 new MachineConfig(
                         64L << 20, processors, model, Instant.parse("2026-01-01T00:00:00Z"), 1);
-        try (Machine machine =
+        Machine machine =
                 new Machine(
                         config,
                         (device, value) -> {
                             if (device == 0) {
                                 console.append((char) value);
                             }
-                        })) {
-            machine.boot(
-                    new BootRequest(
-                            BootFile.open(guests().resolve("svm-conformance/svm-conformance.elf")),
-                            List.of(),
-                            commandLine,
-                            OptionalLong.empty()));
-            Stop stop = machine.run(3_000_000_000L);
-            assertThat(stop).as("the run ended; its console: %s", console).isNotNull();
-            return new Run(console.toString(), stop.status());
-        }
+                        });
+        machine.boot(
+                new BootRequest(
+                        BootFile.open(guests().resolve("svm-conformance/svm-conformance.elf")),
+                        List.of(),
+                        commandLine,
+                        OptionalLong.empty()));
+        return machine;
     }
 
     /** The repository's guests/, from whichever module's folder the tests run in. */
