@@ -268,6 +268,7 @@ public final class EventDelivery implements Stateful {
             return;
         }
         cpu.msrs.recordException(from, cpu.rip);
+        cpu.monitorArmed = false;
         cpu.interruptShadow = false;
         cpu.stackShadow = false;
         repInterrupted = false;
@@ -612,9 +613,11 @@ public final class EventDelivery implements Stateful {
 
     /**
      * VMRUN: a breakpoint match that MOV SS held back is not the guest's, and when VMRUN is over
-     * GIF is clear, so that it is discarded (§15.17).
+     * GIF is clear, so that it is discarded (§15.17). What the host monitors is not the guest's
+     * either.
      */
     public void worldEntered() {
+        cpu.monitorArmed = false;
         breakpoints.discard();
     }
 
@@ -624,6 +627,7 @@ public final class EventDelivery implements Stateful {
      */
     public void worldLeft(boolean hostTrapFlag) {
         repInterrupted = false;
+        cpu.monitorArmed = false;
         breakpoints.discard();
         if (hostTrapFlag && (cpu.msrs.debugCtl & Msrs.BRANCH_SINGLE_STEP) == 0) {
             breakpoints.singleStepped();

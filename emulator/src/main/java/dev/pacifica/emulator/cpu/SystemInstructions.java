@@ -120,9 +120,13 @@ public final class SystemInstructions {
         };
     }
 
-    /** The instruction was a control transfer, which the debug facilities look for (§13.1.6). */
+    /**
+     * The instruction was a far control transfer: the debug facilities look for those (§13.1.6),
+     * and the monitor is armed no more (APM Vol 3, MWAIT).
+     */
     private static int branch(Cpu cpu, int how) {
         cpu.branchTaken = true;
+        cpu.monitorArmed = false;
         return how;
     }
 

@@ -293,6 +293,48 @@ class InstructionInterceptsTest {
         }
     }
 
+    /** APM Vol 3, MWAIT: a far control transfer between MONITOR and MWAIT disarms the monitor. */
+    @ParameterizedTest
+    @CsvSource({
+        // what comes between, the handler of INT 21h, exits
+        "90, 90, true",
+        "eb00, 90, true", // jmp
+        "6a10 488d0503000000 50 48cb, 90, false", // far return to what follows
+        "cd21, 48cf, false", // int, and iret at once
+        "cd21, 0f01c9, false", // mwait in the handler
+    })
+    void aFarTransferDisarmsTheMonitor(String between, String handler, boolean exits) {
+        try (SvmMachine machine = machine("0f01c8 " + between + " 0f01c9 0f01d9")) {
+            machine.code(SvmMachine.HANDLERS + 16 * 0x21, handler + "0f01d9");
+            machine.put64(VmcbLayout.RAX, 0x80000);
+            machine.cpu.r[Cpu.RDX] = 0;
+            machine.intercept(ExitCode.MWAIT_CONDITIONAL);
+            machine.intercept(ExitCode.VMMCALL);
+            assertThat(machine.vmrunAndRun(9)).isTrue();
+            assertThat(machine.exitCode())
+                    .isEqualTo(exits ? ExitCode.MWAIT_CONDITIONAL : ExitCode.VMMCALL);
+        }
+    }
+
+    @Test
+    void theMonitorOfOneWorldIsNotArmedInTheOther() {
+        try (SvmMachine machine = machine("0f01c9 0f01c8 0f01d9 0f01c9 f4")) {
+            machine.cpu.r[Cpu.RDX] = 0;
+            machine.code(SvmMachine.HOST_CODE, "0f01c8 0f01d8 0f01c9 90"); // monitor vmrun mwait
+            machine.intercept(ExitCode.MWAIT_CONDITIONAL);
+            machine.intercept(ExitCode.VMMCALL);
+            machine.put64(VmcbLayout.RAX, 0x80000);
+            machine.step(6); // the host's two, the guest's two, MWAIT and NOP of the host
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.VMMCALL);
+            assertThat(machine.cpu.rip).isEqualTo(SvmMachine.HOST_CODE + 10);
+            machine.intercept(ExitCode.HLT);
+            machine.put64(VmcbLayout.RIP, machine.get64(VmcbLayout.NRIP));
+            machine.cpu.rip = SvmMachine.HOST_CODE + 3;
+            machine.step(3);
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+        }
+    }
+
     /** §15.9, selective CR0 write. */
     @ParameterizedTest
     @CsvSource({
