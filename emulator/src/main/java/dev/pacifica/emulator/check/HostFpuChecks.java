@@ -37,6 +37,10 @@ final class HostFpuChecks {
         int guestControl;
         boolean controlWatched;
 
+        long hostXcr0;
+        long guestXcr0;
+        boolean xcr0Watched;
+
         /** User code of the host has not run since #VMEXIT, and the guest changed something. */
         boolean userWatched;
 
@@ -97,6 +101,10 @@ final class HostFpuChecks {
         if (!own.controlWatched) {
             own.hostControl = cpu.fpu.control();
         }
+        own.xcr0Watched &= cpu.xcr0 == own.guestXcr0;
+        if (!own.xcr0Watched) {
+            own.hostXcr0 = cpu.xcr0;
+        }
     }
 
     void vmexit(Cpu cpu) {
@@ -112,6 +120,8 @@ final class HostFpuChecks {
         own.mxcsrWatched = own.guestMxcsr != own.hostMxcsr;
         own.guestControl = cpu.fpu.control();
         own.controlWatched = own.guestControl != own.hostControl;
+        own.guestXcr0 = cpu.xcr0;
+        own.xcr0Watched = own.guestXcr0 != own.hostXcr0;
         own.userWatched = own.watched != 0;
     }
 
@@ -141,6 +151,9 @@ final class HostFpuChecks {
         if (cpu.cpl == 3) {
             userCode(cpu, own);
         }
+        if (own.xcr0Watched) {
+            enabledComponents(cpu, own, insn);
+        }
         loaded(own, insn);
         boolean watched = own.watched != 0 || own.mxcsrWatched || own.controlWatched;
         if (!watched
@@ -159,6 +172,27 @@ final class HostFpuChecks {
         if (FpuUse.mxcsr(insn) && own.mxcsrWatched) {
             own.mxcsrWatched = false;
             control(cpu, own, "MXCSR", own.guestMxcsr, own.hostMxcsr);
+        }
+    }
+
+    /** What XSAVE and its kin transfer is what XCR0 enables. */
+    private void enabledComponents(Cpu cpu, Processor own, Insn insn) {
+        switch (insn.row.operation) {
+            case XSETBV -> own.xcr0Watched = false;
+            case XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS -> {
+                own.xcr0Watched = false;
+                if (cpu.xcr0 == own.guestXcr0) {
+                    findings.add(
+                            CheckKind.HOST_FPU_NOT_RESTORED,
+                            "XCR0",
+                            cpu,
+                            own.vmcb,
+                            () ->
+                                    "the host saves and restores by the guest's 0x%x instead of 0x%x"
+                                            .formatted(own.guestXcr0, own.hostXcr0));
+                }
+            }
+            default -> {}
         }
     }
 

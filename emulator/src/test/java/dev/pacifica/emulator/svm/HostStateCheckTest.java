@@ -415,6 +415,57 @@ class HostStateCheckTest {
         assertThat(found()).containsExactly("host-fpu-not-restored: x87 control word");
     }
 
+    /** VMRUN and #VMEXIT do not switch XCR0, and this guest's XSETBV is not intercepted. */
+    private void guestChangesXcr0() {
+        sse();
+        cpu.cr4 |= Cpu.CR4_OSXSAVE;
+        cpu.xcr0 = 3;
+        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | Cpu.CR4_OSXSAVE);
+        runGuest("31c9 31d2 b801000000 0f01d1"); // XCR0 = 1
+        assertThat(cpu.xcr0).isEqualTo(1);
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "0fae242500b00400", // xsave [4b000h]
+                "0fae342500b00400", // xsaveopt
+                "0fc7242500b00400", // xsavec
+                "0fc72c2500b00400", // xsaves
+                "0fae2c2500b00400", // xrstor
+                "0fc71c2500b00400", // xrstors
+            })
+    void theHostSavesByTheGuestsXcr0(String code) {
+        guestChangesXcr0();
+        machine.memory.write64(0x4b000 + 520, 1L << 63); // XRSTORS takes the compacted form only
+        host(1, code);
+        assertThat(found()).containsExactly("host-fpu-not-restored: XCR0");
+    }
+
+    @Test
+    void aHostThatWritesXcr0HasItsOwn() {
+        guestChangesXcr0();
+        host(6, "31c9 0f01d0 31d2 b003 0f01d1 0fae242500b00400"); // xgetbv; xsetbv; xsave
+        assertThat(cpu.xcr0).isEqualTo(3);
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
+    void anInterceptedXsetbvLeavesXcr0() {
+        sse();
+        cpu.cr4 |= Cpu.CR4_OSXSAVE;
+        cpu.xcr0 = 3;
+        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | Cpu.CR4_OSXSAVE);
+        machine.intercept(ExitCode.XSETBV);
+        machine.code(SvmMachine.GUEST_CODE, "31c9 31d2 b801000000 0f01d1");
+        cpu.r[Cpu.RAX] = SvmMachine.VMCB;
+        cpu.rip = SvmMachine.HOST_CODE;
+        assertThat(machine.vmrunAndRun(8)).isTrue();
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.XSETBV);
+        host(1, "0fae242500b00400");
+        assertThat(found()).isEmpty();
+    }
+
     /** A host that switches when it gets #NM. */
     @Test
     void whatRaisesDeviceNotAvailableIsNoUse() {
