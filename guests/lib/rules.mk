@@ -1,6 +1,6 @@
 # Shared by the guests' Makefiles: flags, the library's objects, and how an image is made.
-# An image is a multiboot-1 ELF32 file holding 64-bit code (loaders, QEMU's among them, take ELF32 only), stripped and
-# reproducible: nothing of the machine that built it is in it.
+# An image is a multiboot-1 ELF32 file holding 64-bit code (loaders, QEMU's among them, take ELF32 only), stripped unless said
+# otherwise and reproducible: nothing of the machine that built it is in it.
 LIB := $(dir $(lastword $(MAKEFILE_LIST)))
 BUILD ?= build
 CC := gcc
@@ -26,9 +26,9 @@ $(BUILD)/%.o: %.S $(HEADERS)
 	@mkdir -p $(@D)
 	@$(CC) $(ASFLAGS) -c $< -o $@
 
-# $(call link,IMAGE,OBJECTS): keeps the symbols beside it in build/
+# $(call link,IMAGE,OBJECTS[,STRIP]): keeps the symbols beside it in build/; STRIP, --strip-all by default, says what stays in it
 define link
 	@ld $(LDFLAGS) -o $(BUILD)/$(notdir $1).sym $2
-	@objcopy -O elf32-i386 --strip-all $(BUILD)/$(notdir $1).sym $1
+	@objcopy -O elf32-i386 $(or $3,--strip-all) $(BUILD)/$(notdir $1).sym $1
 	@chmod 644 $1
 endef

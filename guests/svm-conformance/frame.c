@@ -708,5 +708,7 @@ void guest_main(void)
         print("%u tests\n", listed);
     else
         print("%u tests: %u passed, %u failed, %u skipped\n", passed + failed + skipped, passed, failed, skipped);
+    if (!listed)
+        print("FAILED: no test fits the command line \"%s\"; the word list shows their names\n", commands);
     end_run(failed || !listed ? 1 : 0);
 }

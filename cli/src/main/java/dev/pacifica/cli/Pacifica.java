@@ -34,6 +34,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "0:success; run, record: the guest switched the power off",
             "1:replay, check: the run diverged from its recording; demo: the demo failed",
             "2:bad usage or bad input, with one line on standard error that says what",
+            "3:check: no VMRUN was seen, so nothing was looked at",
             "4:check: the hypervisor makes mistakes",
             "6:run, record: the guest halted with nothing that could wake it",
             "8:run, record: the guest, or a triple fault, reset the machine",

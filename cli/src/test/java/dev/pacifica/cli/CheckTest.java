@@ -73,7 +73,14 @@ class CheckTest {
                         "\nGIF clear 344 times")
                 .containsPattern("advice open-init, 17[0-9] times: [^\n]+\n[^\n]+\n    first at 0@")
                 .containsPattern(
-                        " RIP 0x10[0-9a-f]+ \\([a-z_]+\\+0x[0-9a-f]+\\) in the host, VMCB");
+                        " RIP 0x10[0-9a-f]+ \\(enter_guest\\+0x[0-9a-f]+\\) in the host, VMCB");
+    }
+
+    /** Recordings of it from before it had symbols are checked with --symbols. */
+    @Test
+    void theDemoHypervisorIsAFileOfSymbolsItself() {
+        SymbolTable symbols = SymbolTable.NONE.with(List.of(folder.resolve("demo.elf")));
+        assertThat(symbols.nameOf(0x10_0000)).isEqualTo("image_start+0x0");
     }
 
     /** Replay executes without checks and compares every event and state with the recording. */

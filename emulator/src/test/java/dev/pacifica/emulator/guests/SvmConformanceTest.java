@@ -84,6 +84,19 @@ class SvmConformanceTest {
                                 .toList());
     }
 
+    /** A slip of the pen must not look like success. */
+    @Test
+    void aPrefixOfNoTestFailsAndSaysSo() {
+        Run run = run("only=15.99", MODEL, 1);
+
+        assertThat(run.names()).isEmpty();
+        assertThat(run.console)
+                .contains("0 tests: 0 passed")
+                .contains("FAILED: no test fits the command line \"")
+                .contains(" only=15.99\"; the word list");
+        assertThat(run.status).isEqualTo(1 << 1 | 1);
+    }
+
     private static List<String> names() {
         return run("list", MODEL, 1)
                 .console
