@@ -220,7 +220,7 @@ public final class ControlRegisterInstructions {
 
     /**
      * #GP(0) if a present PDPTE has reserved bits set; a guest with nested paging gets a fault at
-     * the walk instead (§15.25.11).
+     * the walk instead (§15.25.10).
      */
     static void checkPdptes(Cpu cpu, long cr3) {
         if (cpu.guestMode && cpu.mmu.nested()) {

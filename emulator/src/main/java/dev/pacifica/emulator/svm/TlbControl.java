@@ -1,5 +1,7 @@
 package dev.pacifica.emulator.svm;
 
+import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.observe.TlbFlushCause;
 import dev.pacifica.emulator.paging.Mmu;
 
@@ -12,12 +14,19 @@ final class TlbControl {
 
     private TlbControl() {}
 
-    /** Reserved encodings flush the guest's translations, which is safe whatever was meant. */
-    static void apply(Mmu mmu, int control, int asid) {
+    /**
+     * Reserved encodings flush the guest's translations, which is safe whatever was meant.
+     * Encodings 3 and 7 are reserved unless CPUID offers FlushByAsid.
+     */
+    static void apply(Cpu cpu, int control, int asid) {
+        Mmu mmu = cpu.mmu;
         switch (control) {
             case NOTHING -> {}
             case FLUSH_ALL -> mmu.flushAll(TlbFlushCause.VMRUN);
-            case FLUSH_ASID_NON_GLOBAL -> mmu.flushAsid(asid, false, TlbFlushCause.VMRUN);
+            case FLUSH_ASID_NON_GLOBAL -> {
+                boolean reserved = !cpu.model.has(CpuFeature.FLUSHBYASID);
+                mmu.flushAsid(asid, reserved, TlbFlushCause.VMRUN);
+            }
             default -> mmu.flushAsid(asid, true, TlbFlushCause.VMRUN);
         }
     }

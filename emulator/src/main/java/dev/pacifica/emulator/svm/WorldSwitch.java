@@ -143,7 +143,7 @@ final class WorldSwitch {
         cpu.stackShadow = false;
         GuestState.load(from, cpu);
         int asid = from.get32(VmcbLayout.ASID);
-        TlbControl.apply(cpu.mmu, from.get8(VmcbLayout.TLB_CONTROL), asid);
+        TlbControl.apply(cpu, from.get8(VmcbLayout.TLB_CONTROL), asid);
         avic.load(from, nestedPaging);
         cpu.mmu.redirect(avic.redirectedPage());
         cpu.mmu.enterGuest(asid, nested, from.get64(VmcbLayout.N_CR3), host.cr4(), host.efer());

@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.GuestException;
+import dev.pacifica.emulator.observe.MachineObserver;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -130,12 +132,21 @@ class BroadcastInvalidationTest {
             assertThat(other.mmu.read64(PAGE)).isEqualTo(1);
             machine.guestPage(PAGE, OTHER | P);
             assertThat(other.mmu.read64(PAGE)).isEqualTo(1);
+            List<String> told = new ArrayList<>();
+            machine.cpu.observer =
+                    new MachineObserver() {
+                        @Override
+                        public void tlbPageFlushed(int vcpu, int asid, long va) {
+                            told.add("%d %d %x".formatted(vcpu, asid, va));
+                        }
+                    };
             machine.code(SvmMachine.HOST_CODE, "0f01fe");
             machine.cpu.r[Cpu.RAX] = PAGE | 5;
-            machine.cpu.r[Cpu.RCX] = 0;
+            machine.cpu.r[Cpu.RCX] = 1;
             machine.cpu.r[Cpu.RDX] = 0;
             machine.step(1);
             assertThat(other.mmu.read64(PAGE)).isEqualTo(2);
+            assertThat(told).containsExactly("0 0 80000", "0 0 81000", "1 0 80000", "1 0 81000");
         }
     }
 

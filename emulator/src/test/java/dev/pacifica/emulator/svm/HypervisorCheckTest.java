@@ -648,6 +648,23 @@ class HypervisorCheckTest {
     }
 
     @Test
+    void aShadowEntryMayBeTakenBackWithInvlpgb() {
+        shadowPaging();
+        guestReadsThePage();
+        machine.guestPage(PAGE, 0x7_4007);
+        machine.code(SvmMachine.HOST_CODE, "0f01fe"); // invlpgb
+        cpu.r[Cpu.RAX] = PAGE | 5; // address and ASID are valid
+        cpu.r[Cpu.RCX] = 0;
+        cpu.r[Cpu.RDX] = 1;
+        cpu.rip = SvmMachine.HOST_CODE;
+        machine.step(1);
+        machine.code(SvmMachine.HOST_CODE, "0f01d8");
+        cpu.rip = SvmMachine.HOST_CODE;
+        guestReadsThePage();
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
     void aGuestThatHasItsOwnTablesFlushesForItself() {
         guestReadsThePage();
         machine.guestPage(PAGE, 0x7_4007);

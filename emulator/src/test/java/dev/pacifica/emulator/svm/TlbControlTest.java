@@ -423,6 +423,19 @@ class TlbControlTest {
     }
 
     @Test
+    void withoutFlushByAsidItsEncodingsAreReserved() {
+        cpu.model = CpuModel.parse("epyc-milan,-flushbyasid");
+        for (int control : new int[] {3, 7}) {
+            map(OLD);
+            guestSees(1, 1);
+            guestSees(2, 0);
+            map(NEW);
+            assertThat(guestSees(1, control)).as("encoding %d", control).containsExactly(2, 2);
+            assertThat(guestSees(2, 0)).containsExactly(1, 1);
+        }
+    }
+
+    @Test
     void invlpgaOfAsidZeroIsTheHosts() {
         machine.memory.write64(SvmMachine.HOST_PML4 + 0x2000, SvmMachine.GUEST_PT | ALL);
         cpu.mmu.flushAll(TlbFlushCause.RESET);
