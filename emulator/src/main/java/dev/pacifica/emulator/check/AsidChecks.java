@@ -123,13 +123,21 @@ final class AsidChecks {
         if ((cr0 & Cpu.CR0_PG) == 0) {
             return;
         }
-        changed(cpu, address, last, vmcb, "CR0", VmcbLayout.CR0, Cpu.CR0_PG);
-        changed(cpu, address, last, vmcb, "CR3", VmcbLayout.CR3, -1);
-        changed(cpu, address, last, vmcb, "CR4", VmcbLayout.CR4, CR4_BITS);
-        changed(cpu, address, last, vmcb, "EFER", VmcbLayout.EFER, EFER_BITS);
+        CheckKind kind = CheckKind.PAGING_MODE_CHANGED;
+        changed(kind, cpu, address, last, vmcb, "CR0", VmcbLayout.CR0, Cpu.CR0_PG);
+        changed(kind, cpu, address, last, vmcb, "CR3", VmcbLayout.CR3, -1);
+        changed(kind, cpu, address, last, vmcb, "CR4", VmcbLayout.CR4, CR4_BITS);
+        // Bit 63 of an entry is reserved while NXE is clear: no translation that the guest can have
+        // has it, and all of them hold once NXE is set.
+        boolean nxeOnlySet =
+                (last.get(VmcbLayout.EFER, 8) & EFER_BITS | Cpu.EFER_NXE)
+                        == (vmcb.get(VmcbLayout.EFER, 8) & EFER_BITS);
+        kind = nxeOnlySet ? CheckKind.NXE_SET : kind;
+        changed(kind, cpu, address, last, vmcb, "EFER", VmcbLayout.EFER, EFER_BITS);
     }
 
     private void changed(
+            CheckKind kind,
             Cpu cpu,
             long address,
             VmcbHistory last,
@@ -141,7 +149,7 @@ final class AsidChecks {
         long now = vmcb.get(offset, 8);
         if (((then ^ now) & bits) != 0) {
             findings.add(
-                    CheckKind.PAGING_MODE_CHANGED,
+                    kind,
                     field,
                     cpu,
                     address,

@@ -152,6 +152,12 @@ public enum CheckKind {
             "§15.16 (software rule)",
             "guest's paging changed in the VMCB without a flush of its ASID",
             "the guest may use translations made under the old paging mode or tables"),
+    NXE_SET(
+            Level.ADVICE,
+            "§15.16 (software rule)",
+            "EFER.NXE set in the VMCB without a flush of the ASID",
+            "nothing: while NXE was clear no translation could have NX, which was reserved; the"
+                    + " rule asks for a flush at every change"),
     STALE_NESTED_ENTRY(
             Level.MISTAKE,
             "§15.16, §15.25",

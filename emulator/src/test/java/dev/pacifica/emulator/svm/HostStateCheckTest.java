@@ -192,6 +192,18 @@ class HostStateCheckTest {
         assertThat(found()).isEmpty();
     }
 
+    /** As Xen does: CR0.TS is set while PV code, of privilege 3, has not used them yet. */
+    @Test
+    void vectorRegistersMayBeSwitchedAtTheirFirstUse() {
+        guestChangesXmm();
+        cpu.cr0 |= Cpu.CR0_TS;
+        interruptHost(3);
+        assertThat(found()).isEmpty();
+        cpu.cr0 &= ~Cpu.CR0_TS;
+        interruptHost(3);
+        assertThat(found()).containsExactly("host-fpu-not-restored: x87 and XMM registers");
+    }
+
     @Test
     void vectorRegistersThatTheGuestLeftAloneAreTheHosts() {
         cpu.fpu.xmm[0] = 1;

@@ -692,7 +692,6 @@ class HypervisorCheckTest {
     @CsvSource({
         "0x550, 0x1000, CR3",
         "0x548, 0x80, CR4",
-        "0x4d0, 0x800, EFER",
     })
     void anotherPagingModeNeedsAFlush(String offset, String bits, String field) {
         int at = Integer.decode(offset);
@@ -705,6 +704,25 @@ class HypervisorCheckTest {
         machine.put8(VmcbLayout.TLB_CONTROL, 0);
         runOnce();
         assertThat(found()).containsExactly("paging-mode-changed: " + field);
+    }
+
+    /** Xen's hvm_set_efer does the second: while NXE is clear, no translation can have NX. */
+    @Test
+    void clearingNxeNeedsAFlushAndSettingItIsNoMistake() {
+        runOnce();
+        machine.put64(VmcbLayout.EFER, machine.get64(VmcbLayout.EFER) & ~Cpu.EFER_NXE);
+        runOnce();
+        assertThat(found()).containsExactly("paging-mode-changed: EFER");
+        machine.put64(VmcbLayout.EFER, machine.get64(VmcbLayout.EFER) | Cpu.EFER_NXE);
+        runOnce();
+        assertThat(found()).containsExactly("paging-mode-changed: EFER", "nxe-set: EFER");
+        assertThat(check.findings())
+                .extracting(finding -> finding.kind.level)
+                .containsExactly(CheckKind.Level.MISTAKE, CheckKind.Level.ADVICE);
+        machine.put64(VmcbLayout.EFER, machine.get64(VmcbLayout.EFER) & ~Cpu.EFER_NXE);
+        machine.put8(VmcbLayout.TLB_CONTROL, 3);
+        runOnce();
+        assertThat(check.findings()).extracting(Finding::count).containsExactly(1L, 1L);
     }
 
     /** Two processors that share one memory; each has its own checks' view by its id. */
