@@ -263,8 +263,9 @@ final class HostFpuChecks {
 
     /** All registers are as the guest left them: if one is not, the host has its own again. */
     private void userCode(Cpu cpu, Processor own) {
-        if (!own.userWatched) {
-            return;
+        if (!own.userWatched || (cpu.cr0 & (Cpu.CR0_EM | Cpu.CR0_TS)) != 0) {
+            return; // as above: Xen's PV guests are such user code, and have TS until their first
+                    // use
         }
         own.userWatched = false;
         own.watched = 0;
