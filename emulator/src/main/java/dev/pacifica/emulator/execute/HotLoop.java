@@ -21,6 +21,7 @@ import static dev.pacifica.emulator.execute.CodeRecord.XOR_BIT;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
+import dev.pacifica.emulator.cpu.WorldSwitched;
 import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.memory.RawMemory;
@@ -635,8 +636,12 @@ final class HotLoop {
             }
             case FastOp.GENERIC -> insn = page.insns[(int) page.second[pc]];
             default -> {
-                if (opensMemory(page.code[pc], page.second[pc])) {
-                    return pc;
+                try {
+                    if (opensMemory(page.code[pc], page.second[pc])) {
+                        return pc;
+                    }
+                } catch (WorldSwitched e) {
+                    return -1; // a nested page fault, caught here because each frame costs time
                 }
                 cache.decodeBytes(page, offset, Math.min(Decoder.MAX_LENGTH, 4096 - offset), insn);
             }

@@ -48,7 +48,7 @@ final class HostState {
         this.area = area;
     }
 
-    /** VMRUN: remembers the host, to go on at {@code nextRip}. */
+    /** VMRUN: remembers the host, to go on at {@code nextRip}, and copies it to the area. */
     void take(long nextRip) {
         gdtrBase = cpu.gdtrBase;
         gdtrLimit = cpu.gdtrLimit;
@@ -66,29 +66,7 @@ final class HostState {
         specCtrl = cpu.msrs.specCtrl;
         valid = true;
         branchRecords = false;
-        copyToArea();
-    }
 
-    /** VMRUN with LBR virtualization: remembers DebugCtl and the branch records too. */
-    void takeBranchRecords() {
-        branchRecords = true;
-        debugCtl = cpu.msrs.debugCtl;
-        branchFrom = cpu.msrs.lastBranchFrom;
-        branchTo = cpu.msrs.lastBranchTo;
-        exceptionFrom = cpu.msrs.lastExceptionFrom;
-        exceptionTo = cpu.msrs.lastExceptionTo;
-        if (areaInMemory()) {
-            GuestState.storeBranchRecords(area, cpu);
-            area.writeState();
-        }
-    }
-
-    private boolean areaInMemory() {
-        long address = cpu.msrs.vmHsavePa;
-        return cpu.memory.isRam(address) && !cpu.mmu.hidden.covers(address);
-    }
-
-    private void copyToArea() {
         boolean written = areaInMemory();
         if (written) {
             area.at(cpu.msrs.vmHsavePa);
@@ -113,6 +91,25 @@ final class HostState {
         if (written) {
             area.writeState();
         }
+    }
+
+    /** VMRUN with LBR virtualization: remembers DebugCtl and the branch records too. */
+    void takeBranchRecords() {
+        branchRecords = true;
+        debugCtl = cpu.msrs.debugCtl;
+        branchFrom = cpu.msrs.lastBranchFrom;
+        branchTo = cpu.msrs.lastBranchTo;
+        exceptionFrom = cpu.msrs.lastExceptionFrom;
+        exceptionTo = cpu.msrs.lastExceptionTo;
+        if (areaInMemory()) {
+            GuestState.storeBranchRecords(area, cpu);
+            area.writeState();
+        }
+    }
+
+    private boolean areaInMemory() {
+        long address = cpu.msrs.vmHsavePa;
+        return cpu.memory.isRam(address) && !cpu.mmu.hidden.covers(address);
     }
 
     /**
