@@ -29,6 +29,32 @@ final class GuestState {
 
     private GuestState() {}
 
+    /** Writes the words that VMRUN saves of the host, and #VMEXIT of the guest. */
+    static void write(Vmcb vmcb, long host) {
+        vmcb.write(host, VmcbLayout.ES);
+        vmcb.write(host, VmcbLayout.ES + VmcbLayout.BASE);
+        vmcb.write(host, VmcbLayout.CS);
+        vmcb.write(host, VmcbLayout.CS + VmcbLayout.BASE);
+        vmcb.write(host, VmcbLayout.SS);
+        vmcb.write(host, VmcbLayout.SS + VmcbLayout.BASE);
+        vmcb.write(host, VmcbLayout.DS);
+        vmcb.write(host, VmcbLayout.DS + VmcbLayout.BASE);
+        vmcb.write(host, VmcbLayout.GDTR);
+        vmcb.write(host, VmcbLayout.GDTR + VmcbLayout.BASE);
+        vmcb.write(host, VmcbLayout.IDTR);
+        vmcb.write(host, VmcbLayout.IDTR + VmcbLayout.BASE);
+        vmcb.write(host, VmcbLayout.CPL);
+        vmcb.write(host, VmcbLayout.EFER);
+        vmcb.write(host, VmcbLayout.CR4);
+        vmcb.write(host, VmcbLayout.CR3);
+        vmcb.write(host, VmcbLayout.CR0);
+        vmcb.write(host, VmcbLayout.RFLAGS);
+        vmcb.write(host, VmcbLayout.RIP);
+        vmcb.write(host, VmcbLayout.RSP);
+        vmcb.write(host, VmcbLayout.RAX);
+        vmcb.write(host, VmcbLayout.SPEC_CTRL);
+    }
+
     /**
      * VMRUN: loads the guest; the checks have passed. EFER.LMA follows from EFER.LME and CR0.PG.
      */

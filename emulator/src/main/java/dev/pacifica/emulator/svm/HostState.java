@@ -70,7 +70,7 @@ final class HostState {
         boolean written = areaInMemory();
         if (written) {
             area.at(cpu.msrs.vmHsavePa);
-            area.readState();
+            area.read(area.host(), VmcbLayout.CPL); // of which only a part is written
         }
         long[] to = area.words();
         GuestState.storeSegments(to, cpu);
@@ -89,7 +89,7 @@ final class HostState {
         to[VmcbLayout.RAX / 8] = rax;
         to[VmcbLayout.SPEC_CTRL / 8] = specCtrl;
         if (written) {
-            area.writeState();
+            GuestState.write(area, area.hostForWrite());
         }
     }
 
@@ -102,6 +102,7 @@ final class HostState {
         exceptionFrom = cpu.msrs.lastExceptionFrom;
         exceptionTo = cpu.msrs.lastExceptionTo;
         if (areaInMemory()) {
+            area.readState();
             GuestState.storeBranchRecords(area, cpu);
             area.writeState();
         }

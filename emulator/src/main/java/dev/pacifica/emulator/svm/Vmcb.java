@@ -58,6 +58,27 @@ final class Vmcb implements MachineObserver.VmcbView {
         RawMemory.put(memory.host(address) + 8 * STATE, words, STATE, WORDS - STATE);
     }
 
+    /** The host address of the fields, for {@link #read(long, int)}. */
+    long host() {
+        return memory.host(address);
+    }
+
+    /** As {@link #host}, for {@link #write(long, int)}. */
+    long hostForWrite() {
+        memory.aboutToWrite(address, VmcbLayout.SIZE);
+        return memory.host(address);
+    }
+
+    /** As {@link #read}, of the word at an offset only. */
+    void read(long host, int offset) {
+        words[offset >>> 3] = RawMemory.getLong(host + (offset & -8));
+    }
+
+    /** As {@link #write}, of the word at an offset only. */
+    void write(long host, int offset) {
+        RawMemory.putLong(host + (offset & -8), words[offset >>> 3]);
+    }
+
     /** The fields themselves, by their offsets divided by eight. */
     long[] words() {
         return words;

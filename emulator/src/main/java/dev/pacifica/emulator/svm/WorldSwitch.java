@@ -187,7 +187,11 @@ final class WorldSwitch {
         int bytes = assists && information.wantsBytes(exitCode) ? information.read() : 0;
         long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
         cpu.events.delivering = false;
-        vmcb.read();
+        if (cpu.observer == null && !host.hasBranchRecords()) {
+            readPartlyWritten();
+        } else {
+            vmcb.read(); // the observer sees all fields
+        }
         storeGuest(vmcb, eventInfo);
         if (cache != null) {
             storeGuest(cache.current(vmcb), eventInfo);
@@ -215,13 +219,53 @@ final class WorldSwitch {
             vmcb.put64(VmcbLayout.SPEC_CTRL, cpu.msrs.specCtrl);
             cpu.msrs.specCtrl = host.specCtrl();
         }
-        vmcb.write();
+        if (host.hasBranchRecords()) {
+            vmcb.write();
+        } else {
+            write();
+        }
         intercepts.clear();
         virtualTransfer = false;
         transferExits = false;
         tscOffset = 0;
         cpu.guestMode = false;
         returnToHost();
+    }
+
+    /** Reads the words that {@link #write} writes and of which #VMEXIT does not set all. */
+    private void readPartlyWritten() {
+        long from = vmcb.host();
+        vmcb.read(from, VmcbLayout.V_INTR);
+        vmcb.read(from, VmcbLayout.INTERRUPT_SHADOW);
+        vmcb.read(from, VmcbLayout.FETCHED_BYTES);
+        vmcb.read(from, VmcbLayout.FETCHED_BYTES + 8);
+        vmcb.read(from, VmcbLayout.BUS_LOCK_THRESHOLD);
+        vmcb.read(from, VmcbLayout.GDTR);
+        vmcb.read(from, VmcbLayout.IDTR);
+        vmcb.read(from, VmcbLayout.CPL);
+        vmcb.read(from, VmcbLayout.G_PAT);
+        vmcb.read(from, VmcbLayout.SPEC_CTRL);
+    }
+
+    /** Writes the words that #VMEXIT may change, but for the branch records. */
+    private void write() {
+        long to = vmcb.hostForWrite();
+        vmcb.write(to, VmcbLayout.V_INTR);
+        vmcb.write(to, VmcbLayout.INTERRUPT_SHADOW);
+        vmcb.write(to, VmcbLayout.EXITCODE);
+        vmcb.write(to, VmcbLayout.EXITINFO1);
+        vmcb.write(to, VmcbLayout.EXITINFO2);
+        vmcb.write(to, VmcbLayout.EXITINTINFO);
+        vmcb.write(to, VmcbLayout.EVENTINJ);
+        vmcb.write(to, VmcbLayout.NRIP);
+        vmcb.write(to, VmcbLayout.FETCHED_BYTES);
+        vmcb.write(to, VmcbLayout.FETCHED_BYTES + 8);
+        vmcb.write(to, VmcbLayout.BUS_LOCK_THRESHOLD);
+        vmcb.write(to, VmcbLayout.DR7);
+        vmcb.write(to, VmcbLayout.DR6);
+        vmcb.write(to, VmcbLayout.CR2);
+        vmcb.write(to, VmcbLayout.G_PAT);
+        GuestState.write(vmcb, to);
     }
 
     /** What of the guest's state changes while it runs, to the VMCB or to its cached copy. */
