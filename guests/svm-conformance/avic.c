@@ -96,6 +96,8 @@ static void write_register(unsigned offset, enum access access)
     EXPECT_EQ("what the nested tables show", REGISTER(ELSEWHERE, offset), 0);
 }
 
+static bool has_extended_lvt(void) { return svm_features & BIT(HAS_EXTENDED_LVT); }
+
 #define READ(name, offset, access) AVIC_TEST("15.29.3/read-of-" name) { read_register(offset, access); }
 #define WRITE(name, offset, access) AVIC_TEST("15.29.3/write-of-" name) { write_register(offset, access); }
 READ("id-is-allowed", ID, ALLOWED)
@@ -141,6 +143,10 @@ READ("specific-eoi-faults", 0x420, FAULTS)
 WRITE("specific-eoi-faults", 0x420, FAULTS)
 READ("interrupt-enable-faults", 0x480, FAULTS)
 WRITE("interrupt-enable-faults", 0x480, FAULTS)
+READ("extended-lvt-goes-by-cpuid", 0x500, has_extended_lvt() ? ALLOWED : FAULTS)
+WRITE("extended-lvt-goes-by-cpuid", 0x500, has_extended_lvt() ? TRAPS : FAULTS)
+READ("extended-lvt-3-goes-by-cpuid", 0x530, has_extended_lvt() ? ALLOWED : FAULTS)
+WRITE("extended-lvt-3-goes-by-cpuid", 0x530, has_extended_lvt() ? TRAPS : FAULTS)
 READ("reserved-540-faults", 0x540, FAULTS)
 WRITE("reserved-540-faults", 0x540, FAULTS)
 READ("unnamed-040-is-allowed", 0x40, ALLOWED)
@@ -485,6 +491,16 @@ AVIC_TEST("15.29.4/x2avic-index-512")
     expect_invalid();
 }
 
+AVIC_TEST("15.29.4/x2avic-index-4095")
+{
+    REQUIRE_SVM(HAS_X2AVIC, "x2AVIC");
+    REQUIRE(cpuid_bit(0x8000000a, 'c', 6), "CPUID Fn8000_000A ECX does not offer x2AVIC_EXT");
+    GUEST("nop");
+    v.virtual_interrupt |= V_X2AVIC_ENABLE;
+    PHYSICAL_POINTER |= 0xfff;
+    expect_done();
+}
+
 /* --- §15.29.10: x2AVIC -------------------------------------------------------------------------------------------------------------- */
 #define X2AVIC_TEST(name)                                            \
     static void CONCAT(x2avic_, __LINE__)(void);                     \
@@ -599,6 +615,26 @@ X2AVIC_TEST("self-ipi-is-taken-at-once")
     v.rax = 0x77;
     v.rflags |= FLAG_IF;
     expect_vector(0x77);
+}
+
+X2AVIC_TEST("reserved-bits-of-an-lvt-entry-raise-gp")
+{
+    wrmsr_in_guest(0x835, BIT(11));
+    REGISTER(OWN, 0x350) = 0x10000;
+    expect_exception(GP);
+    EXPECT_REGISTER("LINT0 in the backing page", 0x350, 0x10000);
+}
+
+X2AVIC_TEST("rdmsr-of-seoi-faults-if-there-is-one")
+{
+    rdmsr_in_guest(0x842);
+    if (cpuid_bit(0x80000001, 'c', 3)) {
+        expect_exit(EXIT_AVIC_NOACCEL);
+        EXPECT_EQ("EXITINFO1", v.exit_info_1 & NOACCEL_MASK, 0x420);
+    } else {
+        expect_exception(GP);
+    }
+    expect_at_insn();
 }
 
 X2AVIC_TEST("msr-intercepts-come-first")

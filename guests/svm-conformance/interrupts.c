@@ -456,6 +456,82 @@ TEST("15.13.5/vintr-needs-v-irq")
     expect_done();
 }
 
+/* --- §15.21.7: the interrupt enable registers and the specific EOI of the physical APIC ----------------------------------------------- */
+enum { APIC_EXTENDED_FEATURE = 0x400, APIC_EXTENDED_CONTROL = 0x410, APIC_SPECIFIC_EOI = 0x420, APIC_ENABLE = 0x480, APIC_ISR = 0x100, APIC_IRR = 0x200 };
+#define REQUIRE_EXTENDED_APIC(bit, what)                                                        \
+    REQUIRE(cpuid_bit(0x80000001, 'c', 3), "CPUID Fn8000_0001 ECX offers no extended APIC space"); \
+    REQUIRE(apic_read(APIC_EXTENDED_FEATURE) & BIT(bit), "the extended APIC feature register has no " what)
+
+static bool apic_bit(u32 bank, unsigned vector) { return apic_read(bank + vector / 32 * 16) >> vector % 32 & 1; }
+
+static void enable_vector(unsigned vector, bool on)
+{
+    u32 at = APIC_ENABLE + vector / 32 * 16, bit = (u32)BIT(vector % 32), control = apic_read(APIC_EXTENDED_CONTROL);
+    apic_write(APIC_EXTENDED_CONTROL, control | 1);
+    apic_write(at, on ? apic_read(at) | bit : apic_read(at) & ~bit);
+    apic_write(APIC_EXTENDED_CONTROL, control);
+}
+
+TEST("15.21.7/a-disabled-vector-is-requested-but-does-not-exit")
+{
+    REQUIRE_EXTENDED_APIC(0, "interrupt enable registers");
+    GUEST("nop");
+    enable_vector(0x50, false);
+    self_interrupt(0x50);
+    expect_done();
+    EXPECT("it is requested", apic_bit(APIC_IRR, 0x50));
+    take_interrupts();
+    EXPECT_EQ("interrupts while it is disabled", interrupts[0x50], 0);
+    enable_vector(0x50, true);
+    take_interrupts();
+    EXPECT_EQ("interrupts when it is enabled again", interrupts[0x50], 1);
+}
+
+TEST("15.21.7/a-disabled-vector-does-not-hold-back-a-lower-one")
+{
+    REQUIRE_EXTENDED_APIC(0, "interrupt enable registers");
+    GUEST("nop");
+    enable_vector(0x60, false);
+    self_interrupt(0x60);
+    self_interrupt(0x50);
+    expect_exit(EXIT_INTR);
+    take_interrupts();
+    EXPECT_EQ("interrupts 50h", interrupts[0x50], 1);
+    EXPECT_EQ("interrupts 60h", interrupts[0x60], 0);
+    enable_vector(0x60, true);
+    take_interrupts();
+    EXPECT_EQ("interrupts 60h when it is enabled again", interrupts[0x60], 1);
+}
+
+TEST("15.21.7/enable-registers-need-their-control-bit")
+{
+    REQUIRE_EXTENDED_APIC(0, "interrupt enable registers");
+    u32 control = apic_read(APIC_EXTENDED_CONTROL), was = apic_read(APIC_ENABLE + 0x20);
+    apic_write(APIC_EXTENDED_CONTROL, control & ~1u);
+    apic_write(APIC_ENABLE + 0x20, ~was);
+    EXPECT_EQ("the register", apic_read(APIC_ENABLE + 0x20), was);
+    apic_write(APIC_EXTENDED_CONTROL, control);
+}
+
+/* The guest takes the interrupt and does not end it. */
+TEST("15.21.7/a-specific-eoi-ends-its-own-vector")
+{
+    REQUIRE_EXTENDED_APIC(1, "specific EOI");
+    GUEST3("sti; nop; nop", "nop", "");
+    v.intercept_1 &= ~(u32)BIT(I1_INTR);
+    v.rflags |= FLAG_IF;
+    self_interrupt(0x50);
+    expect_vector(0x50);
+    EXPECT("it is in service", apic_bit(APIC_ISR, 0x50));
+    u32 control = apic_read(APIC_EXTENDED_CONTROL);
+    apic_write(APIC_EXTENDED_CONTROL, control | 2);
+    apic_write(APIC_SPECIFIC_EOI, 0x51);
+    EXPECT("the EOI of another vector leaves it", apic_bit(APIC_ISR, 0x50));
+    apic_write(APIC_SPECIFIC_EOI, 0x50);
+    EXPECT("its own ends it", !apic_bit(APIC_ISR, 0x50));
+    apic_write(APIC_EXTENDED_CONTROL, control);
+}
+
 /* --- §15.13.2, §15.21.9: NMIs ------------------------------------------------------------------------------------------------------------- */
 TEST("15.13.2/nmi-intercepted")
 {

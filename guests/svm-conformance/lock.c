@@ -53,6 +53,7 @@ TEST("15.30.1/svmdis-with-svme-set-is-gp")
 
 TEST("15.30.1/svmdis-makes-svme-reserved")
 {
+    REQUIRE_SVM(HAS_SVML, "SVM-Lock: SVMDIS is read-only");
     UNLOCKED;
     u64 efer = rdmsr(MSR_EFER), vm_cr = rdmsr(MSR_VM_CR);
     wrmsr(MSR_EFER, efer & ~EFER_SVME);

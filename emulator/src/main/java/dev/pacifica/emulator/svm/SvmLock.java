@@ -26,10 +26,10 @@ public final class SvmLock {
         if ((value & ~0x1fL) != 0) {
             return false;
         }
-        boolean lockable = cpu.model.has(CpuFeature.SVM_LOCK); // else both are read-only (§15.31)
-        if (lockable && (value & VM_CR_SVMDIS) != 0 && (cpu.efer & Cpu.EFER_SVME) != 0) {
+        if ((value & VM_CR_SVMDIS) != 0 && (cpu.efer & Cpu.EFER_SVME) != 0) {
             return false;
         }
+        boolean lockable = cpu.model.has(CpuFeature.SVM_LOCK); // else both are read-only (§15.31)
         long locked = VM_CR_LOCK | VM_CR_SVMDIS;
         long old = cpu.msrs.vmCr;
         boolean writable = lockable && (old & VM_CR_LOCK) == 0;
