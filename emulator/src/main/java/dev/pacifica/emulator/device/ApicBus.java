@@ -93,7 +93,8 @@ public final class ApicBus implements Stateful {
             LocalApic apic = locals.get((lastWinner + i) % count);
             if (addressed.test(apic)
                     && apic.acceptsFixed()
-                    && (winner == null || apic.processorPriority() < winner.processorPriority())) {
+                    && (winner == null
+                            || apic.arbitrationPriority() < winner.arbitrationPriority())) {
                 winner = apic;
             }
         }

@@ -258,6 +258,16 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         return (taskPriority & 0xf0) >= service ? taskPriority : service;
     }
 
+    /**
+     * APR, by which processors arbitrate for a lowest-priority interrupt: the highest of the task's
+     * priority, of the interrupt in service and of the one requested (§16.6.2).
+     */
+    int arbitrationPriority() {
+        int highest = Math.max(highestInService, highestRequest);
+        int vectors = highest < 0 ? 0 : highest & 0xf0;
+        return (taskPriority & 0xf0) >= vectors ? taskPriority : vectors;
+    }
+
     boolean matches(int destination, boolean logical, boolean wide) {
         if ((base & BASE_ENABLE) == 0) {
             return !logical && destination == id; // INIT and SIPI reach even a disabled APIC
@@ -393,8 +403,8 @@ public final class LocalApic implements LocalInterruptController, Stateful {
             case ApicRegister.VERSION ->
                     hasExtendedSpace() ? VERSION_VALUE | VERSION_EXTENDED : VERSION_VALUE;
             case ApicRegister.TASK_PRIORITY -> taskPriority;
-            case ApicRegister.ARBITRATION_PRIORITY, ApicRegister.PROCESSOR_PRIORITY ->
-                    processorPriority();
+            case ApicRegister.ARBITRATION_PRIORITY -> arbitrationPriority();
+            case ApicRegister.PROCESSOR_PRIORITY -> processorPriority();
             case ApicRegister.END_OF_INTERRUPT, ApicRegister.REMOTE_READ -> 0;
             case ApicRegister.LOGICAL_DESTINATION -> logicalDestination;
             case ApicRegister.DESTINATION_FORMAT -> destinationFormat;

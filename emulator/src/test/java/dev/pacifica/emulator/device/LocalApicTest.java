@@ -189,6 +189,39 @@ class LocalApicTest {
         assertThat(apics[2].pendingVector() > 0).isTrue();
     }
 
+    /**
+     * §16.6.2: task priority, what is in service, what is requested; the sub-class is the task's.
+     */
+    @Test
+    void arbitrationPriorityIsTheHighestOfThree() {
+        write(1, 0x80, 0x35);
+        assertThat(read(1, 0x90)).isEqualTo(0x35);
+        send(0, 1, 0x41);
+        assertThat(read(1, 0x90)).as("a request").isEqualTo(0x40);
+        apics[1].acknowledge();
+        assertThat(read(1, 0x90)).as("in service").isEqualTo(0x40);
+        send(0, 1, 0x62);
+        assertThat(read(1, 0x90)).isEqualTo(0x60);
+        assertThat(read(1, 0xa0)).as("PPR knows no requests").isEqualTo(0x40);
+        write(1, 0x80, 0x6a);
+        assertThat(read(1, 0x90)).isEqualTo(0x6a);
+    }
+
+    @Test
+    void aRequestMakesAProcessorBusierForLowestPriority() {
+        for (int i = 0; i < 3; i++) {
+            write(i, 0xd0, 1L << 24 + i);
+        }
+        send(0, 1, 0x41);
+        send(0, 2, 0x51);
+        for (int i = 0; i < 2; i++) {
+            apics[0].setTaskPriority(3); // less busy than who has 41h or 51h pending
+            send(0, 7, 0x0961);
+            assertThat(apics[0].acknowledge()).isEqualTo(0x61);
+            write(0, EOI, 0);
+        }
+    }
+
     @Test
     void nmiInitAndStartup() {
         cpus[1].activity = Cpu.WAIT_FOR_SIPI;
