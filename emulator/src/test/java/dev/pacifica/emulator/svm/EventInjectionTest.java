@@ -3,6 +3,7 @@ package dev.pacifica.emulator.svm;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -36,6 +37,10 @@ class EventInjectionTest {
         machine.put8(VmcbLayout.CPL, 3);
         machine.segment(VmcbLayout.CS, 0x2b, 0xafb, 0xffff_ffffL, 0);
         machine.segment(VmcbLayout.SS, 0x33, 0xcf3, 0xffff_ffffL, 0);
+        taskState();
+    }
+
+    private void taskState() {
         cpu.segSelector[Cpu.TR] = 0x20;
         cpu.segBase[Cpu.TR] = SvmMachine.TSS;
         cpu.segLimit[Cpu.TR] = 0x67;
@@ -245,5 +250,41 @@ class EventInjectionTest {
         machine.put64(VmcbLayout.RFLAGS, 2);
         inject(INTERRUPT | 0x31);
         assertThat(pushed(2) & Cpu.RF).isZero();
+    }
+
+    /** §8.2.9: a page fault in the delivery of #GP is a page fault. */
+    @Test
+    void aPageFaultInTheDeliveryOfGeneralProtectionIsNoDoubleFault() {
+        taskState();
+        machine.memory.write64(SvmMachine.TSS + 0x24, 0x4000_0000L); // IST 1, not mapped
+        machine.memory.write(SvmMachine.IDT + 16 * 13 + 4, 1, 1);
+        inject(EXCEPTION | EV | 13);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 16 * 14);
+    }
+
+    @Test
+    void anInjectedDebugExceptionClearsGeneralDetect() {
+        machine.put64(VmcbLayout.DR7, 0x2400);
+        inject(EXCEPTION | 1);
+        assertInHandler(1, SvmMachine.GUEST_CODE);
+        assertThat(cpu.dr[7]).isEqualTo(0x400);
+    }
+
+    @Test
+    void aBreakpointExceptionChecksTheGatesPrivilege() {
+        user();
+        machine.memory.write(SvmMachine.IDT + 16 * 3 + 5, 1, 0x8e); // DPL 0
+        machine.intercept(ExitCode.EXCEPTION + 13);
+        inject(EXCEPTION | 3);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + 13);
+        assertThat(machine.info1()).isEqualTo(3 * 8 + 2);
+        assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isEqualTo(VALID | EXCEPTION | 3);
+    }
+
+    @Test
+    void withoutTheFeatureASoftwareInterruptReturnsToRip() {
+        cpu.model = CpuModel.parse("epyc-milan,-nrip-save");
+        inject(SOFTWARE | 0x80);
+        assertInHandler(0x80, SvmMachine.GUEST_CODE);
     }
 }

@@ -228,6 +228,47 @@ class ExceptionInterceptsTest {
         assertThat(cpu.dr[6] & 1 << 14).isNotZero();
     }
 
+    /**
+     * An exit takes no heed of the shadow that holds the guest's trap back: that is lost with it.
+     */
+    @Test
+    void aDebugTrapThatTheGuestLeavesBehindIsNotTheHosts() {
+        guest("8e142500800500 90"); // mov ss, [58000h]
+        machine.intercept(ExitCode.INTR);
+        machine.put64(VmcbLayout.RFLAGS, Cpu.IF | 2);
+        machine.put64(VmcbLayout.DR7, 0x3_0402);
+        cpu.dr[0] = 0x5_8000;
+        machine.vmrun();
+        machine.run(1);
+        assertThat(cpu.stackShadow).isTrue();
+        machine.apic.pending = 0x51;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+        machine.run(1);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.INTR);
+        machine.code(SvmMachine.HOST_CODE + 3, "90 90");
+        machine.step(2);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HOST_CODE + 5);
+    }
+
+    /** §15.8.4: what cannot be fetched is not recorded. */
+    @Test
+    void instructionBytesEndWhereAddressesAreNoLongerCanonical() {
+        long entry = SvmMachine.P | SvmMachine.W | SvmMachine.U;
+        long pointers = SvmMachine.GUEST_PML4 + 0x1000;
+        long directory = SvmMachine.GUEST_PML4 + 0x2000;
+        machine.memory.write64(SvmMachine.GUEST_PML4 + 8 * 255, pointers | entry);
+        machine.memory.write64(SvmMachine.GUEST_PML4 + 8 * 256, pointers | entry);
+        machine.memory.write64(pointers + 8 * 511, directory | entry);
+        machine.memory.write64(directory + 8 * 511, SvmMachine.PS | entry);
+        machine.code(0x1f_fffd, "488b01"); // mov rax, [rcx]
+        cpu.r[Cpu.RCX] = 0x4000_0000L;
+        machine.put64(VmcbLayout.RIP, 0x7fff_ffff_fffdL);
+        machine.intercept(ExitCode.EXCEPTION + 14);
+        machine.vmrunAndRun(1);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + 14);
+        assertThat(machine.get8(VmcbLayout.FETCHED_BYTES)).isEqualTo(3);
+    }
+
     /** §8.5: it would be lost if the interrupt's exit came first. */
     @Test
     void aDebugTrapComesBeforeAnInterruptsExit() {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.Wakefulness;
+import dev.pacifica.emulator.memory.PortDevice;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -376,5 +377,97 @@ class InterruptInterceptsTest {
         assertThat(machine.exitCode()).isEqualTo(ExitCode.NMI);
         assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
         assertThat(machine.get8(VmcbLayout.INTERRUPT_SHADOW)).isEqualTo(1);
+    }
+
+    @Test
+    void anNmiWaitsForTheShadowsEnd() {
+        machine.put64(VmcbLayout.INTERRUPT_SHADOW, 1);
+        cpu.nmiPending = true;
+        machine.vmrun();
+        machine.run(1);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.GUEST_CODE + 1);
+        machine.run(1);
+        assertThat(cpu.rip).isEqualTo(handler(2));
+    }
+
+    /** Table 15-13 knows no blocking. */
+    @Test
+    void anInterceptedNmiExitsThoughNmisAreBlocked() {
+        machine.intercept(ExitCode.NMI);
+        cpu.nmiPending = true;
+        cpu.nmiBlocked = true;
+        machine.vmrunAndRun(1);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.NMI);
+        assertThat(cpu.nmiPending).isTrue();
+    }
+
+    @Test
+    void popSsHasAShadow() {
+        machine.protected32();
+        machine.memory.write(SvmMachine.GUEST_STACK, 4, 0x18);
+        machine.code(SvmMachine.GUEST_CODE, "17 f4"); // pop ss; hlt
+        machine.vmrunAndRun(2);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.HLT);
+        assertThat(machine.get8(VmcbLayout.INTERRUPT_SHADOW)).isEqualTo(1);
+    }
+
+    @Test
+    void aVirtualInterruptsVectorHasEightBits() {
+        guestFlags(Cpu.IF);
+        machine.put64(VmcbLayout.V_INTR, V_IRQ | 15 << 16 | 0xe1L << 32);
+        machine.vmrun();
+        machine.run(1);
+        assertThat(cpu.rip).isEqualTo(handler(0xe1));
+    }
+
+    private void interruptingPort() {
+        machine.ports.claim(
+                0x80,
+                1,
+                new PortDevice() {
+                    @Override
+                    public int in(int port, int size) {
+                        return 0;
+                    }
+
+                    @Override
+                    public void out(int port, int size, int value) {
+                        apic.pending = VECTOR;
+                        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+                    }
+                });
+        machine.code(SvmMachine.GUEST_CODE, "ba80000000 b903000000 f36e f4"); // rep outsb
+        guestFlags(Cpu.IF);
+        cpu.r[Cpu.RSI] = 0x8_0000;
+        cpu.setRflags(Cpu.IF | 2);
+        cpu.idtrBase = SvmMachine.IDT;
+        cpu.idtrLimit = 0xfff;
+        cpu.gdtrBase = SvmMachine.GDT;
+        cpu.gdtrLimit = 0xfff;
+    }
+
+    /** §3.1.6: it hides a breakpoint on the instruction that goes on. */
+    @Test
+    void anInterruptedStringInstructionPushesTheResumeFlag() {
+        interruptingPort();
+        machine.vmrun();
+        machine.run(4);
+        assertThat(cpu.rip).isEqualTo(handler(VECTOR));
+        assertThat(cpu.r[Cpu.RCX]).isEqualTo(2);
+        assertThat(machine.memory.read64(cpu.r[Cpu.RSP])).isEqualTo(SvmMachine.GUEST_CODE + 10);
+        assertThat(machine.memory.read64(cpu.r[Cpu.RSP] + 16) & Cpu.RF).isNotZero();
+    }
+
+    @Test
+    void theHostsInterruptIsNotThatOfTheGuestsStringInstruction() {
+        machine.intercept(ExitCode.INTR);
+        interruptingPort();
+        assertThat(machine.vmrunAndRun(4)).isTrue();
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.INTR);
+        assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE + 10);
+        assertThat(machine.execute("0f01dc")).isNull(); // STGI
+        machine.step(1);
+        assertThat(cpu.rip).isEqualTo(handler(VECTOR));
+        assertThat(machine.memory.read64(cpu.r[Cpu.RSP] + 16) & Cpu.RF).isZero();
     }
 }

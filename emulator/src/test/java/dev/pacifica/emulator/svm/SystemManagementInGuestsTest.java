@@ -252,6 +252,17 @@ class SystemManagementInGuestsTest {
     }
 
     @Test
+    void theExitDoesNotWaitForTheShadowsEnd() {
+        machine.intercept(ExitCode.SMI);
+        machine.put64(VmcbLayout.INTERRUPT_SHADOW, 1);
+        smi();
+        machine.vmrunAndRun(1);
+        assertThat(machine.exitCode()).isEqualTo(ExitCode.SMI);
+        assertThat(machine.get64(VmcbLayout.RIP)).isEqualTo(SvmMachine.GUEST_CODE);
+        assertThat(machine.get8(VmcbLayout.INTERRUPT_SHADOW)).isEqualTo(1);
+    }
+
+    @Test
     void theExitTellsOfTheIoInstructionThatCausedTheSmi() {
         smiPort();
         machine.intercept(ExitCode.SMI);

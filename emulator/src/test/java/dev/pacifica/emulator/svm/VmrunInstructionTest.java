@@ -42,6 +42,8 @@ class VmrunInstructionTest {
     void withoutSvmeInstructionsAreUndefined(String instruction) {
         cpu.efer &= ~Cpu.EFER_SVME;
         assertFault(machine.execute(instruction), GuestException.UD);
+        cpu.cpl = 3;
+        assertFault(machine.execute(instruction), GuestException.UD);
     }
 
     @Test
