@@ -12,14 +12,14 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * Random bits in guest and nested tables of all formats, random modes and accesses: the fault or
- * address, and each accessed and dirty bit, are what {@link TableOracle} foretells (§15.25.5 to
- * §15.25.7, §15.25.13).
+ * Random bits in guest and nested tables of all formats, random modes, PATs and accesses: the fault
+ * or address, each accessed and dirty bit, the memory type and the bus locks of the walks are what
+ * {@link TableOracle} foretells (§15.25.5 to §15.25.8, §15.25.13, §15.14.5).
  */
 class RandomTablesTest {
     private static final int RUNS = 4000;
     private static final long[] FLAGS = {
-        0, 1, 2, 3, 5, 6, 7, 8, 12, 13, 20, 21, 29, 47, 48, 51, 62, 63
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 20, 21, 29, 47, 48, 51, 62, 63
     };
 
     private final SplittableRandom random = new SplittableRandom(25);
@@ -38,6 +38,8 @@ class RandomTablesTest {
         assertThat(met.get("at")).isGreaterThan(RUNS / 10);
         assertThat(met.get("#PF")).isGreaterThan(RUNS / 20);
         assertThat(met.get("NPF")).isGreaterThan(RUNS / 20);
+        assertThat(met.keySet()).contains("UC", "WC", "WC_PLUS", "WP", "WT", "WB", "CD");
+        assertThat(met.get("locks")).isGreaterThan(RUNS / 2);
     }
 
     private void run(VmcbFuzzer.World world, int number) {
@@ -50,6 +52,15 @@ class RandomTablesTest {
         m.put64(VmcbLayout.NP_ENABLE, 1 | options);
         m.put8(VmcbLayout.TLB_CONTROL, 1);
         flip(m, VmcbLayout.CR0, Cpu.CR0_WP);
+        if (random.nextInt(8) == 0) {
+            flip(m, VmcbLayout.CR0, Cpu.CR0_CD);
+        }
+        flip(m, VmcbLayout.CR3, random.nextInt(4) << 3);
+        flip(m, VmcbLayout.N_CR3, random.nextInt(4) << 3);
+        m.put64(VmcbLayout.G_PAT, somePat());
+        cpu.msrs.pat = somePat();
+        m.intercept(ExitCode.BUSLOCK);
+        m.put16(VmcbLayout.BUS_LOCK_THRESHOLD, 0xffff);
         flip(m, VmcbLayout.CR4, Cpu.CR4_SMEP);
         flip(m, VmcbLayout.CR4, Cpu.CR4_SMAP);
         flip(m, VmcbLayout.CR4, Cpu.CR4_PSE);
@@ -71,6 +82,7 @@ class RandomTablesTest {
         if (random.nextInt(4) == 0) {
             cpu.efer &= ~Cpu.EFER_NXE;
         }
+        cpu.cr0 = cpu.cr0 & ~Cpu.CR0_CD | (random.nextInt(16) == 0 ? Cpu.CR0_CD : 0);
         long hostCr4 = cpu.cr4;
         long hostEfer = cpu.efer;
         m.vmrun();
@@ -84,6 +96,12 @@ class RandomTablesTest {
         assertThat(access(m, va, kind, foretold))
                 .as("run %d: guest %d, %c of %x, options %x", number, guest, kind, va, options)
                 .isEqualTo(foretold);
+        if (oracle.type != null && kind != 'x') {
+            assertThat(cpu.mmu.memoryType(va))
+                    .as("run %d: memory type", number)
+                    .isEqualTo(oracle.type);
+            met.merge(oracle.type.name(), 1, Integer::sum);
+        }
         byte[] now = new byte[TableOracle.COPIED];
         m.memory.read(0, now, 0, now.length);
         assertThat(oracle.agreesWith(now)).as("run %d: accessed and dirty bits", number).isTrue();
@@ -91,6 +109,19 @@ class RandomTablesTest {
         if (cpu.guestMode) {
             m.svm.exit(ExitCode.INTR, 0, 0);
         }
+        assertThat(0xffff - m.get16(VmcbLayout.BUS_LOCK_THRESHOLD))
+                .as("run %d: bus locks of walks", number)
+                .isEqualTo(oracle.busLocks);
+        met.merge("locks", oracle.busLocks, Integer::sum);
+    }
+
+    /** A PAT of legal types, half of them write-back. */
+    private long somePat() {
+        long pat = 0;
+        for (int i = 0; i < 8; i++) {
+            pat = pat << 8 | new int[] {0, 1, 4, 5, 6, 7, 6, 6, 6, 6}[random.nextInt(10)];
+        }
+        return pat;
     }
 
     private void flip(SvmMachine m, int offset, long bit) {

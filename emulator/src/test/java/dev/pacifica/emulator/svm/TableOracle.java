@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.svm;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.MemoryType;
 import java.util.Arrays;
 
 /**
@@ -87,6 +88,16 @@ final class TableOracle {
     private final Tables host;
     private final boolean trap;
     private final boolean readOnlyTables;
+    private final boolean hostCachingOff;
+
+    /** The type of the page that the access reached (§15.25.8). */
+    MemoryType type;
+
+    /** Accessed and dirty bits set in tables that are not write-back memory (§15.14.5). */
+    int busLocks;
+
+    private int guestIndex;
+    private int hostIndex;
 
     /** Takes the world as it is after VMRUN. */
     TableOracle(Cpu cpu, long options, long nestedCr3, long hostCr4, long hostEfer) {
@@ -97,6 +108,7 @@ final class TableOracle {
         host = tables(nestedCr3, hostCr4, hostEfer);
         trap = (options & 8) != 0;
         readOnlyTables = (options & 0x40) != 0;
+        hostCachingOff = (cpu.svm.hostCr0() >>> 30 & 1) == 1;
     }
 
     private static Tables tables(long cr3, long cr4, long efer) {
@@ -116,13 +128,50 @@ final class TableOracle {
     /** What becomes of an access; the system-physical address if it succeeds. */
     String access(long va, char kind, boolean user, boolean ac) {
         try {
-            if ((cpu.cr0 & Cpu.CR0_PG) == 0) {
-                return "at %x".formatted(nested(va & 0xffff_ffffL, kind, user, 32));
-            }
-            return "at %x".formatted(nested(guestWalk(va, kind, user, ac), kind, user, 32));
+            boolean paging = (cpu.cr0 & Cpu.CR0_PG) != 0;
+            long gpa = paging ? guestWalk(va, kind, user, ac) : va & 0xffff_ffffL;
+            MemoryType mapped = paging ? pat(cpu.msrs.pat, guestIndex) : MemoryType.WB;
+            long pa = nested(gpa, kind, user, 32);
+            type = at(pa, mapped.combinedWithHost(pat(cpu.svm.hostPat(), hostIndex)));
+            return "at %x".formatted(pa);
         } catch (Stop stop) {
             return stop.getMessage();
         }
+    }
+
+    private static MemoryType pat(long pat, int index) {
+        int field = (int) (pat >>> index * 8) & 0xff;
+        return field == 0
+                ? MemoryType.UC
+                : field == 1
+                        ? MemoryType.WC
+                        : field == 4
+                                ? MemoryType.WT
+                                : field == 5
+                                        ? MemoryType.WP
+                                        : field == 6 ? MemoryType.WB : MemoryType.UC_MINUS;
+    }
+
+    /** The MTRRs are as firmware leaves them: all of RAM is write-back, but video memory is not. */
+    private MemoryType at(long pa, MemoryType mapped) {
+        if (pa >= SvmMachine.MEMORY) {
+            return MemoryType.UC;
+        }
+        boolean video = pa >= 0xa_0000 && pa < 0xc_0000;
+        MemoryType found = mapped.combinedWithMtrr(video ? MemoryType.UC : MemoryType.WB);
+        boolean cachingOff = hostCachingOff || (cpu.cr0 >>> 30 & 1) == 1;
+        boolean cached = found == MemoryType.WB || found == MemoryType.WT || found == MemoryType.WP;
+        return cachingOff && cached ? MemoryType.CD : found;
+    }
+
+    private void lockUnlessWriteBack(MemoryType tables) {
+        busLocks += tables == MemoryType.WB ? 0 : 1;
+    }
+
+    /** Bits 4 and 3, and in entries of pages the PAT bit. */
+    private static int index(Tables tables, int step, long entry, boolean page) {
+        int patBit = tables.shifts()[step] == 12 ? 7 : 12;
+        return (int) (entry >> 3) & 3 | (page && (entry >> patBit & 1) == 1 ? 4 : 0);
     }
 
     private long guestWalk(long va, char kind, boolean user, boolean ac) {
@@ -137,6 +186,7 @@ final class TableOracle {
         boolean rw = true;
         boolean nx = false;
         long table = guest.root();
+        guestIndex = (int) (guest.cr3 >> 3) & 3;
         for (int step = 0; ; step++) {
             long at = table + index(guest, step, va) * guest.entryBytes();
             long where = nested(at, readOnlyTables ? READ : WRITE, true, 33);
@@ -148,6 +198,7 @@ final class TableOracle {
                 throw new Stop("#PF %x".formatted(access | 9));
             }
             if (guest.pointer(step)) {
+                guestIndex = index(guest, step, entry, false);
                 table = entry & 0xf_ffff_ffff_f000L;
                 continue;
             }
@@ -169,8 +220,13 @@ final class TableOracle {
             }
             long marked = entry | 0x20 | (page && kind == WRITE ? 0x40 : 0);
             if (marked != entry) {
-                put(nested(at, WRITE, true, 33), guest.entryBytes(), marked);
+                long update = nested(at, WRITE, true, 33);
+                MemoryType mapped = pat(cpu.msrs.pat, guestIndex);
+                lockUnlessWriteBack(
+                        at(update, mapped.combinedWithHost(pat(cpu.svm.hostPat(), hostIndex))));
+                put(update, guest.entryBytes(), marked);
             }
+            guestIndex = index(guest, step, entry, page);
             if (page) {
                 return guest.page(step, entry, va);
             }
@@ -188,6 +244,7 @@ final class TableOracle {
         boolean rw = true;
         boolean nx = false;
         long table = host.root();
+        hostIndex = (int) (host.cr3 >> 3) & 3;
         for (int step = 0; ; step++) {
             long where = table + index(host, step, gpa) * host.entryBytes();
             long entry = get(where, host.entryBytes());
@@ -198,6 +255,7 @@ final class TableOracle {
                 throw new Stop("NPF %x %x".formatted(info | 9, gpa));
             }
             if (host.pointer(step)) {
+                hostIndex = index(host, step, entry, false);
                 table = entry & 0xf_ffff_ffff_f000L;
                 continue;
             }
@@ -215,8 +273,10 @@ final class TableOracle {
             }
             long marked = entry | 0x20 | (page && kind == WRITE ? 0x40 : 0);
             if (marked != entry) {
+                lockUnlessWriteBack(at(where, pat(cpu.svm.hostPat(), hostIndex)));
                 put(where, host.entryBytes(), marked);
             }
+            hostIndex = index(host, step, entry, page);
             if (page) {
                 return host.page(step, entry, gpa);
             }
