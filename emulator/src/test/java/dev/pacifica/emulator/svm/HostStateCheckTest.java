@@ -122,6 +122,15 @@ class HostStateCheckTest {
     }
 
     @Test
+    void whatTheHostLoadedIsItsOwnWhateverItIs() {
+        vmload(SvmMachine.VMCB);
+        runGuest("");
+        vmload(SvmMachine.VMCB);
+        interruptHost(3);
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
     void aRegisterTakenBackByHandIsTheHosts() {
         vmload(SvmMachine.VMCB);
         runGuest("");

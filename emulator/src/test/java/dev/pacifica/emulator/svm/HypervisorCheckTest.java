@@ -434,11 +434,16 @@ class HypervisorCheckTest {
         assertThat(found()).containsExactly("asid-reused: ASID");
     }
 
-    @Test
-    void aFlushOfEverythingCountsWhoeverOrdersIt() {
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void aFlushCountsWhoeverOrdersIt(boolean everything) {
         copyVmcb(OTHER_VMCB);
         runOnce();
-        cpu.mmu.flushAll(TlbFlushCause.RESET);
+        if (everything) {
+            cpu.mmu.flushAll(TlbFlushCause.RESET);
+        } else {
+            cpu.mmu.flushAsid(1, true, TlbFlushCause.INVLPGB);
+        }
         enter(OTHER_VMCB);
         leave(ExitCode.INTR);
         assertThat(found()).isEmpty();
@@ -512,7 +517,7 @@ class HypervisorCheckTest {
         machine.put8(VmcbLayout.TLB_CONTROL, 3);
         runOnce();
         machine.put8(VmcbLayout.TLB_CONTROL, 0);
-        machine.nestedPage(PAGE, PAGE | 7);
+        machine.nestedPage(PAGE, 0x7_4007);
         guestReadsThePage();
         assertThat(found()).isEmpty();
     }
@@ -570,7 +575,21 @@ class HypervisorCheckTest {
     }
 
     @Test
-    void aHigherNestedEntryTakenBackNeedsAFlush() {
+    void anotherTableInAHigherEntryNeedsAFlush() {
+        machine.nestedPaging();
+        guestReadsThePage();
+        long table = 0x7_8000;
+        for (long page = 0; page < 0x20_0000; page += 0x1000) {
+            long entry = page == PAGE ? 0x7_4007 : page | 7;
+            machine.memory.write64(table + (page >>> 12) * 8, entry);
+        }
+        machine.memory.write64(SvmMachine.NESTED_PML4 + 0x2000, table | 7);
+        guestReadsThePage();
+        assertThat(found()).containsExactly("stale-nested-entry: page moved");
+    }
+
+    @Test
+    void aLargeNestedPageTakenBackNeedsAFlush() {
         machine.nestedPaging();
         String read = "488b0425 %s".formatted(littleEndian(0x20_0000));
         guestDoes(read);
