@@ -1,0 +1,147 @@
+package dev.pacifica.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.pacifica.recorder.EventLog;
+import dev.pacifica.recorder.Manifest;
+import dev.pacifica.recorder.TraceReader;
+import dev.pacifica.replayer.Replay;
+import dev.pacifica.schemas.EventReader;
+import dev.pacifica.schemas.Events;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Debian's unmodified Xen with a PV dom0 runs a small and a Linux PVH guest by {@code xl create},
+ * the sanitizer finds no mistake in it, and the recording replays.
+ */
+class XenIT {
+    private static final Duration PATIENCE = Duration.ofMinutes(10);
+
+    /** What guests/xen/pvh.S prints: it does what the lines say, and looks at the results. */
+    private static final List<String> SMALL =
+            List.of(
+                    "small: hello from a small PVH guest",
+                    "small: XenVMMXenVMM",
+                    "small: 1000 CPUIDs",
+                    "small: 2000 hypercalls",
+                    "small: 4000 MSR accesses",
+                    "small: 1000 pages moved",
+                    "small: bye");
+
+    private static final int CPUID = 0x72;
+    private static final int VMMCALL = 0x81;
+
+    /** Others that Xen lives on: INTR, VINTR, HLT, IOIO, MSR, NPF. */
+    private static final List<Integer> EACH = List.of(0x60, 0x64, 0x78, 0x7b, 0x7c, 0x400);
+
+    @Test
+    void xenRunsPvhGuestsWithoutAMistake() throws IOException {
+        Path folder = Ladder.root().resolve("cli/target/ladder/xen");
+        Ladder.deleteTree(folder);
+        Files.createDirectories(folder);
+        Path trace = folder.resolve("run.pacifica");
+        Path console = folder.resolve("console");
+        Path images = Ladder.images("xen");
+        Instant start = Instant.now();
+        PacificaProcess.Result recording =
+                PacificaProcess.run(
+                        PATIENCE,
+                        folder,
+                        "",
+                        "record",
+                        "--check",
+                        "-o",
+                        trace.toString(),
+                        "--memory",
+                        "1G",
+                        "--kernel",
+                        images.resolve("xen").toString(),
+                        "--initrd",
+                        "%s console=hvc0 quiet guests=small+linux,%s"
+                                .formatted(images.resolve("vmlinux"), images.resolve("dom0.cpio")),
+                        "--append",
+                        "console=com1 dom0_mem=384M,max:384M dom0_max_vcpus=1 sched=credit"
+                                + " loglvl=all guest_loglvl=all",
+                        "--serial",
+                        "file:" + console);
+        Duration wall = Duration.between(start, Instant.now());
+        List<String> lines = Files.readString(console).lines().map(String::stripTrailing).toList();
+        assertThat(recording.status()).as("console: %s", lines).isZero();
+        guestsRan(lines);
+        assertThat(recording.err())
+                .containsPattern("hypervisor check: no mistake, \\d+ of advice, in [\\d,]+ VMRUNs");
+        TraceReader recorded = TraceReader.open(trace);
+        assertThat(recorded.manifest().end().reason())
+                .isEqualTo("the guest switched the power off");
+
+        List<Long> moments = new ArrayList<>();
+        Map<Integer, Long> exits = exits(recorded, moments);
+        Ladder.say(
+                "xen: %,d instructions, %,d VMRUNs, recorded in %.1f s; exits %s",
+                recorded.manifest().end().insnCount(),
+                moments.size(),
+                wall.toMillis() / 1e3,
+                exits);
+        assertThat(exits.get(CPUID)).isGreaterThanOrEqualTo(1000);
+        assertThat(exits.get(VMMCALL)).isGreaterThanOrEqualTo(2000);
+        assertThat(exits).containsKeys(EACH.toArray(Integer[]::new));
+        replayed(recorded, moments.get(moments.size() - 100));
+    }
+
+    private static void guestsRan(List<String> lines) {
+        assertThat(lines)
+                .contains("capabilities=control_d", "xenstored rc=0", "xen-init-dom0 rc=0")
+                .anyMatch(line -> line.startsWith("MARKER-XL-ENDED small rc=0 "))
+                .anyMatch(line -> line.startsWith("linux: MARKER-GUEST-USERSPACE "))
+                .anyMatch(line -> line.startsWith("linux: hypervisor=xen guest_type=PVH "))
+                .contains("linux: MARKER-GUEST-POWEROFF")
+                .anyMatch(line -> line.startsWith("MARKER-XL-ENDED linux rc=0 "))
+                .anyMatch(line -> line.startsWith("MARKER-DOM0-POWEROFF "))
+                .noneMatch(line ->
+                        line.contains("Call Trace")
+                                || line.contains("BUG:")
+                                || line.contains("Xen BUG")
+                                || line.contains("domain_crash"));
+        assertThat(lines.stream().filter(line -> line.startsWith("small: ")).toList())
+                .isEqualTo(SMALL);
+    }
+
+    private static Map<Integer, Long> exits(TraceReader trace, List<Long> moments) {
+        Map<Integer, Long> exits = new TreeMap<>();
+        try (EventLog log = trace.events()) {
+            for (EventReader event = log.next(); event != null; event = log.next()) {
+                if (event.kind().equals(Events.Vmexit.KIND)) {
+                    exits.merge((int) event.get(Events.Vmexit.EXIT_CODE), 1L, Long::sum);
+                    moments.add(event.insnCount());
+                }
+            }
+        }
+        return exits;
+    }
+
+    /** From the last checkpoint with a hundred exits behind it, in the Linux guest, to the end. */
+    private static void replayed(TraceReader trace, long hundredthLast) {
+        List<Manifest.Checkpoint> checkpoints = trace.manifest().checkpoints();
+        int from = checkpoints.size() - 1;
+        while (checkpoints.get(from).insnCount() > hundredthLast) {
+            from--;
+        }
+        Replay.Result replay = ReplayIT.replay(trace, from, Long.MAX_VALUE);
+        assertThat(replay.divergence()).isNull();
+        assertThat(replay.toInsnCount()).isEqualTo(trace.manifest().end().insnCount());
+        assertThat(replay.checkpoints()).isEqualTo(checkpoints.size() - 1 - from);
+        assertThat(replay.events())
+                .isEqualTo(trace.manifest().end().events() - checkpoints.get(from).events())
+                .isGreaterThan(100);
+        Ladder.say("xen: identical from checkpoint %d, %,d events", from, replay.events());
+    }
+}
