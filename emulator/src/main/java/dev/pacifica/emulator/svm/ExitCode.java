@@ -91,7 +91,10 @@ public final class ExitCode {
 
     /** Whether EXITINFO1 is a decode assist (§15.8.1 to §15.8.3): undefined without them. */
     static boolean hasDecodeAssist(int code) {
-        return code >= 0 && code < EXCEPTION || code == SWINT || code == INVLPG;
+        return switch (code) {
+            case CR0_SEL_WRITE, SWINT, INVLPG -> true;
+            default -> code >= 0 && code < EXCEPTION;
+        };
     }
 
     private static boolean isWriteTrap(int code) {

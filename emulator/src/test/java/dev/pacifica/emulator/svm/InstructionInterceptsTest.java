@@ -535,6 +535,20 @@ class InstructionInterceptsTest {
     }
 
     @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void theSelectiveCr0WriteHasADecodeAssistToo(boolean offered) {
+        try (SvmMachine machine = machine("0f22c0")) {
+            machine.cpu.model =
+                    CpuModel.parse(offered ? "epyc-milan" : "epyc-milan,-decodeassists");
+            machine.intercept(ExitCode.CR0_SEL_WRITE);
+            machine.put64(VmcbLayout.RAX, machine.get64(VmcbLayout.CR0) | Cpu.CR0_AM);
+            assertThat(machine.vmrunAndRun(1)).isTrue();
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.CR0_SEL_WRITE);
+            assertThat(machine.info1()).isEqualTo(offered ? MOV_CR : 0);
+        }
+    }
+
+    @ParameterizedTest
     @MethodSource("privileged")
     void privilegeIsCheckedBeforeTheIntercept(int code, String hex) {
         try (SvmMachine machine = machine(hex)) {
