@@ -313,6 +313,25 @@ class ExtendedControlRegistersTest {
         }
     }
 
+    /** Table 10-3 clears CR4 for the handler; RSM brings it back. XCR0 is in neither. */
+    @Test
+    void smmClearsOsxsaveAndLeavesXcr0() {
+        try (TestProcessor p = enabled(TestProcessor.longMode())) {
+            p.cpu.xcr0 = 3;
+            p.code("90").code(0x38000, "0f aa"); // rsm
+            p.cpu.smiPending = true;
+            p.cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+            p.step();
+            assertThat(p.cpu.smm.active()).isTrue();
+            assertThat(p.cpu.cr4).isZero();
+            assertThat(p.cpu.xcr0).isEqualTo(3);
+            p.step();
+            assertThat(p.cpu.smm.active()).isFalse();
+            assertThat(p.cpu.cr4 & Cpu.CR4_OSXSAVE).isNotZero();
+            assertThat(p.cpu.xcr0).isEqualTo(3);
+        }
+    }
+
     @Test
     void xcr0IsSaved() {
         try (TestProcessor p = TestProcessor.longMode();
