@@ -87,6 +87,8 @@ public enum CpuFeature {
     APERFMPERF_RO(0x8000_0007, Register.EDX, 10, Use.STANDARD),
     INVTSC(0x8000_0007, Register.EDX, 8, Use.STANDARD),
     CLZERO(CpuidFeature.CLZERO, Use.STANDARD),
+    /** FXRSTOR and XRSTOR always load x87 error pointers, FXSAVE and XSAVE always store them. */
+    XSAVEERPTR(0x8000_0008, Register.EBX, 2, Use.STANDARD),
     INVLPGB(CpuidFeature.INVLPGB, Use.STANDARD),
     RDPRU(CpuidFeature.RDPRU, Use.STANDARD),
     /** The models offered do not have it. */

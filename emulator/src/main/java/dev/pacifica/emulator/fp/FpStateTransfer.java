@@ -1,6 +1,7 @@
 package dev.pacifica.emulator.fp;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.decode.Insn;
 
@@ -12,8 +13,9 @@ import dev.pacifica.emulator.decode.Insn;
  *  32 ST(0) … ST(7), 16 bytes each | 160 XMM0 … XMM7 | 288 XMM8 … XMM15 (64-bit mode) | 464 left to software
  * </pre>
  *
- * As on processors with Fn8000_0008_EBX[RstrFpErrPtrs], the pointers are always restored, and saved
- * as zeros unless an exception is pending.
+ * The error pointers (§11.5.10): with CPUID Fn8000_0008_EBX[RstrFpErrPtrs] they are always
+ * restored, and saved as zeros unless an exception is pending; without it they are neither saved
+ * nor restored unless one is.
  */
 final class FpStateTransfer {
     private static final int SIZE = 512;
@@ -114,25 +116,27 @@ final class FpStateTransfer {
     /** Bytes 0 to 23 and 32 to 159, with 64-bit pointers or with selectors. */
     static void saveX87(Cpu cpu, long va, boolean wide) {
         FpuState f = cpu.fpu;
-        boolean pending = f.pending();
-        long ip = pending ? f.instructionPointer : 0;
-        long dp = pending ? f.dataPointer : 0;
-        long opcode = pending ? f.opcode : 0;
-        if (!wide && pending) {
-            ip = ip & 0xFFFFFFFFL | (long) f.instructionSelector << 32;
-            dp = dp & 0xFFFFFFFFL | (long) f.dataSelector << 32;
+        long head = f.control() | (long) f.statusWord() << 16 | (long) f.valid << 32;
+        if (f.pending()) {
+            put(cpu, va, 0, head | (long) f.opcode << 48);
+            put(cpu, va, 8, pointer(f.instructionPointer, f.instructionSelector, wide));
+            put(cpu, va, 16, pointer(f.dataPointer, f.dataSelector, wide));
+        } else if (cpu.model.has(CpuFeature.XSAVEERPTR)) {
+            put(cpu, va, 0, head);
+            put(cpu, va, 8, 0);
+            put(cpu, va, 16, 0);
+        } else {
+            cpu.mmu.write32(va, (int) head);
+            cpu.mmu.write16(FpOperands.next(cpu, va, 4), f.valid);
         }
-        put(
-                cpu,
-                va,
-                0,
-                f.control() | (long) f.statusWord() << 16 | (long) f.valid << 32 | opcode << 48);
-        put(cpu, va, 8, ip);
-        put(cpu, va, 16, dp);
         for (int i = 0; i < 8; i++) {
             put(cpu, va, 32 + 16 * i, f.sig(i));
             put(cpu, va, 40 + 16 * i, f.se(i));
         }
+    }
+
+    private static long pointer(long offset, int selector, boolean wide) {
+        return wide ? offset : offset & 0xFFFFFFFFL | (long) selector << 32;
     }
 
     static void saveMxcsr(Cpu cpu, long va) {
@@ -164,13 +168,15 @@ final class FpStateTransfer {
         f.setControl((int) head & 0xFFFF);
         f.setStatusWord((int) (head >>> 16) & 0xFFFF);
         f.valid = (int) (head >>> 32) & 0xFF;
-        f.opcode = (int) (head >>> 48) & 0x7FF;
-        long ip = get(cpu, va, 8);
-        long dp = get(cpu, va, 16);
-        f.instructionPointer = wide ? ip : ip & 0xFFFFFFFFL;
-        f.instructionSelector = wide ? 0 : (int) (ip >>> 32) & 0xFFFF;
-        f.dataPointer = wide ? dp : dp & 0xFFFFFFFFL;
-        f.dataSelector = wide ? 0 : (int) (dp >>> 32) & 0xFFFF;
+        if (f.pending() || cpu.model.has(CpuFeature.XSAVEERPTR)) {
+            f.opcode = (int) (head >>> 48) & 0x7FF;
+            long ip = get(cpu, va, 8);
+            long dp = get(cpu, va, 16);
+            f.instructionPointer = wide ? ip : ip & 0xFFFFFFFFL;
+            f.instructionSelector = wide ? 0 : (int) (ip >>> 32) & 0xFFFF;
+            f.dataPointer = wide ? dp : dp & 0xFFFFFFFFL;
+            f.dataSelector = wide ? 0 : (int) (dp >>> 32) & 0xFFFF;
+        }
         for (int i = 0; i < 8; i++) {
             int register = f.top + i & 7;
             f.significand[register] = get(cpu, va, 32 + 16 * i);

@@ -250,6 +250,15 @@ class ExtendedControlRegistersTest {
     }
 
     @Test
+    void cpuidTellsThatErrorPointersAreAlwaysRestored() {
+        try (TestProcessor p = TestProcessor.longMode()) {
+            assertThat(cpuid(p, 0x8000_0008, 0)[1] >> 2 & 1).isEqualTo(1);
+            p.cpu.model = CpuModel.parse("epyc-milan,-xsaveerptr");
+            assertThat(cpuid(p, 0x8000_0008, 0)[1] >> 2 & 1).isZero();
+        }
+    }
+
+    @Test
     void withoutXsaveNothingOfItIsLeft() {
         try (TestProcessor p = TestProcessor.longMode()) {
             CpuModel model = CpuModel.parse("epyc-milan,-xsave");

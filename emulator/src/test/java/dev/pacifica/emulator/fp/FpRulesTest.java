@@ -3,6 +3,7 @@ package dev.pacifica.emulator.fp;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.cpu.GuestException;
 import dev.pacifica.emulator.state.BinaryStateReader;
 import dev.pacifica.emulator.state.BinaryStateWriter;
@@ -10,6 +11,8 @@ import java.util.HexFormat;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * When the units may be used, which exception comes first, and the image formats that user mode on
@@ -198,6 +201,39 @@ class FpRulesTest {
         assertThat(runner.memory().read64(DATA + 8)).isEqualTo(0x33_1234_5678L);
     }
 
+    /** §11.5.10, with and without CPUID's RstrFpErrPtrs. */
+    @ParameterizedTest
+    @CsvSource({"epyc-milan, true", "'epyc-milan,-xsaveerptr', false"})
+    void errorPointersWithoutAPendingException(String model, boolean always) {
+        cpu.model = CpuModel.parse(model);
+        cpu.r[Cpu.RSI] = DATA;
+        cpu.fpu.initialise();
+        cpu.fpu.opcode = 0x5D1;
+        cpu.fpu.instructionPointer = 0x1234;
+        cpu.fpu.dataPointer = 0x5678;
+        for (int i = 0; i < 24; i += 8) {
+            runner.memory().write64(DATA + i, -1);
+        }
+        assertThat(run(FXSAVE_RSI)).isEqualTo(NO_FAULT);
+        assertThat(runner.memory().read64(DATA))
+                .isEqualTo(always ? 0x37FL : 0xFFFF_0000_0000_037FL);
+        assertThat(runner.memory().read64(DATA + 8)).isEqualTo(always ? 0 : -1);
+        assertThat(runner.memory().read64(DATA + 16)).isEqualTo(always ? 0 : -1);
+        runner.memory().write64(DATA, 0x0111_0000_0000_037FL);
+        runner.memory().write64(DATA + 8, 0x33_0000_0042L);
+        assertThat(run(FXRSTOR_RSI)).isEqualTo(NO_FAULT);
+        assertThat(cpu.fpu.opcode).isEqualTo(always ? 0x111 : 0x5D1);
+        assertThat(cpu.fpu.instructionPointer).isEqualTo(always ? 0x42 : 0x1234);
+        runner.memory().write64(DATA, 0x0111_0000_0001_037EL); // #IA is pending
+        assertThat(run(FXRSTOR_RSI)).isEqualTo(NO_FAULT);
+        assertThat(cpu.fpu.opcode).isEqualTo(0x111);
+        assertThat(cpu.fpu.instructionPointer).isEqualTo(0x42);
+        runner.memory().write64(DATA + 8, -1);
+        assertThat(run(FXSAVE_RSI)).isEqualTo(NO_FAULT);
+        assertThat(runner.memory().read64(DATA + 8)).isEqualTo(0x33_0000_0042L);
+        assertThat(runner.memory().read64(DATA)).isEqualTo(0x0111_0000_8081_037EL);
+    }
+
     @Test
     void higherXmmRegistersAreSavedIn64BitModeOnly() {
         cpu.r[Cpu.RSI] = DATA;
@@ -248,6 +284,8 @@ class FpRulesTest {
      */
     @Test
     void randomInstructionsNeverEscape() {
+        cpu.cr4 |= Cpu.CR4_OSXSAVE;
+        cpu.xcr0 = 3;
         SplittableRandom random = new SplittableRandom(2026);
         int[] prefixes = {0x66, 0xF2, 0xF3, 0x48, 0x4F};
         int executed = 0;
