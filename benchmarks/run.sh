@@ -81,7 +81,9 @@ between() {
 # fastest of the repeated runs: best NAME FROM TO
 best() {
   local log
-  for log in "$logs/$1".[0-9]*; do case $log in *.err | *.size) ;; *) between "$log" "$2" "$3"; echo ;; esac; done | grep . | sort -g | head -n 1
+  for log in "$logs/$1".[0-9]*; do
+    case $log in *.err | *.size | *'*') ;; *) between "$log" "$2" "$3"; echo ;; esac
+  done | { grep . || true; } | sort -g | head -n 1
 }
 all_runs() { # all_runs NAME KERNEL INITRD APPEND MEMORY: each engine in turn, so that a slow minute of the host hits all
   local round engine
