@@ -279,6 +279,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
                             PageWalk.FETCH,
                             kind == TlbContext.USER,
                             kind == TlbContext.SUPERVISOR_AC);
+            if (entry == NestedWalk.LEFT) {
+                throw walk.nested.leaving();
+            }
             fetch.fill(i, page, entry);
         } else if (translationWatch != null) {
             translationWatch.hit(va, fetch.info[i] & Tlb.PAGE_MASK, false, true);
@@ -615,6 +618,9 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
             entry =
                     walk.translate(
                             va, access, as == TlbContext.USER, as == TlbContext.SUPERVISOR_AC);
+            if (entry == NestedWalk.LEFT) {
+                throw walk.nested.leaving();
+            }
             in.fill(i, page, entry);
         } else if (translationWatch != null) {
             translationWatch.hit(va, entry & Tlb.PAGE_MASK, access == PageWalk.WRITE, false);

@@ -49,7 +49,7 @@ final class PageWalk {
 
     /**
      * Translates {@code va} for an access of the given kind at the given privilege. Returns the
-     * physical page with the flags of {@link Tlb}; raises #PF or a nested page fault.
+     * physical page with the flags of {@link Tlb}, or {@link NestedWalk#LEFT}; raises #PF.
      *
      * @param acAllows RFLAGS.AC lifts SMAP for this access
      */
@@ -82,9 +82,14 @@ final class PageWalk {
      * nested paging.
      */
     long physical(long gpa, int access) {
-        return nested.enabled()
-                ? nested.translateFinal(gpa, access, false) & Tlb.PAGE_MASK | gpa & 0xfff
-                : hidden.view(gpa);
+        if (!nested.enabled()) {
+            return hidden.view(gpa);
+        }
+        long found = nested.translateFinal(gpa, access, false);
+        if (found == NestedWalk.LEFT) {
+            throw nested.leaving();
+        }
+        return found & Tlb.PAGE_MASK | gpa & 0xfff;
     }
 
     private long walkPae(long va, int access, boolean user, boolean acAllows) {
@@ -250,6 +255,9 @@ final class PageWalk {
             return hidden.view(gpa & Tlb.PAGE_MASK) | flags;
         }
         long host = nested.translateFinal(gpa, access, user);
+        if (host == NestedWalk.LEFT) {
+            return NestedWalk.LEFT;
+        }
         if ((gpa & Tlb.PAGE_MASK) == nested.redirected && access != FETCH) {
             host = Mmu.APIC_PAGE | host & 0xfff;
         }
