@@ -65,10 +65,10 @@ class CheckTest {
                 .startsWith("hypervisor check: 2 mistakes, 1 of advice, in 172 VMRUNs of 1 VMCB\n")
                 .contains(
                         "\n"
-                            + "mistake vmexit-invalid, once: VMRUN of a VMCB that breaks a"
-                            + " consistency rule\n"
-                            + "    what     §15.5.1: ASID is zero: ASID 0x0\n"
-                            + "    where    0@",
+                                + "mistake vmexit-invalid, once: VMRUN of a VMCB that breaks a"
+                                + " consistency rule\n"
+                                + "    what     §15.5.1: ASID is zero: ASID 0x0\n"
+                                + "    where    0@",
                         "\n    manual   §15.5.1\n    silicon  the guest is not run: #VMEXIT",
                         "\nGIF clear 344 times")
                 .containsPattern("advice open-init, 17[0-9] times: [^\n]+\n[^\n]+\n    first at 0@")

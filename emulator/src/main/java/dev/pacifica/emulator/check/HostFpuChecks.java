@@ -265,7 +265,7 @@ final class HostFpuChecks {
     private void userCode(Cpu cpu, Processor own) {
         if (!own.userWatched || (cpu.cr0 & (Cpu.CR0_EM | Cpu.CR0_TS)) != 0) {
             return; // as above: Xen's PV guests are such user code, and have TS until their first
-                    // use
+            // use
         }
         own.userWatched = false;
         own.watched = 0;
