@@ -24,7 +24,7 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         description = {
             "Execute a recorded run again and compare it with the recording as it goes: every"
-                + " event, and at each checkpoint all processors, devices and written pages.",
+                    + " event, and at each checkpoint all processors, devices and written pages.",
             "Shows the guest's console, or with --verify only the verdict."
         },
         exitCodeListHeading = "%nExit status:%n",
@@ -104,7 +104,7 @@ final class ReplayCommand implements Callable<Integer> {
                         String.format(
                                 Locale.ROOT,
                                 "--until %,d lies before checkpoint %d, which is at instruction"
-                                    + " %,d",
+                                        + " %,d",
                                 until,
                                 fromCheckpoint,
                                 checkpoint.insnCount()));

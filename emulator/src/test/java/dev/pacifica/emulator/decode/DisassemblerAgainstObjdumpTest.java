@@ -40,11 +40,11 @@ class DisassemblerAgainstObjdumpTest {
     private static final Pattern UNUSED_PREFIX =
             Pattern.compile(
                     "^(data16|data32|addr32|addr16|rex(\\.[WRXB]+)?|cs|ds|es|ss|fs|gs|bnd|notrack|xacquire|xrelease|repz|repnz|rep|lock)"
-                        + " +(?=[a-z(])");
+                            + " +(?=[a-z(])");
     private static final Pattern ONLY_PREFIXES =
             Pattern.compile(
                     "((data16|data32|addr32|addr16|rex(\\.[WRXB]+)?|cs|ds|es|ss|fs|gs|bnd|repz|repnz|rep|lock)"
-                        + " ?)+");
+                            + " ?)+");
 
     /** A difference that is right as it is, and why. */
     private record Tolerated(String reason, Pattern mnemonic, Pattern line) {
@@ -58,7 +58,7 @@ class DisassemblerAgainstObjdumpTest {
             List.of(
                     new Tolerated(
                             "AMD: LOCK without a lockable memory destination is undefined; objdump"
-                                + " prints it",
+                                    + " prints it",
                             "lock",
                             ".*"),
                     new Tolerated(
@@ -74,17 +74,17 @@ class DisassemblerAgainstObjdumpTest {
                             "Instructions that no offered feature has",
                             "\\(bad\\)",
                             ".*=> (v[a-z0-9]+|k[a-z0-9]+|aes[a-z0-9]+|sha\\d.*|gf2p8.*|pcl?mul.*|adcx|adox|a(add|or|xor|and)|encl.|enqcmds?|getsec|monitorx|mwaitx"
-                                + "|movdir.*|pconfig|invlpgb|wrmsrns|wru?ss[dq]|x(abort|begin|beginw|end|test)|femms|extrq"
-                                + "|insertq|montmul|xsha.*|xcrypt.*|xstore.*|encodekey.*|clrssbsy|rstorssp|saveprevssp|setssbsy|(rd|wr)pkru|umonitor|umwait"
-                                + "|tpause|incssp.|rdssp.|serialize|tlbsync|rdpru|invept|invvpid|cldemote|psmash|rmpadjust|pvalidate|rmpupdate|ptwrite.*"
-                                + "|wrmsrlist|rdmsrlist|clui|stui|testui|uiret|senduipi|hreset|lkgs|eret[su]|axor|pbndkb|loadiwkey|mcommit)\\b.*"),
+                                    + "|movdir.*|pconfig|invlpgb|wrmsrns|wru?ss[dq]|x(abort|begin|beginw|end|test)|femms|extrq"
+                                    + "|insertq|montmul|xsha.*|xcrypt.*|xstore.*|encodekey.*|clrssbsy|rstorssp|saveprevssp|setssbsy|(rd|wr)pkru|umonitor|umwait"
+                                    + "|tpause|incssp.|rdssp.|serialize|tlbsync|rdpru|invept|invvpid|cldemote|psmash|rmpadjust|pvalidate|rmpupdate|ptwrite.*"
+                                    + "|wrmsrlist|rdmsrlist|clui|stui|testui|uiret|senduipi|hreset|lkgs|eret[su]|axor|pbndkb|loadiwkey|mcommit)\\b.*"),
                     new Tolerated(
                             "VEX and EVEX are not offered",
                             "\\(bad\\)",
                             "([0-9a-f]{2} )*(c4|c5|62) .*"),
                     new Tolerated(
                             "F2 or F3 VMMCALL is VMGEXIT, which outside an encrypted guest is"
-                                + " VMMCALL",
+                                    + " VMMCALL",
                             "vmmcall",
                             ".*=> vmgexit .*"),
                     new Tolerated(
@@ -107,7 +107,7 @@ class DisassemblerAgainstObjdumpTest {
                             "F2, F3 or 66 selects another, absent form; objdump ignores it",
                             "\\(bad\\)",
                             ".*=> (pmovmskb|fxsave(64)?|fxrstor(64)?|xsave[cs](64)?|xrstors(64)?|ldmxcsr|stmxcsr|[lms]fence)"
-                                + " .*"),
+                                    + " .*"),
                     new Tolerated(
                             "objdump takes WAIT as a prefix of the next x87 instruction",
                             "fwait",
@@ -134,12 +134,12 @@ class DisassemblerAgainstObjdumpTest {
                             ".*=> aa[dm] 0xa .*"),
                     new Tolerated(
                             "AMD: far pointers have 32-bit offsets at most; objdump shows REX.W as"
-                                + " Intel does",
+                                    + " Intel does",
                             "l[fgs]s",
                             ".*=> l[fgs]s r.*"),
                     new Tolerated(
                             "AMD: 66 truncates the target to 16 bits also for short branches; in"
-                                + " 16-bit code objdump does not wrap",
+                                    + " 16-bit code objdump does not wrap",
                             "j\\w+|loop\\w*|call",
                             ".*=> [jlc]\\w+ 0x[0-9a-f]+ .*"),
                     new Tolerated(
