@@ -190,6 +190,7 @@ final class MutationRun {
                 List.of(
                         "-nowarn",
                         "-proc:none",
+                        "-XDignore.symbol.file", // no word about RawMemory's Unsafe
                         "-cp",
                         classPath + System.getProperty("java.class.path"),
                         "-d",
