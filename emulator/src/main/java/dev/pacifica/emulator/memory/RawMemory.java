@@ -18,7 +18,7 @@ public final class RawMemory {
     /** Null where the JVM does not let it reach memory, as later ones will not. */
     private static final Unsafe UNSAFE = unsafe();
 
-    private static final long LONGS = Unsafe.ARRAY_LONG_BASE_OFFSET;
+    private static final long LONGS = UNSAFE != null ? Unsafe.ARRAY_LONG_BASE_OFFSET : 0;
 
     private static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
@@ -27,14 +27,17 @@ public final class RawMemory {
 
     private RawMemory() {}
 
+    /** Tries what may be denied, and later be missing: an exception, and later a linkage error. */
     private static Unsafe unsafe() {
         try (Arena arena = Arena.ofConfined()) {
             Field field = Unsafe.class.getDeclaredField("theUnsafe");
             field.setAccessible(true);
             Unsafe unsafe = (Unsafe) field.get(null);
-            unsafe.putLong(arena.allocate(8, 8).address(), 0);
+            long address = arena.allocate(8, 8).address();
+            unsafe.putLong(address, 0);
+            unsafe.copyMemory(null, address, new long[1], Unsafe.ARRAY_LONG_BASE_OFFSET, 8);
             return unsafe;
-        } catch (ReflectiveOperationException | RuntimeException e) {
+        } catch (ReflectiveOperationException | RuntimeException | LinkageError e) {
             return null;
         }
     }
