@@ -5,6 +5,7 @@ import dev.pacifica.emulator.decode.InstructionRow;
 import dev.pacifica.emulator.decode.InstructionTable;
 import dev.pacifica.emulator.decode.Operand;
 import dev.pacifica.emulator.decode.Operation;
+import java.util.List;
 
 /**
  * Which x87 and SSE state an instruction works with. Moves, shuffles, saving and loading work with
@@ -118,7 +119,9 @@ final class FpuUse {
         }
         int mask = 0;
         int role = DESTINATION;
-        for (Operand operand : insn.row.operands) {
+        List<Operand> operands = insn.row.operands;
+        for (int i = 0; i < operands.size(); i++) { // without an iterator: it is a hot path
+            Operand operand = operands.get(i);
             if ((uses & role) != 0) {
                 mask |=
                         switch (operand.kind()) {

@@ -2,6 +2,7 @@ package dev.pacifica.emulator.check;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.decode.Insn;
+import dev.pacifica.emulator.decode.Operation;
 import dev.pacifica.emulator.fp.FpuState;
 import java.util.Arrays;
 
@@ -15,6 +16,15 @@ final class HostFpuChecks {
     private static final int X87 = 32;
     private static final int VALUES = X87 + 8;
     private static final int XMM_REGISTERS = 16;
+
+    /** Of {@link Processor#watched}. */
+    private static final int ALL_XMM = (1 << XMM_REGISTERS) - 1;
+
+    private static final int XCR0_X87 = 1;
+    private static final int XCR0_SSE = 1 << 1;
+
+    /** MXCSR is transferred with this component too. */
+    private static final int XCR0_AVX = 1 << 2;
 
     /** Rounding, exception masks, flush to zero and denormals are zeros; not the flags. */
     private static final int MXCSR_CONTROL = 0xffc0;
@@ -154,7 +164,7 @@ final class HostFpuChecks {
         if (own.xcr0Watched) {
             enabledComponents(cpu, own, insn);
         }
-        loaded(own, insn);
+        loaded(cpu, own, insn);
         boolean watched = own.watched != 0 || own.mxcsrWatched || own.controlWatched;
         if (!watched
                 || !FpuUse.any(insn)
@@ -180,6 +190,9 @@ final class HostFpuChecks {
         switch (insn.row.operation) {
             case XSETBV -> own.xcr0Watched = false;
             case XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS -> {
+                if ((cpu.cr0 & Cpu.CR0_TS) != 0) {
+                    return; // #NM: it transfers nothing
+                }
                 own.xcr0Watched = false;
                 if (cpu.xcr0 == own.guestXcr0) {
                     findings.add(
@@ -246,19 +259,39 @@ final class HostFpuChecks {
                                 .formatted(guests, hosts));
     }
 
-    /** Software that loads state decides itself what to go on with. */
-    private static void loaded(Processor own, Insn insn) {
+    /**
+     * Software that loads state decides itself what to go on with. With CR0.TS set nothing is
+     * loaded, since #NM comes first, and with CR0.EM only what XRSTOR loads, which EM does not
+     * concern (§11.5).
+     */
+    private static void loaded(Cpu cpu, Processor own, Insn insn) {
+        boolean extended =
+                insn.row.operation == Operation.XRSTOR || insn.row.operation == Operation.XRSTORS;
+        if ((cpu.cr0 & (extended ? Cpu.CR0_TS : Cpu.CR0_EM | Cpu.CR0_TS)) != 0) {
+            return;
+        }
         switch (insn.row.operation) {
-            case FXRSTOR, XRSTOR, XRSTORS -> {
-                own.watched = 0;
-                own.mxcsrWatched = false;
-                own.controlWatched = false;
-                own.userWatched = false;
-            }
+            case FXRSTOR -> components(own, XCR0_X87 | XCR0_SSE);
+            case XRSTOR, XRSTORS -> components(own, cpu.r[Cpu.RAX] & cpu.xcr0);
             case LDMXCSR -> own.mxcsrWatched = false;
             case FNINIT, FLDCW, FLDENV, FRSTOR, FNSAVE -> own.controlWatched = false;
             default -> {}
         }
+    }
+
+    /** State components, as in XCR0, that the host loads. */
+    private static void components(Processor own, long loaded) {
+        if ((loaded & XCR0_X87) != 0) {
+            own.watched &= ALL_XMM;
+            own.controlWatched = false;
+        }
+        if ((loaded & XCR0_SSE) != 0) {
+            own.watched &= ~ALL_XMM;
+        }
+        if ((loaded & (XCR0_SSE | XCR0_AVX)) != 0) {
+            own.mxcsrWatched = false;
+        }
+        own.userWatched &= own.watched != 0;
     }
 
     /** All registers are as the guest left them: if one is not, the host has its own again. */

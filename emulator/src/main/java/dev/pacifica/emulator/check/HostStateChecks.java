@@ -180,7 +180,7 @@ final class HostStateChecks {
             return;
         }
         if (insn.row.operation == Operation.MOV_TO_DR) {
-            int number = insn.reg & 7;
+            int number = debugRegister(cpu, insn.reg & 7);
             own.debugAtExit[number] = own.debugAtEntry[number];
             own.breakpointsOff &= number != 7;
         }
@@ -192,6 +192,11 @@ final class HostStateChecks {
             own.watched &= ~written(cpu, insn);
             uses(cpu, own, insn);
         }
+    }
+
+    /** With CR4.DE clear, DR4 and DR5 are names of DR6 and DR7 (§13.1.1.2). */
+    private static int debugRegister(Cpu cpu, int number) {
+        return number >> 1 == 2 && (cpu.cr4 & Cpu.CR4_DE) == 0 ? number + 2 : number;
     }
 
     /** The registers, as a mask, that the instruction gives a value of the host's own. */

@@ -135,6 +135,7 @@ public final class HypervisorCheck implements MachineObserver {
     public void consistencyFailure(int vcpu, long vmcb, String rule) {
         refused[vcpu] = true;
         asids.refused(cpus.get(vcpu));
+        stale.refused(cpus.get(vcpu));
         findings.add(
                 CheckKind.VMEXIT_INVALID,
                 rule,

@@ -191,6 +191,12 @@ final class StaleChecks {
         }
     }
 
+    /** VMRUN was refused: no guest runs, whose accesses were to be watched. */
+    void refused(Cpu cpu) {
+        processors[cpu.id].watched = false;
+        cpu.mmu.setTranslationWatch(null);
+    }
+
     /** The translation that leads to a page if it is the only one; -1 otherwise. */
     private static int onlyOneBehind(Translations cached, long page) {
         int only = -1;

@@ -3,6 +3,7 @@ package dev.pacifica.emulator.check;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.paging.PageEntry;
 
 /**
  * Reads page tables (§5.2, §5.3) as they stand in memory now, setting no accessed or dirty bit, and
@@ -101,7 +102,7 @@ final class TableWalk {
             return 0;
         }
         if (format == Format.THIRTY_TWO_BITS && (directory & LARGE) != 0) {
-            return directory & 0xffc0_0000L
+            return PageEntry.base4M(directory)
                     | address & 0x3f_f000
                     | directory & (WRITE | USER)
                     | EXECUTE

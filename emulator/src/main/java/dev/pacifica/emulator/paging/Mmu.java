@@ -120,6 +120,11 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
         translationWatch = watch;
     }
 
+    /** Whether accesses by revealed translations are shown to a watch. */
+    public boolean hasTranslationWatch() {
+        return translationWatch != null;
+    }
+
     /**
      * Takes what an ASID's translations have in the TLB that leads to a physical page off the hit
      * path, so that the next access by each is seen. The translations stay.

@@ -3,7 +3,7 @@ package dev.pacifica.emulator.paging;
 import dev.pacifica.emulator.cpu.CpuModel;
 
 /** The fields of page-table entries and which bits of the 64-bit formats must be zero (§5.4). */
-final class PageEntry {
+public final class PageEntry {
     static final long P = 1;
     static final long RW = 2;
     static final long US = 4;
@@ -77,7 +77,7 @@ final class PageEntry {
     }
 
     /** The page that a 4-MiB entry maps: bits 20:13 are address bits 39:32 (§5.2.2). */
-    static long base4M(long entry) {
+    public static long base4M(long entry) {
         return entry & 0xffc0_0000L | (entry & 0x1f_e000L) << 19;
     }
 }

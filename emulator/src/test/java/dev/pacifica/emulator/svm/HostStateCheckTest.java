@@ -9,6 +9,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
@@ -485,6 +486,125 @@ class HostStateCheckTest {
         assertThat(machine.exitCode()).isEqualTo(ExitCode.XSETBV);
         host(1, "0fae242500b00400");
         assertThat(found()).isEmpty();
+    }
+
+    /** By its other name, which DR7 has while CR4.DE is clear. */
+    @Test
+    void aHostThatWritesDr5KnowsWhatItDoes() {
+        cpu.dr[7] = 0x402;
+        runGuest("");
+        cpu.r[Cpu.RAX] = 0x400;
+        host(1, "0f23e8"); // mov dr5, rax
+        interruptHost(3);
+        assertThat(found()).isEmpty();
+    }
+
+    @Test
+    void aHostThatWritesDr4HasItsOwnCausesInDr6() {
+        runGuest("b8 f04fffff 0f23f0"); // mov eax, ffff4ff0h (BS); mov dr6, rax
+        cpu.r[Cpu.RAX] = 0xffff_4ff0L;
+        host(1, "0f23e0"); // mov dr4, rax
+        machine.code(KERNEL_CODE, "f1"); // int1
+        cpu.rip = KERNEL_CODE;
+        machine.step(1);
+        assertThat(found()).isEmpty();
+    }
+
+    /** With CR4.DE set there is no such register: #UD, and DR7 is as #VMEXIT left it. */
+    @Test
+    void dr5IsNotDr7WithDebuggingExtensions() {
+        cpu.cr4 |= Cpu.CR4_DE;
+        cpu.dr[7] = 0x402;
+        runGuest("");
+        cpu.cr4 |= Cpu.CR4_DE;
+        machine.code(KERNEL_CODE, "0f23e8");
+        cpu.rip = KERNEL_CODE;
+        machine.step(1);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 6 * 16);
+        interruptHost(3);
+        assertThat(found()).containsExactly("host-debug-not-restored: DR7");
+    }
+
+    private void extendedState() {
+        sse();
+        cpu.cr4 |= Cpu.CR4_OSXSAVE;
+        cpu.xcr0 = 3;
+        machine.memory.write64(0x4b000 + 520, 1L << 63); // XRSTORS takes the compacted form only
+    }
+
+    /** #NM comes first, and what the host's handler restores is not what it went on to use. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "0fae0c2500b00400", // fxrstor [4b000h]
+                "0fae2c2500b00400", // xrstor
+                "0fc71c2500b00400", // xrstors
+            })
+    void aRestoreThatRaisesDeviceNotAvailableLoadsNothing(String restore) {
+        extendedState();
+        guestChangesXmm();
+        extendedState();
+        cpu.r[Cpu.RAX] = 3;
+        cpu.cr0 |= Cpu.CR0_TS;
+        machine.code(KERNEL_CODE, restore);
+        cpu.rip = KERNEL_CODE;
+        machine.step(1);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 7 * 16);
+        cpu.cr0 &= ~Cpu.CR0_TS;
+        host(1, "660fefc8"); // pxor xmm1, xmm0
+        assertThat(found()).containsExactly("host-fpu-not-restored: XMM0");
+    }
+
+    @Test
+    void aRestoreUnderEmulationLoadsNothing() {
+        sse();
+        guestChangesXmm();
+        cpu.cr0 |= Cpu.CR0_EM;
+        machine.code(KERNEL_CODE, "0fae0c2500b00400");
+        cpu.rip = KERNEL_CODE;
+        machine.step(1);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 7 * 16);
+        cpu.cr0 &= ~Cpu.CR0_EM;
+        host(1, "660fefc8");
+        assertThat(found()).containsExactly("host-fpu-not-restored: XMM0");
+    }
+
+    /** XRSTOR loads what EDX:EAX asks for: 1 is x87, 2 is XMM and MXCSR. */
+    @ParameterizedTest
+    @CsvSource({
+        "1, host-fpu-not-restored: XMM0",
+        "2, ''",
+        "3, ''",
+        "4, host-fpu-not-restored: XMM0"
+    })
+    void onlyTheComponentsThatAreAskedForAreRestored(int mask, String expected) {
+        extendedState();
+        cpu.fpu.xmm[0] = -1;
+        cpu.fpu.xmm[1] = -1;
+        host(1, "0fae042500b00400"); // fxsave [4b000h]: the guest's value again, by the host's will
+        machine.memory.write64(0x4b000 + 512, 3);
+        machine.memory.write64(0x4b000 + 520, 0);
+        cpu.fpu.xmm[0] = 0;
+        cpu.fpu.xmm[1] = 0;
+        guestChangesXmm();
+        cpu.r[Cpu.RAX] = mask;
+        cpu.r[Cpu.RDX] = 0;
+        host(2, "0fae2c2500b00400 660fefc8"); // xrstor; pxor xmm1, xmm0
+        assertThat(found()).isEqualTo(expected.isEmpty() ? List.of() : List.of(expected));
+    }
+
+    @Test
+    void whatXcr0DoesNotEnableIsNotRestored() {
+        extendedState();
+        guestChangesXmm();
+        cpu.xcr0 = 1;
+        machine.memory.write64(0x4b000 + 520, 0);
+        cpu.r[Cpu.RAX] = 3;
+        cpu.r[Cpu.RDX] = 0;
+        host(1, "0fae2c2500b00400");
+        cpu.xcr0 = 3;
+        host(1, "660fefc8");
+        assertThat(found()).contains("host-fpu-not-restored: XMM0");
     }
 
     /** A host that switches when it gets #NM. */
