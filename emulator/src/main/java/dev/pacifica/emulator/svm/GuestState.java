@@ -133,6 +133,15 @@ final class GuestState {
         vmcb.put64(VmcbLayout.LASTEXCPTO, cpu.msrs.lastExceptionTo);
     }
 
+    /** Writes the words that {@link #storeBranchRecords} sets. */
+    static void writeBranchRecords(Vmcb vmcb, long host) {
+        vmcb.write(host, VmcbLayout.DBGCTL);
+        vmcb.write(host, VmcbLayout.BR_FROM);
+        vmcb.write(host, VmcbLayout.BR_TO);
+        vmcb.write(host, VmcbLayout.LASTEXCPFROM);
+        vmcb.write(host, VmcbLayout.LASTEXCPTO);
+    }
+
     /** #VMEXIT disables the host's breakpoints (§15.6). */
     static void disableBreakpoints(Cpu cpu) {
         cpu.dr[7] = DR7_DISABLED;

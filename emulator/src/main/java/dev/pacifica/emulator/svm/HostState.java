@@ -102,9 +102,8 @@ final class HostState {
         exceptionFrom = cpu.msrs.lastExceptionFrom;
         exceptionTo = cpu.msrs.lastExceptionTo;
         if (areaInMemory()) {
-            area.readState();
             GuestState.storeBranchRecords(area, cpu);
-            area.writeState();
+            GuestState.writeBranchRecords(area, area.hostForWrite());
         }
     }
 

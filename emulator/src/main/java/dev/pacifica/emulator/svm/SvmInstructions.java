@@ -94,9 +94,11 @@ final class SvmInstructions {
         address = world.transferAddress(address, true);
         requireMemory(address);
         operand.at(address);
-        operand.read();
         if (cpu.observer != null) {
+            operand.read(); // the observer sees all fields
             shadow.report(operand, cpu.observer);
+        } else {
+            operand.readState();
         }
         GuestState.storeHidden(operand, cpu);
         operand.writeState();

@@ -187,7 +187,7 @@ final class WorldSwitch {
         int bytes = assists && information.wantsBytes(exitCode) ? information.read() : 0;
         long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
         cpu.events.delivering = false;
-        if (cpu.observer == null && !host.hasBranchRecords()) {
+        if (cpu.observer == null) {
             readPartlyWritten();
         } else {
             vmcb.read(); // the observer sees all fields
@@ -219,11 +219,7 @@ final class WorldSwitch {
             vmcb.put64(VmcbLayout.SPEC_CTRL, cpu.msrs.specCtrl);
             cpu.msrs.specCtrl = host.specCtrl();
         }
-        if (host.hasBranchRecords()) {
-            vmcb.write();
-        } else {
-            write();
-        }
+        write();
         intercepts.clear();
         virtualTransfer = false;
         transferExits = false;
@@ -247,7 +243,7 @@ final class WorldSwitch {
         vmcb.read(from, VmcbLayout.SPEC_CTRL);
     }
 
-    /** Writes the words that #VMEXIT may change, but for the branch records. */
+    /** Writes the words that #VMEXIT may change. */
     private void write() {
         long to = vmcb.hostForWrite();
         vmcb.write(to, VmcbLayout.V_INTR);
@@ -266,6 +262,9 @@ final class WorldSwitch {
         vmcb.write(to, VmcbLayout.CR2);
         vmcb.write(to, VmcbLayout.G_PAT);
         GuestState.write(vmcb, to);
+        if (host.hasBranchRecords()) {
+            GuestState.writeBranchRecords(vmcb, to);
+        }
     }
 
     /** What of the guest's state changes while it runs, to the VMCB or to its cached copy. */
