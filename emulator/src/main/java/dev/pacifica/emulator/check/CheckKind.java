@@ -30,6 +30,11 @@ public enum CheckKind {
             "Appendix B",
             "reserved bits of the VMCB are not zero",
             "ignored today; a later processor may give the bit a meaning, or refuse the VMCB"),
+    RESERVED_STATE(
+            Level.ADVICE,
+            "Appendix B",
+            "reserved bytes of the VMCB's state-save area are not zero",
+            "ignored today; a later processor may load state from them"),
     RESERVED_TLB_CONTROL(
             Level.MISTAKE,
             "§15.16.1",

@@ -67,20 +67,31 @@ final class ReservedBitChecks {
         this.findings = findings;
     }
 
-    /** The state-save area is looked at once: no processor writes to what is reserved there. */
+    /**
+     * The state-save area is looked at once: no processor writes to what is reserved there.
+     * Appendix B demands zeros of the control area only, and recommends a VMCB that starts as
+     * zeros.
+     */
     void vmrun(Cpu cpu, long address, VmcbView vmcb, boolean first) {
         if (first) {
-            areas(cpu, address, vmcb, STATE_AREAS);
-            reserved(cpu, address, vmcb, 0x4c8, 0xffff_ffff_00ff_ffffL);
-            reserved(cpu, address, vmcb, 0x4d8, -1L);
+            CheckKind kind = CheckKind.RESERVED_STATE;
+            areas(kind, cpu, address, vmcb, STATE_AREAS);
+            reserved(kind, cpu, address, vmcb, 0x4c8, 0xffff_ffff_00ff_ffffL);
+            reserved(kind, cpu, address, vmcb, 0x4d8, -1L);
         }
         for (long[] word : RESERVED) {
-            reserved(cpu, address, vmcb, (int) word[0], word[1]);
+            reserved(CheckKind.RESERVED_BIT, cpu, address, vmcb, (int) word[0], word[1]);
         }
-        areas(cpu, address, vmcb, AREAS);
+        areas(CheckKind.RESERVED_BIT, cpu, address, vmcb, AREAS);
         long event = vmcb.get(VmcbLayout.EVENTINJ, 8);
         if ((event & EVENT_VALID) != 0 && (event & EVENT_RESERVED) != 0) {
-            report(cpu, address, VmcbLayout.EVENTINJ, event, EVENT_RESERVED);
+            report(
+                    CheckKind.RESERVED_BIT,
+                    cpu,
+                    address,
+                    VmcbLayout.EVENTINJ,
+                    event,
+                    EVENT_RESERVED);
         }
         tlbControl(cpu, address, (int) vmcb.get(VmcbLayout.TLB_CONTROL, 1));
         for (Asked asked : ASKED) {
@@ -95,24 +106,25 @@ final class ReservedBitChecks {
         }
     }
 
-    private void areas(Cpu cpu, long address, VmcbView vmcb, int[][] areas) {
+    private void areas(CheckKind kind, Cpu cpu, long address, VmcbView vmcb, int[][] areas) {
         for (int[] area : areas) {
             for (int at = area[0]; at < area[1]; at += 8) {
-                reserved(cpu, address, vmcb, at, -1L);
+                reserved(kind, cpu, address, vmcb, at, -1L);
             }
         }
     }
 
-    private void reserved(Cpu cpu, long address, VmcbView vmcb, int offset, long mask) {
+    private void reserved(
+            CheckKind kind, Cpu cpu, long address, VmcbView vmcb, int offset, long mask) {
         long value = vmcb.get(offset, 8);
         if ((value & mask) != 0) {
-            report(cpu, address, offset, value, mask);
+            report(kind, cpu, address, offset, value, mask);
         }
     }
 
-    private void report(Cpu cpu, long address, int offset, long value, long mask) {
+    private void report(CheckKind kind, Cpu cpu, long address, int offset, long value, long mask) {
         findings.add(
-                CheckKind.RESERVED_BIT,
+                kind,
                 "offset 0x%03x".formatted(offset),
                 cpu,
                 address,

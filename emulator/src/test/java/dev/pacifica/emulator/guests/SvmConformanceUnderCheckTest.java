@@ -50,8 +50,10 @@ class SvmConformanceUnderCheckTest {
     void theMachineIsTheSameWithAndWithoutChecks(String words, int processors) {
         StringBuilder plainConsole = new StringBuilder();
         StringBuilder checkedConsole = new StringBuilder();
+        StringBuilder bareConsole = new StringBuilder();
         try (Machine plain = SvmConformanceTest.machine(words, processors, plainConsole);
-                Machine checked = SvmConformanceTest.machine(words, processors, checkedConsole)) {
+                Machine checked = SvmConformanceTest.machine(words, processors, checkedConsole);
+                Machine bare = SvmConformanceTest.machine(words, processors, bareConsole)) {
             // As in a recording: the VMCBs of an observed machine are remembered, for its events.
             plain.observe(new MachineObserver() {});
             HypervisorCheck check = checked.check();
@@ -64,6 +66,11 @@ class SvmConformanceUnderCheckTest {
             }
             assertThat(checkedConsole).hasToString(plainConsole.toString());
             assertThat(memory(checked)).isEqualTo(memory(plain));
+
+            // Without any observer the guest sees the same; the state has no remembered VMCBs.
+            assertThat(bare.run(3_000_000_000L)).isEqualTo(stop);
+            assertThat(bareConsole).hasToString(checkedConsole.toString());
+            assertThat(memory(bare)).isEqualTo(memory(checked));
             assertThat(check.entries()).isGreaterThan(1000);
 
             Set<CheckKind> kinds = EnumSet.noneOf(CheckKind.class);
