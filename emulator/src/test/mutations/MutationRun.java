@@ -37,7 +37,7 @@ final class MutationRun {
     private static final Path MAIN_CLASSES = WORK.resolve("main");
     private static final Path TEST_CLASSES = WORK.resolve("test");
     private static final Path FAULTY_CLASSES = WORK.resolve("faulty");
-    private static final List<String> ROOMS = List.of("svm", "cpu", "paging", "device");
+    private static final List<String> ROOMS = List.of("svm", "check", "cpu", "paging", "device");
     private static final String TEST_PACKAGE = "dev.pacifica.emulator.";
 
     private final JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
