@@ -15,7 +15,6 @@ import dev.pacifica.schemas.Events;
 import dev.pacifica.schemas.ExitReason;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
 import java.util.zip.CRC32C;
 
 /**
@@ -366,7 +365,7 @@ public final class EventEncoder implements MachineObserver, Stateful {
                     .set(Events.TlbFlush.ASID, asid < 0 ? 0 : asid)
                     .set(Events.TlbFlush.ALL, asid < 0)
                     .set(Events.TlbFlush.GLOBALS, globals)
-                    .set(Events.TlbFlush.CAUSE, cause.name().toLowerCase(Locale.ROOT));
+                    .set(Events.TlbFlush.CAUSE, cause.label());
         }
     }
 

@@ -5,57 +5,105 @@ package dev.pacifica.emulator.cpu;
  * the x2APIC MSR minus 800h (Table 16-6). The physical APIC and AVIC go by the same numbers.
  */
 public final class ApicRegister {
+    /** The APIC ID. In xAPIC mode bits 31:24 are the ID, in x2APIC mode all 32 bits. */
     public static final int ID = 0x02;
+
+    /** Version, the number of LVT entries and whether there is the extended space. Read-only. */
     public static final int VERSION = 0x03;
+
+    /** TPR, 8 bits. */
     public static final int TASK_PRIORITY = 0x08;
+
+    /** APR, read-only. */
     public static final int ARBITRATION_PRIORITY = 0x09;
+
+    /** PPR, read-only: the higher of TPR and the interrupt in service. */
     public static final int PROCESSOR_PRIORITY = 0x0a;
+
+    /** EOI, write-only. */
     public static final int END_OF_INTERRUPT = 0x0b;
+
+    /** The result of a remote read. */
     public static final int REMOTE_READ = 0x0c;
+
+    /** LDR; read-only in x2APIC mode, where it follows from the ID. */
     public static final int LOGICAL_DESTINATION = 0x0d;
+
+    /** DFR: flat or cluster model. Not in x2APIC mode. */
     public static final int DESTINATION_FORMAT = 0x0e;
+
+    /** SVR: the spurious vector, and bit 8, which enables the APIC. */
     public static final int SPURIOUS = 0x0f;
 
-    /** First of eight, as trigger modes and requests are. */
+    /** First of eight: the vectors in service. */
     public static final int IN_SERVICE = 0x10;
 
+    /** First of eight: which of the requested vectors are level-triggered. */
     public static final int TRIGGER_MODE = 0x18;
+
+    /** First of eight: the vectors that wait to be taken. */
     public static final int REQUEST = 0x20;
+
+    /** ESR; written before it is read. */
     public static final int ERROR_STATUS = 0x28;
+
+    /** Low half of the ICR, whose write sends. In x2APIC mode all 64 bits of it. */
     public static final int COMMAND_LOW = 0x30;
+
+    /** High half of the ICR, the destination. Not in x2APIC mode. */
     public static final int COMMAND_HIGH = 0x31;
 
     /** First of six: timer, thermal sensor, performance counters, LINT0, LINT1, error. */
     public static final int LVT_TIMER = 0x32;
 
+    /** LVT entry of the LINT0 pin. */
     public static final int LVT_LINT0 = 0x35;
+
+    /** LVT entry of the LINT1 pin. */
     public static final int LVT_LINT1 = 0x36;
+
+    /** LVT entry of APIC errors. */
     public static final int LVT_ERROR = 0x37;
+
+    /** What the timer counts down from. */
     public static final int INITIAL_COUNT = 0x38;
+
+    /** What the timer has left. Read-only. */
     public static final int CURRENT_COUNT = 0x39;
+
+    /** The timer's divisor: bits 3 and 1:0. */
     public static final int DIVIDE = 0x3e;
 
-    /** Of x2APIC only. */
+    /** A vector, 8 bits, sent to the processor itself. Of x2APIC only, write-only. */
     public static final int SELF_IPI = 0x3f;
 
+    /** What the extended space has. Read-only. */
     public static final int EXTENDED_FEATURE = 0x40;
+
+    /** Enables what the extended space has. */
     public static final int EXTENDED_CONTROL = 0x41;
+
+    /** SEOI: ends the interrupt of a vector, 8 bits. */
     public static final int SPECIFIC_END_OF_INTERRUPT = 0x42;
 
-    /** First of eight. */
+    /** First of eight: the vectors that are let through. */
     public static final int INTERRUPT_ENABLE = 0x48;
 
-    /** First of four. */
+    /** First of four LVT entries of the extended space. */
     public static final int EXTENDED_LVT = 0x50;
 
     /** The last extended LVT entry. */
-    public static final int LAST = 0x53;
+    public static final int LAST_EXTENDED_LVT = 0x53;
 
-    /** Bits of an LVT entry: masked, level-triggered, and those that only the APIC sets. */
+    /** Bit of an LVT entry: masked. */
     public static final int LVT_MASKED = 1 << 16;
 
+    /** Bit of an LVT entry: level-triggered. */
     public static final int LVT_LEVEL = 1 << 15;
+
+    /** Bits of an LVT entry that only the APIC sets. */
     private static final int LVT_REMOTE_REQUEST = 1 << 14;
+
     private static final int LVT_DELIVERY_STATUS = 1 << 12;
 
     private ApicRegister() {}
@@ -70,9 +118,10 @@ public final class ApicRegister {
         };
     }
 
+    /** Whether it is an LVT entry, an extended one too. */
     public static boolean isLvt(int register) {
         return register >= LVT_TIMER && register <= LVT_ERROR
-                || register >= EXTENDED_LVT && register <= LAST;
+                || register >= EXTENDED_LVT && register <= LAST_EXTENDED_LVT;
     }
 
     /**
@@ -145,6 +194,6 @@ public final class ApicRegister {
     /** Whether it is a register of the extended space. */
     public static boolean isExtended(int register) {
         return register >= EXTENDED_FEATURE && register <= SPECIFIC_END_OF_INTERRUPT
-                || register >= INTERRUPT_ENABLE && register <= LAST;
+                || register >= INTERRUPT_ENABLE && register <= LAST_EXTENDED_LVT;
     }
 }

@@ -68,7 +68,9 @@ public final class CpuModel {
     }
 
     /**
-     * Parses {@code MODEL[,+feature,-feature…]}.
+     * Parses {@code MODEL[,+feature,-feature…]}. The changes are made from left to right; XSAVE
+     * takes its extensions (XSAVEOPT, XSAVEC, XGETBV1, XSAVES) away with it, and one of them that
+     * is added later brings XSAVE back.
      *
      * @throws IllegalArgumentException with a message for the person, if a name is unknown or a
      *     feature is not implemented

@@ -14,8 +14,8 @@ public enum MemoryType {
     WB,
     CD;
 
-    /** By the encoding of MTRRs and PAT (tables 7-5 and 7-9); 2 and 3 are reserved. */
-    private static final MemoryType[] ENCODED = {UC, WC, null, null, WT, WP, WB, UC_MINUS};
+    /** By the encoding of MTRRs and PAT (tables 7-5 and 7-9). */
+    private static final MemoryType[] ENCODED = {UC, WC, UC, UC, WT, WP, WB, UC_MINUS};
 
     /** Columns of {@link #NESTED}: the host's PAT type. */
     private static final MemoryType[] HOST = {UC, UC_MINUS, WC, WP, WT, WB};
@@ -44,12 +44,15 @@ public enum MemoryType {
         {WB, UC, WC, WP, WT, WB},
     };
 
-    /** The type that MTRRs and PAT encode as 0, 1, 4, 5, 6 and, the PAT only, 7. */
+    /**
+     * The type that MTRRs encode as 0, 1, 4, 5 or 6. WRMSR writes no others; from a checkpoint that
+     * somebody doctored they are UC.
+     */
     static MemoryType encoded(int encoding) {
-        return ENCODED[encoding];
+        return encoding == 7 ? UC : ENCODED[encoding];
     }
 
-    /** Field PA0..PA7 of a PAT register. */
+    /** Field PA0..PA7 of a PAT register, where 7 is UC- and the reserved 2 and 3 are UC. */
     static MemoryType ofPat(long pat, int index) {
         return ENCODED[(int) (pat >>> 8 * index) & 7];
     }

@@ -206,14 +206,14 @@ public final class LocalApic implements LocalInterruptController, Stateful {
                 ~(BASE_ADDRESS & 0x0000_ffff_ffff_ffffL | BASE_BSP | BASE_X2APIC | BASE_ENABLE);
         boolean wasEnabled = (base & BASE_ENABLE) != 0;
         boolean enabled = (value & BASE_ENABLE) != 0;
-        boolean extended = (value & BASE_X2APIC) != 0;
+        boolean wantsX2apic = (value & BASE_X2APIC) != 0;
         if ((value & reserved) != 0
-                || extended && !enabled
-                || extended && !wasEnabled
-                || x2apic() && enabled && !extended) {
+                || wantsX2apic && !enabled
+                || wantsX2apic && !wasEnabled
+                || x2apic() && enabled && !wantsX2apic) {
             return false;
         }
-        boolean becomesExtended = extended && !x2apic();
+        boolean becomesExtended = wantsX2apic && !x2apic();
         base = value & ~BASE_BSP | base & BASE_BSP;
         if (!enabled && wasEnabled) {
             reset();

@@ -15,7 +15,7 @@ public interface StopRequest {
      */
     String RESET = "reset";
 
-    /** The reason given when the chipset resets the machine after a triple fault. */
+    /** The reason given, by the machine itself, when the chipset resets it after a triple fault. */
     String TRIPLE_FAULT = "triple-fault";
 
     /** The reason given when the guest writes to the debug-exit port. */
@@ -23,7 +23,7 @@ public interface StopRequest {
 
     /**
      * Ends the machine for {@code reason}; {@code status} is the exit status that its run is to
-     * have if that is the guest's to choose.
+     * have after {@link #POWER_OFF} and {@link #DEBUG_EXIT}, of the others it is fixed.
      */
     void stop(String reason, int status);
 }

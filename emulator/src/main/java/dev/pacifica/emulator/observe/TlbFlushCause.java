@@ -5,14 +5,30 @@ package dev.pacifica.emulator.observe;
  */
 public enum TlbFlushCause {
     /** TLB_CONTROL of the VMCB (§15.16.1). */
-    VMRUN,
-    INVLPGB,
-    SMI,
-    RSM,
+    VMRUN("vmrun"),
+    /** INVLPGB of this or another processor. */
+    INVLPGB("invlpgb"),
+    /** Entry to SMM. */
+    SMI("smi"),
+    /** The end of SMM. */
+    RSM("rsm"),
     /** WRMSR of an MTRR, an IORR or another register of the address map (§15.16.1). */
-    MSR,
+    MSR("msr"),
     /** WRMSR of SMM_CTL that enters or leaves SMM (§15.30.3). */
-    SMM_CTL,
-    INIT,
-    RESET
+    SMM_CTL("smm_ctl"),
+    /** INIT. */
+    INIT("init"),
+    /** RESET. */
+    RESET("reset");
+
+    private final String label;
+
+    TlbFlushCause(String label) {
+        this.label = label;
+    }
+
+    /** Its name in a trace. */
+    public String label() {
+        return label;
+    }
 }

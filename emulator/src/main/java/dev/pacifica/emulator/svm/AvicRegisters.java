@@ -75,9 +75,9 @@ final class AvicRegisters {
 
     /** The extended space and what is reserved behind it. */
     private static boolean unreachable(int register, boolean extendedLvt) {
-        if (register >= ApicRegister.EXTENDED_LVT && register <= ApicRegister.LAST) {
+        if (register >= ApicRegister.EXTENDED_LVT && register <= ApicRegister.LAST_EXTENDED_LVT) {
             return !extendedLvt;
         }
-        return ApicRegister.isExtended(register) || register > ApicRegister.LAST;
+        return ApicRegister.isExtended(register) || register > ApicRegister.LAST_EXTENDED_LVT;
     }
 }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Tables 15-19 and 15-20 as the manual prints them, and the MTRRs' types (§7.7). */
 class MemoryTypeTest {
@@ -66,10 +67,18 @@ class MemoryTypeTest {
 
     /** Tables 7-5 and 7-9. */
     @ParameterizedTest
-    @CsvSource({"0, UC", "1, WC", "4, WT", "5, WP", "6, WB", "7, UC-"})
-    void encodings(int encoding, String type) {
-        assertThat(MemoryType.encoded(encoding)).isEqualTo(named(type));
-        assertThat(MemoryType.ofPat((long) encoding << 40, 5)).isEqualTo(named(type));
+    @CsvSource({"0, UC, UC", "1, WC, WC", "4, WT, WT", "5, WP, WP", "6, WB, WB", "7, UC, UC-"})
+    void encodings(int encoding, String mtrr, String pat) {
+        assertThat(MemoryType.encoded(encoding)).isEqualTo(named(mtrr));
+        assertThat(MemoryType.ofPat((long) encoding << 40, 5)).isEqualTo(named(pat));
+    }
+
+    /** No WRMSR lets them through, but a checkpoint may hold anything. */
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3})
+    void reservedEncodingsAreUncacheable(int encoding) {
+        assertThat(MemoryType.encoded(encoding)).isEqualTo(MemoryType.UC);
+        assertThat(MemoryType.ofPat((long) encoding << 40, 5)).isEqualTo(MemoryType.UC);
     }
 
     /**
