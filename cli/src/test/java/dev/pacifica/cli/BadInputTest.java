@@ -190,8 +190,8 @@ class BadInputTest {
             Files.copy(in, kernel);
         }
         assertThat(recordRefused("--kernel", kernel, "--load", "0x100000"))
-                .startsWith(kernel + ": has a Multiboot header")
-                .contains("--kernel boots it without --load");
+                .startsWith(kernel + ": is an ELF file, no flat binary")
+                .contains("without --load, --kernel boots it");
     }
 
     @Test

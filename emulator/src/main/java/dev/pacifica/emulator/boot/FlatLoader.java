@@ -38,24 +38,21 @@ final class FlatLoader {
         return address;
     }
 
-    /** A file with a header would be executed from its first byte on, which is none of its code. */
+    /**
+     * Files whose first bytes are no code. A Multiboot header may lie anywhere in the first 8 KiB,
+     * behind code that starts without it: such a file is flat as well.
+     */
     private static void refuseOtherFormats(BootFile kernel) {
         if (LinuxLoader.recognizes(kernel)) {
             throw new BootException(
                     kernel, "is a Linux bzImage, no flat binary: --kernel boots it without --load");
         }
-        if (MultibootLoader.header(kernel) >= 0) {
-            throw new BootException(
-                    kernel,
-                    "has a Multiboot header, so it is no flat binary: --kernel boots it without"
-                            + " --load");
-        }
         if (ElfImage.isElf(kernel)) {
             throw new BootException(
                     kernel,
                     "is an ELF file, no flat binary: without --load, --kernel boots it if it has a"
-                            + " PVH note or a Multiboot header; objcopy -O binary makes a flat one of"
-                            + " it");
+                        + " PVH note or a Multiboot header; objcopy -O binary makes a flat one of"
+                        + " it");
         }
         if (kernel.isGzip()) {
             throw new BootException(

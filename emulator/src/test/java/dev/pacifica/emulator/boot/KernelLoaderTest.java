@@ -264,6 +264,22 @@ class KernelLoaderTest {
         }
     }
 
+    /** Its first bytes may be code that a boot sector's loader starts; --load says so. */
+    @Test
+    void flatBinaryMayHaveAMultibootHeaderBehindItsFirstInstruction() {
+        byte[] header = multiboot(0x1_0000, 0x10_0004, 0x10_0000, 0, 0, 0x10_0000);
+        byte[] hybrid = new byte[4 + header.length];
+        hybrid[0] = (byte) 0xeb; // JMP to what is behind the header
+        hybrid[1] = (byte) (hybrid.length - 2);
+        System.arraycopy(header, 0, hybrid, 4, header.length);
+        try (BootRig rig = new BootRig(4)) {
+            rig.loadAt(0x20_0000).load("hybrid", hybrid);
+            assertFlatProtectedMode(rig.cpu);
+            assertThat(rig.cpu.rip).isEqualTo(0x20_0000);
+            assertThat(rig.u32(0x20_0004)).isEqualTo(0x1bad_b002);
+        }
+    }
+
     @Test
     void kernelPackedWithGzipIsUnpacked() throws IOException {
         byte[] kernel =
