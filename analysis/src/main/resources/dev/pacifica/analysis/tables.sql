@@ -221,17 +221,23 @@ FROM raw.delivery;
 COMMENT ON VIEW deliveries IS 'Interrupts and exceptions that were delivered through an IDT, in host or guest';
 COMMENT ON COLUMN deliveries.has_error_code IS 'The exception of this vector pushes an error code in protected mode (§8.2); INT n of the same vector does not';
 
+-- A tlb_control event comes right behind its vmrun event. A VMRUN that ends in VMEXIT_INVALID (EXITCODE -1) flushed nothing,
+-- and one whose guest still runs at the end of the trace has no exit but did. Whether 7 meant what it says depends on FlushByAsid
+-- in CPUID, of which events tell nothing.
+
 CREATE VIEW tlb_flushes AS
 SELECT
-    sequence,
-    vcpu_id,
-    insn_count,
-    time_ns,
+    t.sequence,
+    t.vcpu_id,
+    t.insn_count,
+    t.time_ns,
     'vmrun' AS cause,
-    CASE WHEN tlb_control <> 1 THEN asid END AS asid,
+    CASE WHEN t.tlb_control <> 1 THEN t.asid END AS asid,
     NULL AS address,
-    tlb_control <> 7 AS globals
-FROM raw.tlb_control
+    t.tlb_control <> 7 AS globals
+FROM raw.tlb_control t
+ANTI JOIN (SELECT vmrun_sequence FROM exits WHERE exit_code = 18446744073709551615) refused
+    ON refused.vmrun_sequence = t.sequence - 1
 UNION ALL
 SELECT sequence, vcpu_id, insn_count, time_ns, 'invlpga', asid, address, true FROM raw.invlpga
 UNION ALL
@@ -246,10 +252,10 @@ SELECT
     globals
 FROM raw.tlb_flush;
 COMMENT ON VIEW tlb_flushes IS 'Translations that a processor dropped beyond what a program does to its own address space (§15.16): by TLB_CONTROL, INVLPGA, INVLPGB, SMI, RSM, MTRRs, INIT';
-COMMENT ON COLUMN tlb_flushes.cause IS 'vmrun (TLB_CONTROL), invlpga, invlpgb, smi, rsm, msr, smm_ctl, init or reset';
+COMMENT ON COLUMN tlb_flushes.cause IS 'vmrun (TLB_CONTROL of a VMRUN that was not refused), invlpga, invlpgb, smi, rsm, msr, smm_ctl, init or reset';
 COMMENT ON COLUMN tlb_flushes.asid IS 'ASID, 0 the host; null: all of them';
 COMMENT ON COLUMN tlb_flushes.address IS 'Virtual address, if it was one page';
-COMMENT ON COLUMN tlb_flushes.globals IS 'Global pages too';
+COMMENT ON COLUMN tlb_flushes.globals IS 'Translations of global pages were dropped too. False of a VMRUN: its TLB_CONTROL is 7; on a processor without FlushByAsid, where 7 is a reserved value, Pacifica drops them all the same';
 
 CREATE VIEW console AS
 SELECT * FROM raw.console_line;

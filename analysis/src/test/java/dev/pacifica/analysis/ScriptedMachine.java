@@ -39,9 +39,7 @@ final class ScriptedMachine implements RecordedMachine {
             long info2,
             long rip) {
         clock.retired += hostInstructions;
-        vmcb.putInt(0x058, 1);
-        vmcb.putLong(0x578, entryRip);
-        observer.vmrun(0, 0x5000, this::get);
+        enter(entryRip);
         clock.retired += guestInstructions;
         vmcb.putLong(0x070, exitCode);
         vmcb.putLong(0x078, info1);
@@ -49,6 +47,18 @@ final class ScriptedMachine implements RecordedMachine {
         vmcb.putLong(0x578, rip);
         vmcb.putLong(0x5f8, registers[0]);
         observer.vmexit(0, 0x5000, this::get, guestInstructions);
+    }
+
+    /** A guest that is entered and, as far as this goes, runs on. */
+    void enter(long entryRip) {
+        vmcb.putInt(0x058, 1);
+        vmcb.putLong(0x578, entryRip);
+        observer.vmrun(0, 0x5000, this::get);
+    }
+
+    /** TLB_CONTROL of the VMRUNs from here on. */
+    void tlbControl(int value) {
+        vmcb.put(0x05c, (byte) value);
     }
 
     @Override

@@ -159,10 +159,10 @@ class TraceDatabaseTest {
                         query(
                                 trace(TraceDatabaseTest::threeExits),
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                        + " WHERE schema_name = 'main' AND NOT internal AND data_type"
-                                        + " <> 'UBIGINT' AND column_name IN ('error_code', 'intr_info',"
-                                        + " 'clean_bits', 'value', 'field_offset', 'port', 'msr',"
-                                        + " 'vmcb', 'gpa', 'info1', 'info2', 'event_inj', 'int_ctl')"))
+                                    + " WHERE schema_name = 'main' AND NOT internal AND data_type"
+                                    + " <> 'UBIGINT' AND column_name IN ('error_code', 'intr_info',"
+                                    + " 'clean_bits', 'value', 'field_offset', 'port', 'msr',"
+                                    + " 'vmcb', 'gpa', 'info1', 'info2', 'event_inj', 'int_ctl')"))
                 .isEmpty();
     }
 
@@ -324,8 +324,8 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                        + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
-                                        + " NULL"))
+                                    + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
+                                    + " NULL"))
                 .isEmpty();
         assertThat(
                         query(
@@ -386,6 +386,36 @@ class TraceDatabaseTest {
                         "smi|null|null|true",
                         "invlpgb|6|null|false",
                         "invlpgb|7|18446603336221196288|true");
+    }
+
+    /** VMEXIT_INVALID is EXITCODE -1; no state was loaded, and nothing flushed (§15.5.1). */
+    @Test
+    void aRefusedVmrunFlushesNothing() {
+        TraceReader trace =
+                trace(machine -> {
+                    machine.tlbControl(1);
+                    machine.enterAndExit(1, 0, 0x1000, -1, 0, 0, 0x1000);
+                    machine.enterAndExit(1, 1, 0x2000, 0x72, 0, 0, 0x2002);
+                    machine.tlbControl(7);
+                    machine.enterAndExit(1, 1, 0x3000, 0x72, 0, 0, 0x3002);
+                    machine.enterAndExit(1, 0, 0x4000, -1, 0, 0, 0x4000);
+                    machine.tlbControl(0);
+                    machine.enterAndExit(1, 1, 0x5000, 0x72, 0, 0, 0x5002);
+                    machine.tlbControl(3);
+                    machine.enter(0x6000); // and there the trace ends
+                });
+        assertThat(query(trace, "SELECT count(*) FROM raw.tlb_control")).containsExactly("5");
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT v.guest_rip, cause, f.asid, address, globals FROM"
+                                    + " tlb_flushes f JOIN vmruns v ON v.sequence = f.sequence - 1"
+                                    + " ORDER BY f.sequence"))
+                .containsExactly(
+                        "8192|vmrun|null|null|true",
+                        "12288|vmrun|1|null|false",
+                        "24576|vmrun|1|null|true");
+        assertThat(query(trace, "SELECT count(*) FROM tlb_flushes")).containsExactly("3");
     }
 
     @Test
