@@ -10,7 +10,6 @@ import dev.pacifica.emulator.device.SerialSink;
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.Machine;
 import dev.pacifica.emulator.machine.MachineConfig;
-import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.TraceException;
 import dev.pacifica.recorder.TraceReader;
@@ -49,6 +48,10 @@ record MachineSetup(
     record Module(String name, String arguments) {}
 
     static MachineSetup of(MachineOptions options) {
+        String wrong = wrongMemorySize(options.memory.bytes());
+        if (wrong != null) {
+            throw new BadInput("--memory: " + wrong);
+        }
         List<Module> modules = new ArrayList<>();
         for (BootModule module : initrds(options)) {
             modules.add(new Module(module.file().name(), module.arguments()));
@@ -66,6 +69,13 @@ record MachineSetup(
                 List.copyOf(modules));
     }
 
+    /** What is wrong with a size of RAM that no machine can have, or null. */
+    private static String wrongMemorySize(long bytes) {
+        return MachineConfig.isMemorySize(bytes)
+                ? null
+                : "%s is not a multiple of 4 KiB from 1M to 64G".formatted(ByteSize.show(bytes));
+    }
+
     private static List<BootModule> initrds(MachineOptions options) {
         return options.initrd == null ? List.of() : BootModule.parse(options.initrd);
     }
@@ -81,6 +91,14 @@ record MachineSetup(
                         "damaged trace: "
                                 + trace.path()
                                 + ": the manifest's machine is incomplete");
+            }
+            String wrong = wrongMemorySize(setup.memoryBytes);
+            if (wrong != null) {
+                throw new TraceException(
+                        "damaged trace: "
+                                + trace.path()
+                                + ": the manifest's machine.memoryBytes: "
+                                + wrong);
             }
             return setup;
         } catch (IOException e) {
@@ -160,13 +178,6 @@ record MachineSetup(
      * instruction.
      */
     Machine build(BootRequest request, SerialSink console, InputSource inputs) {
-        if (memoryBytes < MachineConfig.MIN_MEMORY
-                || memoryBytes > MachineConfig.MAX_MEMORY
-                || memoryBytes % PhysicalMemory.PAGE_SIZE != 0) {
-            throw new BadInput(
-                    "--memory: %s is not a multiple of 4 KiB from 1M to 64G"
-                            .formatted(ByteSize.show(memoryBytes)));
-        }
         Machine machine;
         try {
             machine =
@@ -183,7 +194,7 @@ record MachineSetup(
         } catch (IllegalArgumentException e) {
             throw new BadInput(e.getMessage());
         } catch (OutOfMemoryError e) {
-            throw new BadInput("--memory: " + e.getMessage());
+            throw new BadInput("the machine's RAM: " + e.getMessage());
         }
         try {
             machine.boot(request);

@@ -265,6 +265,24 @@ class BadInputTest {
     }
 
     @Test
+    void aTraceOfAMachineWithAMemorySizeThatNoMachineHas() throws IOException {
+        Path trace = trace();
+        Path manifest = trace.resolve("manifest.json");
+        String good = Files.readString(manifest);
+        String size = "\"memoryBytes\" : 16777216";
+        assertThat(good).contains(size);
+        Files.writeString(manifest, good.replace(size, "\"memoryBytes\" : 1000"));
+        for (String command : List.of("info", "replay", "check")) {
+            assertThat(refused(command, trace))
+                    .isEqualTo(
+                            "damaged trace: "
+                                    + trace
+                                    + ": the manifest's machine.memoryBytes: 1,000 bytes is not a"
+                                    + " multiple of 4 KiB from 1M to 64G");
+        }
+    }
+
+    @Test
     void badSql() {
         Path trace = trace();
         assertThat(refused("query", trace, "SELEC 1"))

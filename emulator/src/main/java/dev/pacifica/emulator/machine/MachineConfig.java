@@ -24,11 +24,9 @@ public record MachineConfig(
         long seed,
         long quantum,
         boolean vmcbCache) {
-    /** The smallest RAM size in bytes. */
-    public static final long MIN_MEMORY = 1L << 20;
+    private static final long MIN_MEMORY = 1L << 20;
 
-    /** The largest RAM size in bytes. */
-    public static final long MAX_MEMORY = 64L << 30;
+    private static final long MAX_MEMORY = 64L << 30;
 
     public static final int MAX_CPUS = 64;
 
@@ -38,7 +36,7 @@ public record MachineConfig(
     private static final long MAX_QUANTUM = 100_000_000;
 
     public MachineConfig {
-        if (memoryBytes < MIN_MEMORY || memoryBytes > MAX_MEMORY || (memoryBytes & 0xfff) != 0) {
+        if (!isMemorySize(memoryBytes)) {
             throw new IllegalArgumentException(
                     "memory size %d is not a multiple of 4096 between 1M and 64G"
                             .formatted(memoryBytes));
@@ -52,6 +50,11 @@ public record MachineConfig(
                     "a quantum of %d instructions is not between 1 and %d"
                             .formatted(quantum, MAX_QUANTUM));
         }
+    }
+
+    /** Whether a machine can have this much RAM, in bytes. */
+    public static boolean isMemorySize(long bytes) {
+        return bytes >= MIN_MEMORY && bytes <= MAX_MEMORY && (bytes & 0xfff) == 0;
     }
 
     /** A machine whose processors load everything at every VMRUN. */
