@@ -2,6 +2,7 @@ package dev.pacifica.cli;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Supplier;
 import picocli.CommandLine.Option;
 
 /** The sanitizer's option of {@code run} and {@code record}. */
@@ -9,8 +10,8 @@ final class CheckOptions {
     static final String SYMBOLS = "--symbols";
     static final String SYMBOLS_MEANING =
             "Names for addresses in the list, besides the kernel's own: an ELF file linked to where"
-                    + " it runs, or text like System.map and /proc/kallsyms, which knows modules. May"
-                    + " be given several times.";
+                + " it runs, or text like System.map and /proc/kallsyms, which knows modules. May"
+                + " be given several times.";
 
     @Option(
             names = "--check",
@@ -38,13 +39,18 @@ final class CheckOptions {
     }
 
     /**
-     * The kernel's symbols and those of the files given; before the run, so that it is not lost.
+     * The kernel's symbols and those of the files given, read before the run, so that it is not
+     * lost; without --check the kernel's, read when somebody asks for them.
      */
-    SymbolTable names(Path kernel) {
+    Supplier<SymbolTable> names(Path kernel) {
         if (!wanted() && !symbols.isEmpty()) {
             throw new BadInput(
                     SYMBOLS + " names addresses in the list of --check, which is missing");
         }
-        return wanted() ? SymbolTable.of(kernel).with(symbols) : SymbolTable.NONE;
+        if (!wanted()) {
+            return () -> SymbolTable.of(kernel);
+        }
+        SymbolTable names = SymbolTable.of(kernel).with(symbols);
+        return () -> names;
     }
 }

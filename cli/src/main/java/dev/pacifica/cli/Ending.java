@@ -3,8 +3,8 @@ package dev.pacifica.cli;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.machine.Machine;
 import dev.pacifica.emulator.machine.Stop;
-import java.nio.file.Path;
 import java.util.Locale;
+import java.util.function.Supplier;
 
 /**
  * How a run ended: the process's status, and one line on standard error if nobody meant it to end
@@ -23,13 +23,18 @@ final class Ending {
     private Ending() {}
 
     /**
-     * Tells of the end of a machine that ran {@code kernel}, whose symbols name addresses.
+     * Tells of the end of a machine.
      *
      * @param stop why it ended by itself, or null
+     * @param names of addresses, asked for only where an address is told
      * @param quiet whether standard error is for something else
      */
     static int of(
-            Machine machine, Stop stop, Interruption interruption, Path kernel, boolean quiet) {
+            Machine machine,
+            Stop stop,
+            Interruption interruption,
+            Supplier<SymbolTable> names,
+            boolean quiet) {
         if (interruption.requested()) {
             return Pacifica.INTERRUPTED;
         }
@@ -47,7 +52,7 @@ final class Ending {
                             "pacifica: %s after %,d instructions, %s",
                             what,
                             machine.clock().retired,
-                            places(machine, SymbolTable.of(kernel))));
+                            places(machine, names.get())));
         }
         return stop == null ? LIMIT : stop.status();
     }

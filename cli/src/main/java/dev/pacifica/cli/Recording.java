@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.List;
+import java.util.function.Supplier;
 
 /** Drives a machine and its recorder from power-on to the end. */
 final class Recording {
@@ -45,7 +46,7 @@ final class Recording {
 
     /** Records; returns the status for the process. */
     int run(SerialPorts serial, Progress progress) {
-        SymbolTable names = checks.names(images.getFirst().file());
+        Supplier<SymbolTable> names = checks.names(images.getFirst().file());
         InputSource inputs = serial.inputs();
         boolean begun = false;
         try (TraceRecorder recorder = create(inputs);
@@ -79,11 +80,10 @@ final class Recording {
             }
             recorder.finish(stop, interruption.requested() ? "interrupted" : Ending.AT_THE_LIMIT);
             if (check != null) {
-                new CheckReport(check, names).print(System.err, checks.format);
+                new CheckReport(check, names.get()).print(System.err, checks.format);
             }
             progress.summary(machine.clock(), recorder.events(), trace);
-            return Ending.of(
-                    machine, stop, interruption, images.getFirst().file(), checks.ownsStderr());
+            return Ending.of(machine, stop, interruption, names, checks.ownsStderr());
         } catch (TraceException.DiskFull e) {
             progress.clear();
             if (begun) {

@@ -5,6 +5,7 @@ import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.Machine;
 import dev.pacifica.emulator.machine.Stop;
 import java.util.concurrent.Callable;
+import java.util.function.Supplier;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -31,7 +32,7 @@ final class RunCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         MachineSetup setup = MachineSetup.of(options);
-        SymbolTable names = checks.names(options.kernel);
+        Supplier<SymbolTable> names = checks.names(options.kernel);
         try (SerialPorts serial = SerialPorts.open(options.serial)) {
             InputSource inputs = serial.inputs();
             try (Machine machine = setup.build(setup.request(options.kernel), serial, inputs);
@@ -57,9 +58,9 @@ final class RunCommand implements Callable<Integer> {
                 }
                 progress.clear();
                 if (check != null) {
-                    new CheckReport(check, names).print(System.err, checks.format);
+                    new CheckReport(check, names.get()).print(System.err, checks.format);
                 }
-                return Ending.of(machine, stop, interruption, options.kernel, checks.ownsStderr());
+                return Ending.of(machine, stop, interruption, names, checks.ownsStderr());
             }
         }
     }

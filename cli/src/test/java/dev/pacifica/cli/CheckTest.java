@@ -76,6 +76,20 @@ class CheckTest {
                         " RIP 0x10[0-9a-f]+ \\(enter_guest\\+0x[0-9a-f]+\\) in the host, VMCB");
     }
 
+    /** A flat binary has no symbols of its own. */
+    @Test
+    void theLastLineKnowsTheNamesOfSymbolsToo() throws IOException {
+        new TinyGuest().halt().write(folder.resolve("guest.bin"));
+        Files.writeString(folder.resolve("map"), "00007c00 T the_end\n");
+        List<String> run =
+                List.of("run", "--kernel", "guest.bin", "--load", "0x7c00", "--memory", "1M");
+        List<String> named = new ArrayList<>(run);
+        named.addAll(List.of("--check", "--symbols", "map"));
+        assertThat(pacifica(named.toArray(String[]::new)).err())
+                .endsWith(" instructions, at rip 0x7c02 (the_end+0x2)\n");
+        assertThat(pacifica(run.toArray(String[]::new)).err()).endsWith(" at rip 0x7c02\n");
+    }
+
     /** Recordings of it from before it had symbols are checked with --symbols. */
     @Test
     void theDemoHypervisorIsAFileOfSymbolsItself() {
