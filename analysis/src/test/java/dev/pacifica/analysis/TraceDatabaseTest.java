@@ -159,10 +159,10 @@ class TraceDatabaseTest {
                         query(
                                 trace(TraceDatabaseTest::threeExits),
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                    + " WHERE schema_name = 'main' AND NOT internal AND data_type"
-                                    + " <> 'UBIGINT' AND column_name IN ('error_code', 'intr_info',"
-                                    + " 'clean_bits', 'value', 'field_offset', 'port', 'msr',"
-                                    + " 'vmcb', 'gpa', 'info1', 'info2', 'event_inj', 'int_ctl')"))
+                                        + " WHERE schema_name = 'main' AND NOT internal AND data_type"
+                                        + " <> 'UBIGINT' AND column_name IN ('error_code', 'intr_info',"
+                                        + " 'clean_bits', 'value', 'field_offset', 'port', 'msr',"
+                                        + " 'vmcb', 'gpa', 'info1', 'info2', 'event_inj', 'int_ctl')"))
                 .isEmpty();
     }
 
@@ -324,8 +324,8 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                    + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
-                                    + " NULL"))
+                                        + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
+                                        + " NULL"))
                 .isEmpty();
         assertThat(
                         query(
@@ -409,8 +409,8 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT v.guest_rip, cause, f.asid, address, globals FROM"
-                                    + " tlb_flushes f JOIN vmruns v ON v.sequence = f.sequence - 1"
-                                    + " ORDER BY f.sequence"))
+                                        + " tlb_flushes f JOIN vmruns v ON v.sequence = f.sequence - 1"
+                                        + " ORDER BY f.sequence"))
                 .containsExactly(
                         "8192|vmrun|null|null|true",
                         "12288|vmrun|1|null|false",

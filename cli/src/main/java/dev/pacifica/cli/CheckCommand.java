@@ -91,8 +91,11 @@ final class CheckCommand implements Callable<Integer> {
             result = replay.run(Replay.POWER_ON, until == null ? Long.MAX_VALUE : until);
         }
         progress.clear();
-        new CheckReport(check, names).print(System.out, format);
-        if (result.divergence() != null) {
+        boolean diverged = result.divergence() != null;
+        if (!diverged || check.entries() > 0) {
+            new CheckReport(check, names).print(System.out, format);
+        }
+        if (diverged) {
             System.err.println("pacifica: " + result.divergence().describe());
             return Pacifica.DIVERGED;
         }

@@ -71,8 +71,8 @@ final class MachineOptions {
                     "Processor model, epyc-milan (AMD family 19h) or epyc-rome (17h), with features"
                             + " added or taken away, as in epyc-milan,-vgif,-avic; an unknown one is"
                             + " answered with the list of all. Changes are made from left to right:"
-                            + " -xsave takes xsavec and its like away too, a later +xsavec brings"
-                            + " xsave back. Default: ${DEFAULT-VALUE}.")
+                            + " -xsave takes xsavec and its like away too, -npt gmet and its like; a"
+                            + " later +xsavec brings xsave back. Default: ${DEFAULT-VALUE}.")
     String cpu;
 
     @Option(

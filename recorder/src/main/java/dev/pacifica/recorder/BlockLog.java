@@ -317,12 +317,15 @@ final class BlockLog {
             return chain;
         }
 
+        /** An access behind the end of a mapped file is the JVM's InternalError. */
         private TraceException damaged(Throwable e) {
             return new TraceException(
                     "damaged trace: "
                             + folder
                             + " cannot be read ("
-                            + e.getClass().getSimpleName()
+                            + (e instanceof InternalError
+                                    ? "a file of it was cut short"
+                                    : e.getClass().getSimpleName())
                             + ")",
                     e);
         }

@@ -51,8 +51,8 @@ final class FlatLoader {
             throw new BootException(
                     kernel,
                     "is an ELF file, no flat binary: without --load, --kernel boots it if it has a"
-                        + " PVH note or a Multiboot header; objcopy -O binary makes a flat one of"
-                        + " it");
+                            + " PVH note or a Multiboot header; objcopy -O binary makes a flat one of"
+                            + " it");
         }
         if (kernel.isGzip()) {
             throw new BootException(

@@ -3,9 +3,11 @@ package dev.pacifica.emulator.cpu;
 import dev.pacifica.emulator.decode.CpuidFeature;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
 
@@ -69,8 +71,9 @@ public final class CpuModel {
 
     /**
      * Parses {@code MODEL[,+feature,-feature…]}. The changes are made from left to right; XSAVE
-     * takes its extensions (XSAVEOPT, XSAVEC, XGETBV1, XSAVES) away with it, and one of them that
-     * is added later brings XSAVE back.
+     * takes its extensions (XSAVEOPT, XSAVEC, XGETBV1, XSAVES) away with it, NPT those of nested
+     * paging (GMET, ROGPT, virtual VMSAVE and VMLOAD), and one of them that is added later brings
+     * it back.
      *
      * @throws IllegalArgumentException with a message for the person, if a name is unknown or a
      *     feature is not implemented
@@ -106,20 +109,29 @@ public final class CpuModel {
     private static void change(EnumSet<CpuFeature> features, CpuFeature feature, boolean add) {
         if (add) {
             features.add(feature);
-            if (NEED_XSAVE.contains(feature)) {
-                features.add(CpuFeature.XSAVE);
-            }
+            NEEDED_BY.forEach((needed, extensions) -> {
+                if (extensions.contains(feature)) {
+                    features.add(needed);
+                }
+            });
         } else {
             features.remove(feature);
-            if (feature == CpuFeature.XSAVE) {
-                features.removeAll(NEED_XSAVE);
-            }
+            features.removeAll(NEEDED_BY.getOrDefault(feature, Set.of()));
         }
     }
 
-    /** What is nothing without XSAVE. */
-    private static final Set<CpuFeature> NEED_XSAVE =
-            Set.of(CpuFeature.XSAVEOPT, CpuFeature.XSAVEC, CpuFeature.XGETBV1, CpuFeature.XSAVES);
+    /** What is nothing without XSAVE and without nested paging. */
+    private static final Map<CpuFeature, Set<CpuFeature>> NEEDED_BY =
+            new EnumMap<>(
+                    Map.of(
+                            CpuFeature.XSAVE,
+                            Set.of(
+                                    CpuFeature.XSAVEOPT,
+                                    CpuFeature.XSAVEC,
+                                    CpuFeature.XGETBV1,
+                                    CpuFeature.XSAVES),
+                            CpuFeature.NPT,
+                            Set.of(CpuFeature.GMET, CpuFeature.ROGPT, CpuFeature.V_VMSAVE_VMLOAD)));
 
     /** What the machine could not run without. */
     private static final Set<CpuFeature> ESSENTIAL =

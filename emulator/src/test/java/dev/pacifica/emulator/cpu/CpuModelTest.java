@@ -115,4 +115,14 @@ class CpuModelTest {
         assertThatThrownBy(() -> CpuModel.parse("epyc-milan,-apic"))
                 .hasMessage("CPU feature 'apic' cannot be taken away");
     }
+
+    @Test
+    void nestedPagingTakesWhatIsNothingWithoutItAway() {
+        CpuModel without = CpuModel.parse("epyc-milan,-npt");
+        assertThat(without.has(CpuFeature.GMET)).isFalse();
+        assertThat(without.has(CpuFeature.ROGPT)).isFalse();
+        assertThat(without.has(CpuFeature.V_VMSAVE_VMLOAD)).isFalse();
+        assertThat(without.has(CpuFeature.VGIF)).isTrue();
+        assertThat(CpuModel.parse("epyc-milan,-npt,+gmet").has(CpuFeature.NPT)).isTrue();
+    }
 }
