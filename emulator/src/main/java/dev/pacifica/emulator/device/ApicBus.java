@@ -24,9 +24,6 @@ public final class ApicBus implements Stateful {
     private Pic8259 pic;
     private boolean picLine;
 
-    /** Who won the last lowest-priority arbitration; ties go round-robin from there. */
-    private int lastWinner;
-
     void attach(LocalApic apic) {
         locals.add(apic);
     }
@@ -86,22 +83,27 @@ public final class ApicBus implements Stateful {
         return sendToLowest(apic -> apic.matches(destination, logical, wide), vector, level);
     }
 
+    /**
+     * §16.6.2: the focus processor of the interrupt takes it, if it says that it would; else the
+     * lowest arbitration priority decides, and among equals the highest APIC id. That decides among
+     * several focus processors, too, of which the manual does not speak.
+     */
     private boolean sendToLowest(Predicate<LocalApic> addressed, int vector, boolean level) {
         LocalApic winner = null;
-        int count = locals.size();
-        for (int i = 1; i <= count; i++) {
-            LocalApic apic = locals.get((lastWinner + i) % count);
-            if (addressed.test(apic)
-                    && apic.acceptsFixed()
-                    && (winner == null
-                            || apic.arbitrationPriority() < winner.arbitrationPriority())) {
+        boolean focused = false;
+        for (LocalApic apic : locals) {
+            if (!addressed.test(apic) || !apic.acceptsFixed()) {
+                continue;
+            }
+            boolean focus = apic.isFocus(vector);
+            if (winner == null || (focus == focused ? apic.precedes(winner) : focus)) {
                 winner = apic;
+                focused = focus;
             }
         }
         if (winner == null) {
             return false;
         }
-        lastWinner = locals.indexOf(winner);
         winner.accept(FIXED, vector, level);
         return true;
     }
@@ -137,13 +139,11 @@ public final class ApicBus implements Stateful {
     public void save(StateWriter out) {
         out.section("apicbus");
         out.flag("picLine", picLine);
-        out.u32("lastWinner", lastWinner);
     }
 
     @Override
     public void load(StateReader in) {
         in.section("apicbus");
         picLine = in.flag("picLine");
-        lastWinner = Math.floorMod(in.u32("lastWinner"), Math.max(1, locals.size()));
     }
 }

@@ -31,6 +31,7 @@ public final class LocalApic implements LocalInterruptController, Stateful {
     private static final int VERSION_EXTENDED = 1 << 31;
 
     private static final int ENABLED = 1 << 8;
+    private static final int NO_FOCUS_CHECKING = 1 << 9;
 
     private static final int ERROR_SEND_VECTOR = 1 << 5;
     private static final int ERROR_RECEIVE_VECTOR = 1 << 6;
@@ -266,6 +267,22 @@ public final class LocalApic implements LocalInterruptController, Stateful {
         int highest = Math.max(highestInService, highestRequest);
         int vectors = highest < 0 ? 0 : highest & 0xf0;
         return (taskPriority & 0xf0) >= vectors ? taskPriority : vectors;
+    }
+
+    /** Whether this one rather than the other wins a lowest-priority arbitration (§16.6.2). */
+    boolean precedes(LocalApic other) {
+        int mine = arbitrationPriority();
+        int theirs = other.arbitrationPriority();
+        return mine < theirs || mine == theirs && id > other.id;
+    }
+
+    /**
+     * Whether the processor has the interrupt requested or in service already, and its spurious
+     * interrupt register does not forbid to look (§16.6.2).
+     */
+    boolean isFocus(int vector) {
+        return (spurious & NO_FOCUS_CHECKING) == 0
+                && (test(request, vector) || test(inService, vector));
     }
 
     boolean matches(int destination, boolean logical, boolean wide) {

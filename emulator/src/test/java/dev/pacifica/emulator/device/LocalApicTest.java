@@ -8,6 +8,8 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
 import dev.pacifica.emulator.memory.PortBus;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Behaviour of APM Vol 2 chapter 16. */
 class LocalApicTest {
@@ -176,17 +178,69 @@ class LocalApicTest {
         assertThat(apics[2].pendingVector()).isEqualTo(0x41);
     }
 
-    @Test
-    void lowestPriorityGoesToTheLeastBusyAndTakesTurnsAmongEquals() {
+    /** Flat logical ids 1, 2 and 4, so that 7 addresses all three. */
+    private void flatIds() {
         for (int i = 0; i < 3; i++) {
             write(i, 0xd0, 1L << 24 + i);
         }
-        apics[0].setTaskPriority(5);
+    }
+
+    /** §16.6.2. */
+    @Test
+    void lowestPriorityGoesToTheLeastBusyAndAmongEqualsToTheHighestId() {
+        flatIds();
+        apics[2].setTaskPriority(5);
         send(0, 7, 0x0961);
+        assertThat(apics[1].acknowledge()).isEqualTo(0x61);
+        write(1, EOI, 0);
+        apics[2].setTaskPriority(0);
+        for (int i = 0; i < 4; i++) {
+            send(0, 7, 0x0961);
+            assertThat(apics[2].acknowledge()).as("each time anew").isEqualTo(0x61);
+            write(2, EOI, 0);
+        }
+        send(0, 3, 0x0961);
+        assertThat(apics[1].acknowledge()).as("of those addressed").isEqualTo(0x61);
+    }
+
+    /** §16.6.2: who has the interrupt in service or requested takes it, however busy. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void theFocusProcessorTakesALowestPriorityInterrupt(boolean inService) {
+        flatIds();
+        apics[0].setTaskPriority(inService ? 0 : 15);
+        send(0, 1, 0x0861);
+        if (inService) {
+            assertThat(apics[0].acknowledge()).isEqualTo(0x61);
+        }
+        apics[0].setTaskPriority(15);
+        send(0, 7, 0x0961);
+        assertThat(apics[1].pendingVector()).isEqualTo(-1);
+        assertThat(apics[2].pendingVector()).isEqualTo(-1);
         send(0, 7, 0x0962);
-        assertThat(apics[0].pendingVector()).isEqualTo(-1);
-        assertThat(apics[1].pendingVector() > 0).isTrue();
-        assertThat(apics[2].pendingVector() > 0).isTrue();
+        assertThat(apics[2].acknowledge()).as("another one").isEqualTo(0x62);
+        write(2, EOI, 0);
+        write(0, 0xf0, 0x3ff);
+        send(0, 7, 0x0961);
+        assertThat(apics[2].acknowledge()).as("no focus checking").isEqualTo(0x61);
+        write(2, EOI, 0);
+        write(0, 0xf0, 0x1ff);
+        send(0, 6, 0x0961);
+        assertThat(apics[2].acknowledge()).as("not addressed").isEqualTo(0x61);
+    }
+
+    /** The manual knows one focus processor only; this is ours to choose. */
+    @Test
+    void amongTwoFocusProcessorsTheLessBusyOneTakesIt() {
+        flatIds();
+        for (int i = 0; i < 2; i++) {
+            send(0, 1 << i, 0x0861);
+            assertThat(apics[i].acknowledge()).isEqualTo(0x61);
+        }
+        apics[1].setTaskPriority(7);
+        send(0, 7, 0x0961);
+        write(0, EOI, 0);
+        assertThat(apics[0].pendingVector()).isEqualTo(0x61);
     }
 
     /**
@@ -209,11 +263,9 @@ class LocalApicTest {
 
     @Test
     void aRequestMakesAProcessorBusierForLowestPriority() {
-        for (int i = 0; i < 3; i++) {
-            write(i, 0xd0, 1L << 24 + i);
-        }
-        send(0, 1, 0x41);
-        send(0, 2, 0x51);
+        flatIds();
+        send(0, 2, 0x0841);
+        send(0, 4, 0x0851);
         for (int i = 0; i < 2; i++) {
             apics[0].setTaskPriority(3); // less busy than who has 41h or 51h pending
             send(0, 7, 0x0961);
