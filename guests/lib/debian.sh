@@ -96,3 +96,23 @@ device_nodes() { # an archive of device nodes, to be put behind another one: mak
   newc_entry dev/kmsg $((020600)) 1 11
   newc_entry 'TRAILER!!!' 0 0 0
 }
+
+# --- dynamically linked programs ------------------------------------------------------------------------------------------
+libraries() { # libraries PACKAGES TREE PROGRAM…: of the unpacked packages' libraries those that these programs need
+  local packages=$1 tree=$2 folder=usr/lib/x86_64-linux-gnu needed=("${@:3}") names name file
+  mkdir -p "$tree/$folder" "$tree/lib64"
+  cp "$packages/lib/x86_64-linux-gnu/libgcc_s.so.1" "$tree/$folder/" || fail "libgcc-s1 has no library" # libc loads it for pthread_cancel
+  while [ ${#needed[@]} -gt 0 ]; do
+    mapfile -t names < <(readelf -d "${needed[@]}" 2>>"$log" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u)
+    needed=()
+    for name in "${names[@]}"; do
+      [ ! -e "$tree/$folder/$name" ] || continue
+      file=$(find "$packages/lib" "$packages/$folder" -name "$name" | head -n 1)
+      [ -n "$file" ] || fail "none of the packages has $name"
+      cp -L "$file" "$tree/$folder/"
+      needed+=("$file")
+    done
+  done
+  ln -s "../$folder/ld-linux-x86-64.so.2" "$tree/lib64/ld-linux-x86-64.so.2"
+  [ -e "$tree/lib64/ld-linux-x86-64.so.2" ] || fail "libc6 has no dynamic linker where it was expected"
+}

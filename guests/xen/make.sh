@@ -58,7 +58,7 @@ readelf -n made/vmlinux 2>>"$log" | grep -q Xen || fail "$kernel has no notes fo
 initramfs() { # initramfs TREE PRODUCT
   { newc "$1"; device_nodes; } >"$2"
 }
-mkdir -p guest/bin guest/dev guest/proc guest/sys dom0/bin dom0/dev dom0/proc dom0/sys dom0/modc dom0/guests dom0/lib64
+mkdir -p guest/bin guest/dev guest/proc guest/sys dom0/bin dom0/dev dom0/proc dom0/sys dom0/modc dom0/guests
 cp debian/bin/busybox guest/bin/
 ln -s busybox guest/bin/sh
 install -m 755 "$here/init-guest" guest/init
@@ -75,27 +75,12 @@ for module in xen-evtchn xen-gntdev xen-privcmd xenfs; do
 done
 
 # The tools where they were built to be, and of the libraries those that they need.
-tools=usr/lib/xen-4.17/bin libraries=usr/lib/x86_64-linux-gnu
-mkdir -p "dom0/$tools" "dom0/$libraries"
-needed=()
+tools=usr/lib/xen-4.17/bin
+mkdir -p "dom0/$tools"
 for tool in xenstored xenconsoled xen-init-dom0 xl; do
   cp "debian/$tools/$tool" "dom0/$tools/" 2>>"$log" || fail "xen-utils-4.17 has no $tools/$tool"
-  needed+=("debian/$tools/$tool")
 done
-cp debian/lib/x86_64-linux-gnu/libgcc_s.so.1 "dom0/$libraries/" || fail "libgcc-s1 has no library" # libc loads it for pthread_cancel
-while [ ${#needed[@]} -gt 0 ]; do
-  mapfile -t names < <(readelf -d "${needed[@]}" 2>>"$log" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u)
-  needed=()
-  for name in "${names[@]}"; do
-    [ ! -e "dom0/$libraries/$name" ] || continue
-    file=$(find debian/lib debian/usr/lib/x86_64-linux-gnu -name "$name" | head -n 1)
-    [ -n "$file" ] || fail "none of the packages has $name"
-    cp -L "$file" "dom0/$libraries/"
-    needed+=("$file")
-  done
-done
-ln -s "../$libraries/ld-linux-x86-64.so.2" dom0/lib64/ld-linux-x86-64.so.2
-[ -e "dom0/$libraries/ld-linux-x86-64.so.2" ] || fail "libc6 has no dynamic linker where it was expected"
+libraries debian dom0 "dom0/$tools"/*
 initramfs dom0 made/dom0.cpio
 cpio --quiet -t <made/dom0.cpio 2>>"$log" | grep -qx init || fail "dom0.cpio has no init"
 
