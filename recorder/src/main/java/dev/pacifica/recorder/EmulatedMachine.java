@@ -1,5 +1,6 @@
 package dev.pacifica.recorder;
 
+import dev.pacifica.emulator.cpu.CpuFeature;
 import dev.pacifica.emulator.machine.Machine;
 import dev.pacifica.emulator.machine.Stop;
 import dev.pacifica.emulator.memory.PhysicalMemory;
@@ -7,6 +8,8 @@ import dev.pacifica.emulator.observe.MachineObserver;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.time.VirtualClock;
+import java.util.List;
+import java.util.stream.Stream;
 
 /** The emulator's machine as recorder and replayer see it. */
 public record EmulatedMachine(Machine machine) implements RecordedMachine {
@@ -33,6 +36,14 @@ public record EmulatedMachine(Machine machine) implements RecordedMachine {
     @Override
     public long register(int vcpu, int index) {
         return machine.cpu(vcpu).r[index];
+    }
+
+    @Override
+    public List<String> cpuFeatures() {
+        return Stream.of(CpuFeature.values())
+                .filter(machine.cpu(0).model::has)
+                .map(CpuFeature::label)
+                .toList();
     }
 
     @Override

@@ -23,6 +23,7 @@ import java.util.Map;
  * @param created when the recording began, ISO 8601
  * @param host facts about the host
  * @param machine the machine's configuration, as whoever builds machines wrote it
+ * @param form what the machine had of the emulator that built it; null until the machine is ready
  * @param checked true if the sanitizer looked, so that there may be findings; null if it did not
  * @param images what was booted
  * @param checkpoints those that are complete
@@ -36,6 +37,7 @@ public record Manifest(
         String created,
         Map<String, String> host,
         JsonNode machine,
+        MachineForm form,
         Boolean checked,
         List<Image> images,
         List<Checkpoint> checkpoints,
@@ -169,6 +171,7 @@ public record Manifest(
                 created,
                 host,
                 machine,
+                form,
                 checked,
                 images,
                 newCheckpoints,
@@ -177,6 +180,31 @@ public record Manifest(
 
     Manifest withChecks() {
         return new Manifest(
-                format, version, program, created, host, machine, true, images, checkpoints, end);
+                format,
+                version,
+                program,
+                created,
+                host,
+                machine,
+                form,
+                true,
+                images,
+                checkpoints,
+                end);
+    }
+
+    Manifest with(MachineForm newForm) {
+        return new Manifest(
+                format,
+                version,
+                program,
+                created,
+                host,
+                machine,
+                newForm,
+                checked,
+                images,
+                checkpoints,
+                end);
     }
 }

@@ -6,6 +6,7 @@ import dev.pacifica.emulator.observe.MachineObserver;
 import dev.pacifica.emulator.state.StateReader;
 import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.time.VirtualClock;
+import java.util.List;
 
 /** What recorder and replayer need of a machine. */
 public interface RecordedMachine {
@@ -23,6 +24,11 @@ public interface RecordedMachine {
 
     /** General register 0 (RAX) to 15 of a processor. */
     long register(int vcpu, int index);
+
+    /** What CPUID offers, by the names that {@code --cpu} has for it. */
+    default List<String> cpuFeatures() {
+        return List.of();
+    }
 
     /** A cheap digest of a processor's registers. */
     long digest(int vcpu);

@@ -91,6 +91,7 @@ public final class TraceRecorder implements AutoCloseable {
                             hostFacts(),
                             machineConfiguration,
                             null,
+                            null,
                             copy(images),
                             List.of(),
                             null);
@@ -166,6 +167,7 @@ public final class TraceRecorder implements AutoCloseable {
     /** Begins with a machine that is ready to run its first instruction, and takes checkpoint 0. */
     public void start(RecordedMachine recorded) {
         machine = recorded;
+        manifest = manifest.with(MachineForm.of(recorded));
         encoder = new EventEncoder(recorded, events::exchange);
         inputs.attach(recorded.clock(), encoder::flush);
         recorded.observe(encoder);

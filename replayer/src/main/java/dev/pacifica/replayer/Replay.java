@@ -6,6 +6,7 @@ import dev.pacifica.recorder.CheckpointStore;
 import dev.pacifica.recorder.EventEncoder;
 import dev.pacifica.recorder.EventLog;
 import dev.pacifica.recorder.InputLog;
+import dev.pacifica.recorder.MachineForm;
 import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.RecordedMachine;
 import dev.pacifica.recorder.TraceException;
@@ -136,6 +137,7 @@ public final class Replay {
         }
 
         Result from(int checkpoint, List<Mark> marks) {
+            requireSameForm();
             machine.observe(encoder);
             if (checkpoint != POWER_ON) {
                 Manifest.Checkpoint start = trace.manifest().checkpoints().get(checkpoint);
@@ -164,6 +166,28 @@ public final class Replay {
                     divergence,
                     describeEnd(),
                     stop);
+        }
+
+        /** What another emulator recorded is no divergence: nothing was executed yet. */
+        private void requireSameForm() {
+            MachineForm recordedForm = trace.manifest().form();
+            String difference =
+                    recordedForm == null
+                            ? null
+                            : recordedForm.differenceTo(MachineForm.of(machine));
+            if (difference != null) {
+                throw anotherEmulator(difference);
+            }
+        }
+
+        private TraceException anotherEmulator(String difference) {
+            return new TraceException(
+                    "%s was recorded by another build of Pacifica (%s, %s), whose machine is not this one's: %s; replay it with that build, or record the run again (info and query read it as it is)"
+                            .formatted(
+                                    trace.path(),
+                                    trace.manifest().program(),
+                                    trace.manifest().created(),
+                                    difference));
         }
 
         /** Runs to an instruction count; false when there is no point in going on. */
@@ -301,6 +325,14 @@ public final class Replay {
         private void compareState(int number) {
             StateComparison difference = new StateComparison(store.machineState(number));
             machine.save(difference);
+            if (difference.field() != null && machine.clock().retired == 0) {
+                throw anotherEmulator(
+                        "before the first instruction, %s was %s and is %s"
+                                .formatted(
+                                        difference.field(),
+                                        difference.expected(),
+                                        difference.found()));
+            }
             if (difference.field() != null) {
                 divergence =
                         new Divergence(

@@ -9,6 +9,7 @@ import dev.pacifica.emulator.state.StateWriter;
 import dev.pacifica.emulator.time.VirtualClock;
 import dev.pacifica.recorder.RecordedMachine;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * A machine that executes nothing but behaves like one: a pseudo-random sequence of memory writes,
@@ -34,6 +35,12 @@ final class FakeMachine implements RecordedMachine {
 
     /** From this instruction on, nothing happens that anybody could see. */
     long silentFrom = Long.MAX_VALUE;
+
+    /** What CPUID offers. */
+    List<String> features = List.of("fpu", "svm");
+
+    /** Name of a field of the saved state. */
+    String fieldName = "random";
 
     FakeMachine(long seed, long endsAt, InputSource inputs) {
         this.inputs = inputs;
@@ -150,6 +157,16 @@ final class FakeMachine implements RecordedMachine {
     }
 
     @Override
+    public List<String> cpuFeatures() {
+        return features;
+    }
+
+    /** Changes what the machine is before its first instruction. */
+    void changeRegister() {
+        registers[5] = 7;
+    }
+
+    @Override
     public long digest(int vcpu) {
         return Arrays.hashCode(registers);
     }
@@ -165,7 +182,7 @@ final class FakeMachine implements RecordedMachine {
         out.section("fake");
         out.longs("registers", registers);
         out.bytes("vmcb", vmcb);
-        out.u64("random", random);
+        out.u64(fieldName, random);
     }
 
     @Override

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.Stop;
 import dev.pacifica.recorder.EventLog;
+import dev.pacifica.recorder.MachineForm;
 import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.TraceException;
 import dev.pacifica.recorder.TraceReader;
@@ -267,6 +268,65 @@ class ReplayTest {
                 .isInstanceOf(TraceException.class)
                 .hasMessageEndingWith(
                         "has trace format version 2; this Pacifica reads up to version 1");
+    }
+
+    private void refusedAsAnothers(Consumer<FakeMachine> change, String difference) {
+        for (int from : new int[] {Replay.POWER_ON, 2}) {
+            assertThatThrownBy(() -> replay(trace(), change).run(from, Long.MAX_VALUE))
+                    .isInstanceOf(TraceException.class)
+                    .hasMessage(
+                            "%s was recorded by another build of Pacifica (test,"
+                                + " 2026-01-01T00:00:00Z), whose machine is not this one's: %s;"
+                                + " replay it with that build, or record the run again (info and"
+                                + " query read it as it is)",
+                            trace(), difference);
+        }
+    }
+
+    /** Nothing diverges where nothing can be executed. */
+    @Test
+    void aTraceOfAnotherBuildsMachineIsRefused() {
+        record(trace(), Long.MAX_VALUE);
+        refusedAsAnothers(
+                m -> m.features = List.of("fpu", "avic", "svm", "vgif"),
+                "its processor lacked avic, vgif");
+        refusedAsAnothers(
+                m -> m.features = List.of("svm", "avic"),
+                "its processor had, and now lacks, fpu; its processor lacked avic");
+        String recorded = TraceReader.open(trace()).manifest().form().stateLayout();
+        assertThat(recorded).matches("[0-9a-f]{16}");
+        FakeMachine other = new FakeMachine(1, Long.MAX_VALUE, InputSource.NONE);
+        other.fieldName = "chance";
+        String built = MachineForm.of(other).stateLayout();
+        assertThat(built).matches("[0-9a-f]{16}").isNotEqualTo(recorded);
+        refusedAsAnothers(
+                m -> m.fieldName = "chance",
+                "its saved state has layout %s, here it is %s".formatted(recorded, built));
+    }
+
+    @Test
+    void aMachineThatBeginsOtherwiseIsAnotherBuilds() {
+        record(trace(), Long.MAX_VALUE);
+        assertThatThrownBy(() ->
+                        replay(trace(), FakeMachine::changeRegister)
+                                .run(Replay.POWER_ON, Long.MAX_VALUE))
+                .isInstanceOf(TraceException.class)
+                .hasMessageContainingAll(
+                        "another build of Pacifica",
+                        "before the first instruction, fake.registers[5] was 0x0 and is 0x7");
+    }
+
+    /** Of traces from before it was written down. */
+    @Test
+    void aTraceThatDoesNotTellTheFormOfItsMachineReplays() throws IOException {
+        record(trace(), Long.MAX_VALUE);
+        Path file = trace().resolve("manifest.json");
+        String text = Files.readString(file);
+        String without = text.replaceFirst("(?s)\"form\" : \\{.*?\\},", "");
+        assertThat(without).hasSizeLessThan(text.length());
+        Files.writeString(file, without);
+        assertThat(TraceReader.open(trace()).manifest().form()).isNull();
+        assertThat(replay(trace(), _ -> {}).run(2, Long.MAX_VALUE).divergence()).isNull();
     }
 
     @Test
