@@ -23,12 +23,14 @@ final class BroadcastInvalidation {
     private static final int EXIT_TLBSYNC = 0xa4;
 
     private static final int VALID_ADDRESS = 1;
+    private static final int VALID_PCID = 1 << 1;
     private static final int VALID_ASID = 1 << 2;
     private static final int GLOBAL = 1 << 3;
     private static final int NESTED = 1 << 5;
     private static final int RAX_RESERVED = 0xfc0;
     private static final int ECX_RESERVED = 0x7fff_0000;
     private static final int EDX_RESERVED = 0xf000_0000;
+    private static final int EDX_PCID = 0x0fff_0000;
     private static final int LOW = 0xffff;
 
     private BroadcastInvalidation() {}
@@ -68,14 +70,21 @@ final class BroadcastInvalidation {
         return SystemInstructions.NEXT;
     }
 
+    /** Without CR4.PCIDE there is no PCID but 0. */
     private static boolean legal(Cpu cpu) {
         int flags = (int) cpu.r[Cpu.RAX];
         int count = (int) cpu.r[Cpu.RCX];
+        int space = (int) cpu.r[Cpu.RDX];
+        boolean noSuchPcid =
+                (flags & VALID_PCID) != 0
+                        && (space & EDX_PCID) != 0
+                        && (cpu.cr4 & Cpu.CR4_PCIDE) == 0;
         return (flags & RAX_RESERVED) == 0
                 && ((flags & NESTED) == 0 || cpu.model.has(CpuFeature.INVLPGB_NESTED))
                 && (count & ECX_RESERVED) == 0
                 && (count & LOW) <= COUNT_MAX
-                && ((int) cpu.r[Cpu.RDX] & EDX_RESERVED) == 0;
+                && (space & EDX_RESERVED) == 0
+                && !noSuchPcid;
     }
 
     /** A guest reaches its own ASID only, whatever it names. */

@@ -218,20 +218,27 @@ public final class ControlRegisterInstructions {
         cpu.mmu.flush(false);
     }
 
+    private static void checkPdptes(Cpu cpu, long cr3) {
+        if (!pdptesLegal(cpu, cr3)) {
+            throw cpu.fault(GuestException.GP, 0);
+        }
+    }
+
     /**
-     * #GP(0) if a present PDPTE has reserved bits set; a guest with nested paging gets a fault at
+     * Whether no present PDPTE has reserved bits set; a guest with nested paging gets a fault at
      * the walk instead (§15.25.10).
      */
-    static void checkPdptes(Cpu cpu, long cr3) {
+    static boolean pdptesLegal(Cpu cpu, long cr3) {
         if (cpu.guestMode && cpu.mmu.nested()) {
-            return;
+            return true;
         }
         for (int i = 0; i < 4; i++) {
             long entry = cpu.mmu.readPhysical64((cr3 & 0xffff_ffe0L) + 8L * i);
             if ((entry & 1) != 0 && (entry & PDPTE_RESERVED) != 0) {
-                throw cpu.fault(GuestException.GP, 0);
+                return false;
             }
         }
+        return true;
     }
 
     private static void checkCr4(Cpu cpu, long value) {

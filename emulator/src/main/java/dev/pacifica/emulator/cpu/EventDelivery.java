@@ -58,6 +58,9 @@ public final class EventDelivery implements Stateful {
     /** Error codes carry EXT (§8.4.1): the event came from outside, as an interrupt or an NMI. */
     private boolean external;
 
+    /** VMRUN injects the event: of INT n no instruction has made the checks yet. */
+    private boolean injecting;
+
     private boolean trapFlagAtStart;
     private long ripAtStart;
     private boolean shadowAtStart;
@@ -124,7 +127,10 @@ public final class EventDelivery implements Stateful {
 
     /**
      * Delivers the event of a VMCB's EVENTINJ field (§15.20), valid as checked before; it is not
-     * subject to intercepts. Software interrupts, #BP and #OF push the VMCB's nRIP.
+     * subject to intercepts. Software interrupts, #BP and #OF push the VMCB's nRIP. In virtual-8086
+     * mode a software interrupt needs IOPL 3 or is redirected by the virtual-mode extensions, as
+     * INT n is: the hypervisor may have it from the INTn intercept, which comes before these checks
+     * (Table 15-7).
      */
     public void inject(long eventInjection) {
         int type = (int) (eventInjection >>> 8) & 7;
@@ -142,6 +148,7 @@ public final class EventDelivery implements Stateful {
         if (type == NMI) {
             cpu.svm.maskVirtualNmi();
         }
+        injecting = true;
         try {
             if (debug) {
                 disarmForDebugHandler();
@@ -165,6 +172,7 @@ public final class EventDelivery implements Stateful {
         delivering = false;
         deliveringInfo = 0;
         external = false;
+        injecting = false;
     }
 
     /** #DB clears DR7.GD and DebugCtl's LBR and BTF (§13.1.3.5, §13.1.6). */
@@ -262,7 +270,14 @@ public final class EventDelivery implements Stateful {
             cpu.observer.delivering(cpu.id);
         }
         try {
-            gates.enter(vector, codeSeen, code, returnRip, image, dplChecked);
+            if (injecting
+                    && type == SOFTWARE
+                    && cpu.vm86
+                    && InterruptInstructions.staysInVm86(cpu, vector)) {
+                InterruptInstructions.vm86Interrupt(cpu, vector, returnRip);
+            } else {
+                gates.enter(vector, codeSeen, code, returnRip, image, dplChecked);
+            }
         } catch (GuestException e) {
             raise(e.vector, e.hasErrorCode, e.errorCode, e.address);
             return;

@@ -20,18 +20,28 @@ final class InterruptInstructions {
             cpu.svm.exit(EXIT_SWINT, vector, 0);
             return SystemInstructions.JUMPED;
         }
-        if (cpu.vm86) {
-            boolean iopl3 = (cpu.systemFlags() & Cpu.IOPL) == Cpu.IOPL;
-            if ((cpu.cr4 & Cpu.CR4_VME) != 0 && !redirectedToProtectedMode(cpu, vector)) {
-                vm86Interrupt(cpu, vector, cpu.rip + insn.length, iopl3);
-                return SystemInstructions.JUMPED;
-            }
-            if (!iopl3) {
-                throw cpu.fault(GuestException.GP, 0);
-            }
+        if (cpu.vm86 && staysInVm86(cpu, vector)) {
+            long from = cpu.rip;
+            vm86Interrupt(cpu, vector, cpu.rip + insn.length);
+            cpu.msrs.recordException(from, cpu.rip);
+            return SystemInstructions.JUMPED;
         }
         cpu.events.softwareInterrupt(vector, EventDelivery.SOFTWARE, true);
         return SystemInstructions.JUMPED;
+    }
+
+    /**
+     * In virtual-8086 mode: whether INT n goes to the 8086 program's own handler; otherwise it goes
+     * through the IDT, which needs IOPL 3 (#GP).
+     */
+    static boolean staysInVm86(Cpu cpu, int vector) {
+        if ((cpu.cr4 & Cpu.CR4_VME) != 0 && !redirectedToProtectedMode(cpu, vector)) {
+            return true;
+        }
+        if ((cpu.systemFlags() & Cpu.IOPL) != Cpu.IOPL) {
+            throw cpu.fault(GuestException.GP, 0);
+        }
+        return false;
     }
 
     /** The interrupt-redirection bitmap: the 32 bytes below the I/O permission map. */
@@ -48,7 +58,11 @@ final class InterruptInstructions {
         return (cpu.mmu.readSystem8(SegmentLoader.wrap(cpu, tss + at)) >> (vector & 7) & 1) != 0;
     }
 
-    private static void vm86Interrupt(Cpu cpu, int vector, long next, boolean iopl3) {
+    /**
+     * Through the vector table at linear address 0, as in real mode; below IOPL 3 with VIF for IF.
+     */
+    static void vm86Interrupt(Cpu cpu, int vector, long next) {
+        boolean iopl3 = (cpu.systemFlags() & Cpu.IOPL) == Cpu.IOPL;
         long image = cpu.rflags() & LOW_FLAGS;
         if (!iopl3) {
             image |= Cpu.IOPL;
@@ -64,9 +78,8 @@ final class InterruptInstructions {
         stack.commit();
         cpu.events.suppressStep();
         SegmentLoader.fillVm86(cpu, Cpu.CS, selector);
-        cpu.msrs.recordException(cpu.rip, offset);
         cpu.rip = offset;
-        int cleared = Cpu.TF | Cpu.NT | Cpu.RF | (iopl3 ? Cpu.IF : Cpu.VIF);
+        int cleared = Cpu.TF | Cpu.RF | (iopl3 ? Cpu.IF : Cpu.VIF);
         cpu.setRflags(cpu.rflags() & ~(long) cleared);
         cpu.updateMode();
     }

@@ -121,9 +121,13 @@ final class TaskSwitch {
         }
         SegmentLoader.fill(cpu, Cpu.TR, selector, d | 1L << 41);
         cpu.cr0 |= Cpu.CR0_TS;
+        boolean mapped = loadCr3(cpu, incoming, wide);
         load(cpu, incoming, wide, cause == Cause.CALL || cause == Cause.EVENT);
         cpu.dr[7] &= ~0x55L; // local breakpoint enables
         cpu.events.breakpointsChanged();
+        if (!mapped) {
+            throw cpu.fault(GuestException.GP, cpu.events.externalBit());
+        }
         loadSegments(cpu, incoming, wide);
         if (hasCode) {
             Operands.push(cpu, wide ? 4 : 2, code);
@@ -191,14 +195,25 @@ final class TaskSwitch {
         }
     }
 
-    private static void load(Cpu cpu, int[] in, boolean wide, boolean nested) {
-        if (wide && (cpu.cr0 & Cpu.CR0_PG) != 0) {
-            long cr3 = in[17] & 0xffff_ffffL;
-            if (cr3 != cpu.cr3) {
-                cpu.cr3 = cr3;
-                cpu.mmu.flush(false);
-            }
+    /**
+     * CR3, unless PAE's page-directory pointers are illegal there: then it stays, as with MOV CR3,
+     * but the #GP(0) is the new task's (§12.3.2; the manual names no exception of its own for it).
+     */
+    private static boolean loadCr3(Cpu cpu, int[] in, boolean wide) {
+        long cr3 = in[17] & 0xffff_ffffL;
+        if (!wide || (cpu.cr0 & Cpu.CR0_PG) == 0 || cr3 == cpu.cr3) {
+            return true;
         }
+        boolean pae = (cpu.cr4 & Cpu.CR4_PAE) != 0;
+        if (pae && !ControlRegisterInstructions.pdptesLegal(cpu, cr3)) {
+            return false;
+        }
+        cpu.cr3 = cr3;
+        cpu.mmu.flush(false);
+        return true;
+    }
+
+    private static void load(Cpu cpu, int[] in, boolean wide, boolean nested) {
         cpu.rip = in[0] & 0xffff_ffffL;
         for (int i = 0; i < 8; i++) {
             Operands.writeRegister(cpu, i, wide ? 4 : 2, in[2 + i]);

@@ -3,6 +3,8 @@ package dev.pacifica.emulator.cpu;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Task switches by JMP, CALL, IRET, INT and exceptions (APM Vol 2 §12.4). */
 class TaskSwitchTest {
@@ -167,6 +169,64 @@ class TaskSwitchTest {
             assertThat(p.cpu.r[Cpu.RSP] & 0xffff).isEqualTo(0x7000);
             assertThat(p.cpu.segSelector[Cpu.ES]).isEqualTo(TestProcessor.DATA0);
             assertThat(p.cpu.segSelector[Cpu.DS]).isZero();
+        }
+    }
+
+    private static final int OLD_POINTERS = 0x50000;
+    private static final int NEW_POINTERS = 0x50020;
+    private static final int DIRECTORY = 0x51000;
+    private static final int DIRECTORY_ENTRY = 0x87; // 2 MiB, user, writable
+
+    /** As {@link #twoTasks}, under PAE paging; the second task has a CR3 of its own. */
+    private static TestProcessor twoPaeTasks(long secondPointer) {
+        TestProcessor p = twoTasks();
+        p.write(DIRECTORY, 8, DIRECTORY_ENTRY);
+        p.write(OLD_POINTERS, 8, DIRECTORY | 1);
+        p.write(NEW_POINTERS, 8, DIRECTORY | 1);
+        p.write(NEW_POINTERS + 24, 8, secondPointer);
+        p.write(TSS2 + 0x1c, 4, NEW_POINTERS);
+        p.cpu.cr3 = OLD_POINTERS;
+        p.cpu.cr4 |= Cpu.CR4_PAE;
+        p.cpu.cr0 |= Cpu.CR0_PG;
+        p.cpu.updateMode();
+        p.code("ea 00 00 00 00 38 00" /* jmp 38h:0 */);
+        return p;
+    }
+
+    /** §12.3.2: the pointers of PAE paging are read when a task switch loads CR3. */
+    @ParameterizedTest
+    @ValueSource(longs = {0, 0x1e6 /* not present */, 0x51e19 /* PWT, PCD, software's */})
+    void aTaskSwitchLoadsCr3(long pointer) {
+        try (TestProcessor p = twoPaeTasks(pointer)) {
+            p.step();
+            assertThat(p.cpu.rip).isEqualTo(0x6000);
+            assertThat(p.cpu.cr3).isEqualTo(NEW_POINTERS);
+            assertThat(p.cpu.segSelector[Cpu.CS]).isEqualTo(TestProcessor.CODE0);
+            assertThat(p.cpu.segAttr[Cpu.CS] & Cpu.ATTR_P).isNotZero();
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {0x3, 0x5, 0x21, 0x101, 1L << 52 | 1, Long.MIN_VALUE | 1})
+    void illegalPagePointersFaultInTheNewTask(long pointer) {
+        try (TestProcessor p = twoPaeTasks(pointer)) {
+            p.step();
+            assertThat(p.handler()).isEqualTo(GuestException.GP);
+            assertThat(p.stack32(0)).isZero();
+            assertThat(p.stack32(1)).as("at its first instruction").isEqualTo(0x6000);
+            assertThat(p.cpu.segSelector[Cpu.TR]).isEqualTo(TestProcessor.TSS2_SELECTOR);
+            assertThat(p.cpu.r[Cpu.RAX]).isEqualTo(0x1234_5678);
+            assertThat(p.cpu.cr3).as("as at MOV CR3").isEqualTo(OLD_POINTERS);
+            assertThat(p.read(OLD_TYPE, 1)).isEqualTo(0x89);
+        }
+    }
+
+    @Test
+    void pagePointersThatStayAreNotLookedAt() {
+        try (TestProcessor p = twoPaeTasks(3)) {
+            p.cpu.cr3 = NEW_POINTERS;
+            p.step();
+            assertThat(p.cpu.rip).isEqualTo(0x6000);
         }
     }
 

@@ -132,6 +132,78 @@ class Virtual8086Test {
         }
     }
 
+    /** With IOPL 3 there is no virtual flag: the redirected interrupt clears IF itself. */
+    @Test
+    void redirectedInterruptsAtIopl3ClearIf() {
+        try (TestProcessor p = vm86(Cpu.IOPL | Cpu.IF | Cpu.VIF | Cpu.NT)) {
+            p.cpu.cr4 = Cpu.CR4_VME;
+            p.cpu.segLimit[Cpu.TR] = 0xfff;
+            p.write(TestProcessor.TSS + 0x66, 2, 0x88);
+            p.write(4 * 0x30, 4, 0x600_0040);
+            p.code("cd 30").step();
+            assertThat(p.stack16(2)).isEqualTo(Cpu.IOPL | Cpu.IF | Cpu.NT | 2);
+            assertThat(p.cpu.rflags())
+                    .isEqualTo(Cpu.VM | Cpu.VIF | Cpu.IOPL | Cpu.NT | 2); // as INT n in real mode
+        }
+    }
+
+    /** The bitmap says: to protected mode, which needs IOPL 3; or it lies outside the TSS. */
+    @Test
+    void theRedirectionBitmapLeadsToTheMonitor() {
+        for (int iopl : new int[] {0, Cpu.IOPL}) {
+            try (TestProcessor p = vm86(iopl)) {
+                p.cpu.cr4 = Cpu.CR4_VME;
+                p.cpu.segLimit[Cpu.TR] = 0xfff;
+                p.write(TestProcessor.TSS + 0x66, 2, 0x88);
+                p.write(TestProcessor.TSS + 0x68 + (0x30 >> 3), 1, 1);
+                p.gate(0x30, TestProcessor.CODE0, TestProcessor.HANDLERS + 0x300, 0xee);
+                p.code("cd 30").step();
+                assertThat(p.handler()).isEqualTo(iopl == 0 ? GuestException.GP : 0x30);
+            }
+        }
+        try (TestProcessor p = vm86(Cpu.IOPL)) {
+            p.cpu.cr4 = Cpu.CR4_VME;
+            p.cpu.segLimit[Cpu.TR] = 0x68 + 0x30 / 8 - 1;
+            p.write(TestProcessor.TSS + 0x66, 2, 0x88);
+            p.code("cd 30").step();
+            assertThat(p.handler()).isEqualTo(GuestException.GP);
+        }
+    }
+
+    /** A pending virtual interrupt turns every way to set VIF into #GP; so does TF in an image. */
+    @Test
+    void virtualInterruptsPending() {
+        for (String code : new String[] {"fb", "9d", "cf"}) {
+            try (TestProcessor p = vm86(Cpu.VIP)) {
+                p.cpu.cr4 = Cpu.CR4_VME;
+                p.write(0x20000 + 0x1000, 2, Cpu.IF | 2);
+                p.write(0x20000 + 0x1004, 2, Cpu.IF | 2);
+                p.code(code).step();
+                assertThat(p.handler()).as(code).isEqualTo(GuestException.GP);
+                assertThat(p.stack32(3) & Cpu.VIF).isZero();
+            }
+        }
+        for (String code : new String[] {"9d", "cf", "66 9c", "66 9d", "66 cf"}) {
+            try (TestProcessor p = vm86(0)) {
+                p.cpu.cr4 = Cpu.CR4_VME;
+                p.write(0x20000 + 0x1000, 2, Cpu.TF | 2);
+                p.write(0x20000 + 0x1004, 2, Cpu.TF | 2);
+                p.code(code).step();
+                assertThat(p.handler()).as(code).isEqualTo(GuestException.GP);
+            }
+        }
+        for (String code : new String[] {"9d", "cf"}) {
+            try (TestProcessor p = vm86(0)) {
+                p.cpu.cr4 = Cpu.CR4_VME;
+                p.write(0x20000 + 0x1000, 2, Cpu.IF | Cpu.IOPL | 2);
+                p.write(0x20000 + 0x1004, 2, Cpu.IF | Cpu.IOPL | 2);
+                p.code(code).step();
+                assertThat(p.cpu.vm86).as(code).isTrue();
+                assertThat(p.cpu.rflags()).as(code).isEqualTo(Cpu.VM | Cpu.VIF | 2);
+            }
+        }
+    }
+
     @Test
     void portsAreCheckedAgainstTheBitmapAtAnyIopl() {
         try (TestProcessor p = vm86(Cpu.IOPL)) {

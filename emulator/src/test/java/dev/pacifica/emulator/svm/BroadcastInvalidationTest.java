@@ -28,7 +28,7 @@ class BroadcastInvalidationTest {
         SvmMachine machine = new SvmMachine();
         machine.put64(VmcbLayout.EXITCODE, NEVER);
         machine.put64(VmcbLayout.NP_ENABLE, VmcbLayout.INVLPGB_ENABLE);
-        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | Cpu.CR4_PGE);
+        machine.put64(VmcbLayout.CR4, Cpu.CR4_PAE | Cpu.CR4_PGE | Cpu.CR4_PCIDE);
         machine.code(SvmMachine.GUEST_CODE, hex);
         for (int i = 0; i < 8; i++) {
             machine.guestPage(PAGE + 0x1000 * i, PAGE + 0x1000 * i | P | bits);
@@ -159,6 +159,8 @@ class BroadcastInvalidationTest {
         "0, 0, 0x10000000",
         "0, 0, 0x80000000",
         "1, 8, 0", // one page too many
+        "2, 0, 0x10000", // PCIDs are not enabled
+        "7, 0, 0x8000000",
     })
     void illegalOperands(String rax, String ecx, String edx) {
         for (boolean intercepted : new boolean[] {false, true}) {
@@ -180,6 +182,19 @@ class BroadcastInvalidationTest {
                                         : ExitCode.EXCEPTION + GuestException.GP);
                 assertThat(machine.info1()).isZero();
             }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"2, 0x0", "2, 0xffff", "1, 0x10000", "0, 0xfff0000"})
+    void withoutPcidsTheirNumberMustBeZeroWhereItCounts(String rax, String edx) {
+        try (SvmMachine machine = new SvmMachine()) {
+            machine.code(SvmMachine.HOST_CODE, "0f01fe");
+            machine.cpu.r[Cpu.RAX] = Long.decode(rax);
+            machine.cpu.r[Cpu.RCX] = 0;
+            machine.cpu.r[Cpu.RDX] = Long.decode(edx);
+            machine.step(1);
+            assertThat(machine.cpu.rip).isEqualTo(SvmMachine.HOST_CODE + 3);
         }
     }
 

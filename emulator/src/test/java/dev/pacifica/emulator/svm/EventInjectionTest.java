@@ -213,6 +213,95 @@ class EventInjectionTest {
         assertThat(cpu.guestMode).isFalse();
     }
 
+    private static final int TASK = 0x68000;
+
+    /** A virtual-8086 guest at 5000h:0 with its stack at 5000h:8000h and a 32-bit TSS. */
+    private void virtual8086(int flags, long cr4) {
+        machine.real();
+        machine.put64(VmcbLayout.CR0, Cpu.CR0_PE | Cpu.CR0_ET);
+        machine.put64(VmcbLayout.CR4, cr4);
+        machine.put64(VmcbLayout.RFLAGS, Cpu.VM | flags | 2);
+        machine.put64(VmcbLayout.IDTR + VmcbLayout.BASE, SvmMachine.IDT);
+        machine.put32(VmcbLayout.IDTR + VmcbLayout.LIMIT, 0xfff);
+        machine.memory.write64(SvmMachine.GDT + 0x10, 0x00cf_9b00_0000_ffffL);
+        for (int vector : new int[] {6, 13, 0x30}) {
+            long handler = SvmMachine.HANDLERS + 16L * vector;
+            machine.memory.write64(
+                    SvmMachine.IDT + 8 * vector,
+                    handler & 0xffff | 0x10 << 16 | 0xee00L << 32 | (handler >>> 16) << 48);
+        }
+        taskState();
+        cpu.segBase[Cpu.TR] = TASK;
+        cpu.segLimit[Cpu.TR] = 0xfff;
+        machine.memory.write(TASK + 4, 4, 0x5a000);
+        machine.memory.write(TASK + 8, 2, 0x18);
+        machine.memory.write(TASK + 0x66, 2, 0x88); // redirection bitmap at 68h
+        machine.memory.write(4 * 0x30, 4, 0x5000_1234L);
+    }
+
+    private long pushed32(int slot) {
+        return machine.memory.read(cpu.r[Cpu.RSP] + 4 * slot, 4);
+    }
+
+    /** The INTn intercept comes before the check of IOPL, which is left to the injection. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aSoftwareInterruptInVirtual8086ModeNeedsIopl(boolean intercepted) {
+        virtual8086(0, 0);
+        if (intercepted) {
+            machine.intercept(ExitCode.EXCEPTION + 13);
+        }
+        inject(SOFTWARE | 0x30);
+        if (intercepted) {
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.EXCEPTION + 13);
+            assertThat(machine.info1()).isZero();
+            assertThat(machine.get64(VmcbLayout.EXITINTINFO)).isEqualTo(VALID | SOFTWARE | 0x30);
+        } else {
+            assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 16 * 13);
+            assertThat(pushed32(0)).isZero();
+            assertThat(pushed32(1)).as("a fault").isZero();
+        }
+    }
+
+    @Test
+    void withIopl3ItGoesThroughTheIdt() {
+        virtual8086(Cpu.IOPL, 0);
+        inject(SOFTWARE | 0x30);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 16 * 0x30);
+        assertThat(cpu.vm86).isFalse();
+        assertThat(pushed32(0)).isEqualTo(NEXT_RIP);
+    }
+
+    @Test
+    void theVirtualModeExtensionsRedirectIt() {
+        virtual8086(Cpu.VIF, Cpu.CR4_VME);
+        inject(SOFTWARE | 0x30);
+        assertThat(cpu.vm86).isTrue();
+        assertThat(cpu.segSelector[Cpu.CS]).isEqualTo(0x5000);
+        assertThat(cpu.rip).isEqualTo(0x1234);
+        assertThat(cpu.rflags()).isEqualTo(Cpu.VM | 2);
+        assertThat(cpu.r[Cpu.RSP]).isEqualTo(0x7ffa);
+        assertThat(machine.memory.read(0x57ffa, 2)).isEqualTo(NEXT_RIP & 0xffff);
+        assertThat(machine.memory.read(0x57ffe, 2)).isEqualTo(Cpu.IF | Cpu.IOPL | 2);
+    }
+
+    @Test
+    void theRedirectionBitmapSendsItToTheIdt() {
+        virtual8086(Cpu.IOPL, Cpu.CR4_VME);
+        machine.memory.write(TASK + 0x68 + 0x30 / 8, 1, 1);
+        inject(SOFTWARE | 0x30);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 16 * 0x30);
+    }
+
+    /** Interrupts and exceptions are not what the extensions and IOPL are about. */
+    @ParameterizedTest
+    @ValueSource(ints = {INTERRUPT | 0x30, EXCEPTION | 6})
+    void otherEventsAlwaysGoThroughTheIdt(int event) {
+        virtual8086(0, Cpu.CR4_VME);
+        inject(event);
+        assertThat(cpu.rip).isEqualTo(SvmMachine.HANDLERS + 16L * (event & 0xff));
+    }
+
     /** §15.28: #SX is a contributory fault, #UD is none. */
     @Test
     void aSecurityExceptionIsContributory() {
