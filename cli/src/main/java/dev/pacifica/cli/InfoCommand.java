@@ -1,6 +1,7 @@
 package dev.pacifica.cli;
 
 import dev.pacifica.recorder.Manifest;
+import dev.pacifica.recorder.RecordingLock;
 import dev.pacifica.recorder.TraceReader;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -12,7 +13,9 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "info",
         mixinStandardHelpOptions = true,
-        description = "Tell what a trace holds and how far it goes, after checking every event.",
+        description =
+                "Tell what a trace holds and how far it goes, after checking every byte of it:"
+                    + " events, inputs, checkpoints and images.",
         footerHeading = "%nExample:%n",
         footer = "  pacifica info sample-traces/demo.pacifica")
 final class InfoCommand implements Callable<Integer> {
@@ -21,10 +24,13 @@ final class InfoCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        boolean held = RecordingLock.isHeld(trace);
         TraceReader reader = TraceReader.open(trace);
         Manifest manifest = reader.manifest();
         MachineSetup setup = MachineSetup.of(reader);
         TraceReader.Extent extent = reader.extent();
+        reader.checkpoints().check();
+        manifest.images().forEach(reader::image);
         Manifest.End end = manifest.end();
         line("trace", trace + " (format version " + manifest.version() + ")");
         line(
@@ -52,11 +58,7 @@ final class InfoCommand implements Callable<Integer> {
         if (!setup.append().isEmpty()) {
             line("command line", setup.append());
         }
-        line(
-                "ends",
-                end == null
-                        ? "cut off (killed, or the disk was full); whole up to there"
-                        : end.reason() + (end.stopped() ? " (status " + end.status() + ")" : ""));
+        line("ends", ending(end, held));
         line("instructions", "%,d".formatted(end == null ? extent.insnCount() : end.insnCount()));
         line(
                 "virtual time",
@@ -68,6 +70,15 @@ final class InfoCommand implements Callable<Integer> {
         line("inputs", "%,d".formatted(reader.inputs().size()));
         line("checkpoints", "%,d".formatted(manifest.checkpoints().size()));
         return 0;
+    }
+
+    private static String ending(Manifest.End end, boolean held) {
+        if (end != null) {
+            return end.reason() + (end.stopped() ? " (status " + end.status() + ")" : "");
+        }
+        return held
+                ? "not yet: it is being recorded; whole up to now"
+                : "cut off (killed, or the disk was full); whole up to there";
     }
 
     private static String processors(MachineSetup setup) {

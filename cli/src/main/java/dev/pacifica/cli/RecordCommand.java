@@ -1,6 +1,7 @@
 package dev.pacifica.cli;
 
 import dev.pacifica.emulator.machine.InputSource;
+import dev.pacifica.recorder.RecordingLock;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -85,6 +86,9 @@ final class RecordCommand implements Callable<Integer> {
         }
         if (!Files.isRegularFile(trace.resolve("manifest.json"))) {
             throw new BadInput(trace + " exists and is not a trace; choose another name");
+        }
+        if (RecordingLock.isHeld(trace)) {
+            throw new BadInput(trace + " is being recorded by another process");
         }
         if (!force) {
             throw new BadInput(trace + " exists already; --force replaces it");

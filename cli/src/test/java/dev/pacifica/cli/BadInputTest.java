@@ -264,6 +264,24 @@ class BadInputTest {
         assertThat(refused("info", trace)).startsWith("damaged trace: ");
     }
 
+    /** What only a replay would read, too. */
+    @Test
+    void damageOfCheckpointsAndImages() throws IOException {
+        Path trace = trace();
+        for (String file : List.of("checkpoints/000000.checkpoint", "images/0-guest.bin")) {
+            Path path = trace.resolve(file);
+            byte[] good = Files.readAllBytes(path);
+            byte[] bad = good.clone();
+            bad[bad.length / 2] ^= 1;
+            Files.write(path, bad);
+            assertThat(refused("info", trace)).startsWith("damaged trace: " + path);
+            Files.delete(path);
+            assertThat(refused("info", trace)).startsWith("damaged trace: " + path);
+            Files.write(path, good);
+        }
+        assertThat(Pacifica.commandLine().execute("info", trace.toString())).isZero();
+    }
+
     @Test
     void aTraceOfAMachineWithAMemorySizeThatNoMachineHas() throws IOException {
         Path trace = trace();

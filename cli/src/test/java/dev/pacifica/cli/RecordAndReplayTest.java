@@ -144,8 +144,8 @@ class RecordAndReplayTest {
                                 .out())
                 .isEqualTo(
                         "[\n"
-                                + "{\"checkpoint\":2,\"insn_count\":600000,\"rip\":\"0xffffffff81000000\"}\n"
-                                + "]\n");
+                            + "{\"checkpoint\":2,\"insn_count\":600000,\"rip\":\"0xffffffff81000000\"}\n"
+                            + "]\n");
         assertThat(pacifica("checkpoints", "t.pacifica").out()).contains("600,000");
         assertThat(pacifica("info", "t.pacifica").out())
                 .contains("the guest left through the debug-exit port (status 1)");
@@ -319,6 +319,10 @@ class RecordAndReplayTest {
         while (TraceReader.open(folder.resolve("t.pacifica")).manifest().checkpoints().size() < 3) {
             Thread.sleep(10);
         }
+        assertThat(pacifica("info", "t.pacifica").out())
+                .containsPattern("ends +not yet: it is being recorded; whole up to now\n");
+        assertThat(record("").err())
+                .isEqualTo("pacifica: t.pacifica is being recorded by another process\n");
         process.destroyForcibly();
         process.waitFor();
         assertThat(pacifica("info", "t.pacifica").out()).contains("cut off");

@@ -176,6 +176,13 @@ public final class CheckpointStore {
                     trace.resolve(checkpoints.get(checkpoint).file()), checkpoint);
         }
 
+        /** Reads every checkpoint and fails if one is damaged. */
+        public void check() {
+            for (int i = 0; i < checkpoints.size(); i++) {
+                open(i);
+            }
+        }
+
         /** The saved state of the machine, without RAM. */
         public byte[] machineState(int checkpoint) {
             return open(checkpoint).head().machine();

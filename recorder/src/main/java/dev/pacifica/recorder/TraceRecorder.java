@@ -26,6 +26,7 @@ import java.util.concurrent.TimeUnit;
  */
 public final class TraceRecorder implements AutoCloseable {
     private final Path trace;
+    private final RecordingLock lock;
     private final InputLog.Tap inputs;
     private final EventLogWriter events;
     private final CheckpointStore.Writer checkpoints;
@@ -76,11 +77,12 @@ public final class TraceRecorder implements AutoCloseable {
             for (String folder : List.of("events", "inputs", "checkpoints", "images")) {
                 Files.createDirectory(trace.resolve(folder));
             }
+            lock = RecordingLock.take(trace);
         } catch (IOException e) {
             throw DiskErrors.explain(trace, e);
         }
         // Before the images are copied, since its thread takes a while to be ready.
-        events = new EventLogWriter(trace.resolve("events"));
+        events = openEvents();
         try {
             manifest =
                     new Manifest(
@@ -105,11 +107,22 @@ public final class TraceRecorder implements AutoCloseable {
         }
     }
 
+    private EventLogWriter openEvents() {
+        try {
+            return new EventLogWriter(trace.resolve("events"));
+        } catch (RuntimeException e) {
+            lock.close();
+            throw e;
+        }
+    }
+
     private RuntimeException abandoned(RuntimeException trouble) {
         try {
             events.close();
         } catch (RuntimeException e) {
             trouble.addSuppressed(e);
+        } finally {
+            lock.close();
         }
         return trouble;
     }
@@ -294,9 +307,10 @@ public final class TraceRecorder implements AutoCloseable {
                         inputs.inputs(),
                         Long.toHexString(events.chain()),
                         Long.toHexString(inputs.chain()));
-        close();
+        closeLogs();
         manifest = manifest.with(manifest.checkpoints(), end);
         manifest.write(trace);
+        lock.close();
     }
 
     /**
@@ -305,6 +319,14 @@ public final class TraceRecorder implements AutoCloseable {
      */
     @Override
     public void close() {
+        try {
+            closeLogs();
+        } finally {
+            lock.close();
+        }
+    }
+
+    private void closeLogs() {
         if (closed) {
             return;
         }
