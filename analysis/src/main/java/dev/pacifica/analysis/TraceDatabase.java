@@ -30,7 +30,7 @@ public final class TraceDatabase implements AutoCloseable {
     private static final String CACHE = ".cache/events.duckdb";
 
     /** Raised with any change of the tables. */
-    private static final int TABLES_VERSION = 3;
+    private static final int TABLES_VERSION = 4;
 
     private final Connection connection;
 

@@ -208,18 +208,26 @@ COMMENT ON VIEW consistency_failures IS 'VMRUNs that refused the state of the gu
 
 CREATE VIEW deliveries AS
 SELECT
-    sequence,
-    vcpu_id,
-    insn_count,
-    time_ns,
-    rip,
-    vector,
-    "external",
-    NOT "external" AND vector IN (8, 10, 11, 12, 13, 14, 17, 21, 29, 30) AS has_error_code,
-    error_code
-FROM raw.delivery;
+    CASE WHEN d.in_guest THEN x.exit_number END AS exit_number,
+    d.sequence,
+    d.vcpu_id,
+    d.insn_count,
+    d.time_ns,
+    d.in_guest,
+    d.rip,
+    CASE d.type WHEN 0 THEN 'interrupt' WHEN 2 THEN 'nmi' WHEN 3 THEN 'exception' ELSE 'software' END AS type,
+    d.vector,
+    d.type IN (0, 2) AS "external",
+    d.has_error_code,
+    CASE WHEN d.has_error_code THEN d.error_code END AS error_code
+FROM raw.delivery d
+ASOF LEFT JOIN exits x ON x.vcpu_id = d.vcpu_id AND x.sequence > d.sequence
+ORDER BY d.sequence;
 COMMENT ON VIEW deliveries IS 'Interrupts and exceptions that were delivered through an IDT, in host or guest';
-COMMENT ON COLUMN deliveries.has_error_code IS 'The exception of this vector pushes an error code in protected mode (§8.2); INT n of the same vector does not';
+COMMENT ON COLUMN deliveries.exit_number IS 'Number of the exit by which the guest that took it was left next; null in the host, and where the trace ends before';
+COMMENT ON COLUMN deliveries.type IS 'interrupt, nmi, exception or software (INTn)';
+COMMENT ON COLUMN deliveries.external IS 'It came from outside of the instruction stream: an interrupt or an NMI';
+COMMENT ON COLUMN deliveries.error_code IS 'Error code, null where none was pushed';
 
 -- A tlb_control event comes right behind its vmrun event. A VMRUN that ends in VMEXIT_INVALID (EXITCODE -1) flushed nothing,
 -- and one whose guest still runs at the end of the trace has no exit but did. Whether 7 meant what it says depends on FlushByAsid

@@ -49,6 +49,13 @@ final class ScriptedMachine implements RecordedMachine {
         observer.vmexit(0, 0x5000, this::get, guestInstructions);
     }
 
+    /** The guest that was entered last is left. */
+    void exit(long exitCode, long rip) {
+        vmcb.putLong(0x070, exitCode);
+        vmcb.putLong(0x578, rip);
+        observer.vmexit(0, 0x5000, this::get, 0);
+    }
+
     /** A guest that is entered and, as far as this goes, runs on. */
     void enter(long entryRip) {
         vmcb.putInt(0x058, 1);

@@ -140,16 +140,58 @@ class TraceDatabaseTest {
     }
 
     @Test
-    void aDeliveryTellsWhetherItsErrorCodeCounts() {
+    void aDeliveryTellsOfWhatTypeItIsAndWhetherItHasAnErrorCode() {
         TraceReader trace =
                 trace(machine -> {
-                    machine.observer.delivery(0, 14, false, 2, 0x1000);
-                    machine.observer.delivery(0, 13, false, 0, 0x1000);
-                    machine.observer.delivery(0, 14, true, 0, 0x1000);
-                    machine.observer.delivery(0, 6, false, 0, 0x1000);
+                    machine.observer.delivery(0, 14, 3, true, 2, 0x1000);
+                    machine.observer.delivery(0, 13, 3, true, 0, 0x1000);
+                    machine.observer.delivery(0, 14, 4, false, 0, 0x1000);
+                    machine.observer.delivery(0, 32, 0, false, 0, 0x1000);
+                    machine.observer.delivery(0, 2, 2, false, 0, 0x1000);
                 });
-        assertThat(query(trace, "SELECT vector, has_error_code, error_code FROM deliveries"))
-                .containsExactly("14|true|2", "13|true|0", "14|false|0", "6|false|0");
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT type, vector, \"external\", has_error_code, error_code FROM"
+                                        + " deliveries"))
+                .containsExactly(
+                        "exception|14|false|true|2",
+                        "exception|13|false|true|0",
+                        "software|14|false|false|null",
+                        "interrupt|32|true|false|null",
+                        "nmi|2|true|false|null");
+    }
+
+    @Test
+    void aDeliveryInAGuestNamesTheExitAfterIt() {
+        TraceReader trace =
+                trace(machine -> {
+                    machine.observer.delivery(0, 32, 0, false, 0, 0x1000);
+                    machine.enter(0x2000);
+                    machine.observer.delivery(0, 33, 0, false, 0, 0x2000);
+                    machine.observer.delivery(0, 34, 0, false, 0, 0x2000);
+                    machine.exit(0x72, 0x2002);
+                    machine.observer.delivery(0, 35, 0, false, 0, 0x1000);
+                    machine.enter(0x3000);
+                    machine.observer.delivery(0, 36, 0, false, 0, 0x3000);
+                    machine.exit(0x78, 0x3002);
+                    machine.enter(0x4000);
+                    machine.observer.delivery(0, 37, 0, false, 0, 0x4000); // and there it ends
+                });
+        assertThat(query(trace, "SELECT vector, in_guest, exit_number FROM deliveries"))
+                .containsExactly(
+                        "32|false|null",
+                        "33|true|0",
+                        "34|true|0",
+                        "35|false|null",
+                        "36|true|1",
+                        "37|true|null");
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT vector, exit_reason FROM deliveries JOIN exits USING"
+                                        + " (exit_number) ORDER BY vector"))
+                .containsExactly("33|cpuid", "34|cpuid", "36|hlt");
     }
 
     /** Counts, sizes and vectors are decimal; of the rest, people compare bits. */
@@ -159,10 +201,10 @@ class TraceDatabaseTest {
                         query(
                                 trace(TraceDatabaseTest::threeExits),
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                        + " WHERE schema_name = 'main' AND NOT internal AND data_type"
-                                        + " <> 'UBIGINT' AND column_name IN ('error_code', 'intr_info',"
-                                        + " 'clean_bits', 'value', 'field_offset', 'port', 'msr',"
-                                        + " 'vmcb', 'gpa', 'info1', 'info2', 'event_inj', 'int_ctl')"))
+                                    + " WHERE schema_name = 'main' AND NOT internal AND data_type"
+                                    + " <> 'UBIGINT' AND column_name IN ('error_code', 'intr_info',"
+                                    + " 'clean_bits', 'value', 'field_offset', 'port', 'msr',"
+                                    + " 'vmcb', 'gpa', 'info1', 'info2', 'event_inj', 'int_ctl')"))
                 .isEmpty();
     }
 
@@ -324,8 +366,8 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                        + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
-                                        + " NULL"))
+                                    + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
+                                    + " NULL"))
                 .isEmpty();
         assertThat(
                         query(
@@ -409,8 +451,8 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT v.guest_rip, cause, f.asid, address, globals FROM"
-                                        + " tlb_flushes f JOIN vmruns v ON v.sequence = f.sequence - 1"
-                                        + " ORDER BY f.sequence"))
+                                    + " tlb_flushes f JOIN vmruns v ON v.sequence = f.sequence - 1"
+                                    + " ORDER BY f.sequence"))
                 .containsExactly(
                         "8192|vmrun|null|null|true",
                         "12288|vmrun|1|null|false",

@@ -396,12 +396,15 @@ public final class EventEncoder implements MachineObserver, Stateful {
     }
 
     @Override
-    public void delivery(int vcpu, int vector, boolean external, long errorCode, long rip) {
+    public void delivery(
+            int vcpu, int vector, int type, boolean hasErrorCode, long errorCode, long rip) {
         begin(Events.Delivery.KIND, vcpu)
                 .set(Events.Delivery.RIP, rip)
                 .set(Events.Delivery.ERROR_CODE, errorCode)
                 .set(Events.Delivery.VECTOR, vector)
-                .set(Events.Delivery.EXTERNAL, external);
+                .set(Events.Delivery.TYPE, type)
+                .set(Events.Delivery.HAS_ERROR_CODE, hasErrorCode)
+                .set(Events.Delivery.IN_GUEST, runningVmrun[vcpu] >= 0);
     }
 
     @Override

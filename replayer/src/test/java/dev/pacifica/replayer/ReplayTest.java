@@ -305,6 +305,17 @@ class ReplayTest {
     }
 
     @Test
+    void aTraceOfAnotherEventSchemaIsNotReplayed() throws IOException {
+        record(trace(), Long.MAX_VALUE);
+        Path file = trace().resolve("manifest.json");
+        String layout = TraceReader.open(trace()).manifest().form().eventLayout();
+        Files.writeString(file, Files.readString(file).replace(layout, "0123456789abcdef"));
+        refusedAsAnothers(
+                _ -> {},
+                "its event schema has layout 0123456789abcdef, here it is %s".formatted(layout));
+    }
+
+    @Test
     void aMachineThatBeginsOtherwiseIsAnotherBuilds() {
         record(trace(), Long.MAX_VALUE);
         assertThatThrownBy(() ->

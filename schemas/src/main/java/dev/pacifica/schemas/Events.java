@@ -462,10 +462,13 @@ public final class Events {
                                 + " guest");
         public static final EventField RIP = L.bits64("rip", "RIP that was interrupted");
         public static final EventField ERROR_CODE =
-                L.bits64("error_code", "Error code, where one was pushed");
+                L.bits64("error_code", "Error code; 0 where none was pushed");
         public static final EventField VECTOR = L.u8("vector", "Vector");
-        public static final EventField EXTERNAL =
-                L.flag("external", "Came from outside of the instruction stream");
+        public static final EventField TYPE =
+                L.u8("type", "0 interrupt, 2 NMI, 3 exception, 4 software interrupt");
+        public static final EventField HAS_ERROR_CODE =
+                L.flag("has_error_code", "An error code was pushed");
+        public static final EventField IN_GUEST = L.flag("in_guest", "A guest took it");
         public static final EventKind KIND = L.kind();
 
         private Delivery() {}

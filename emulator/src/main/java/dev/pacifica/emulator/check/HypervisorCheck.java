@@ -212,7 +212,8 @@ public final class HypervisorCheck implements MachineObserver {
     }
 
     @Override
-    public void delivery(int vcpu, int vector, boolean external, long errorCode, long rip) {
+    public void delivery(
+            int vcpu, int vector, int type, boolean hasErrorCode, long errorCode, long rip) {
         if (inHost(cpus.get(vcpu))) {
             hostState.delivered(cpus.get(vcpu), vector);
         }

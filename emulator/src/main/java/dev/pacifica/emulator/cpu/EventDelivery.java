@@ -291,7 +291,7 @@ public final class EventDelivery implements Stateful {
         // the handler lets it.
         cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
         if (cpu.observer != null) {
-            cpu.observer.delivery(cpu.id, vector, type == EXTERNAL, codeSeen ? code : 0, from);
+            cpu.observer.delivery(cpu.id, vector, type, codeSeen, codeSeen ? code : 0, from);
         }
     }
 

@@ -68,8 +68,13 @@ public interface MachineObserver {
     /** An event is about to go through the IDT, in host or guest; it may fault yet. */
     default void delivering(int vcpu) {}
 
-    /** A physical interrupt, NMI or exception was delivered through the IDT, in host or guest. */
-    default void delivery(int vcpu, int vector, boolean external, long errorCode, long rip) {}
+    /**
+     * An event was delivered through the IDT, in host or guest. {@code type} is that of EVENTINJ
+     * (§15.20): 0 interrupt, 2 NMI, 3 exception, 4 software interrupt; {@code errorCode} is 0 where
+     * none was pushed; {@code rip} is where it came.
+     */
+    default void delivery(
+            int vcpu, int vector, int type, boolean hasErrorCode, long errorCode, long rip) {}
 
     /** The processor halted ({@code reason} is one of the Cpu activities). */
     default void halt(int vcpu, int reason) {}

@@ -104,9 +104,10 @@ public final class PairedObserver implements MachineObserver {
     }
 
     @Override
-    public void delivery(int vcpu, int vector, boolean external, long errorCode, long rip) {
-        first.delivery(vcpu, vector, external, errorCode, rip);
-        second.delivery(vcpu, vector, external, errorCode, rip);
+    public void delivery(
+            int vcpu, int vector, int type, boolean hasErrorCode, long errorCode, long rip) {
+        first.delivery(vcpu, vector, type, hasErrorCode, errorCode, rip);
+        second.delivery(vcpu, vector, type, hasErrorCode, errorCode, rip);
     }
 
     @Override

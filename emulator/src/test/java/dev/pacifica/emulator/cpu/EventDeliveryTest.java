@@ -2,6 +2,9 @@ package dev.pacifica.emulator.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.pacifica.emulator.observe.MachineObserver;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** Exceptions and interrupts through the IVT and IDT (APM Vol 2 chapter 8). */
@@ -363,6 +366,52 @@ class EventDeliveryTest {
             p.cpu.attention |= Cpu.ATTENTION_INTERRUPT;
             p.code(NOP).step();
             assertThat(p.handler()).isEqualTo(GuestException.NMI);
+        }
+    }
+
+    /** What the observer is told of the one delivery that a step makes. */
+    private static String told(TestProcessor p) {
+        List<String> told = new ArrayList<>();
+        p.cpu.observer =
+                new MachineObserver() {
+                    @Override
+                    public void delivery(
+                            int vcpu,
+                            int vector,
+                            int type,
+                            boolean hasErrorCode,
+                            long errorCode,
+                            long rip) {
+                        String code = hasErrorCode ? " code " + errorCode : "";
+                        told.add("type %d vector %d%s at %x".formatted(type, vector, code, rip));
+                    }
+                };
+        p.step();
+        return String.join(", ", told);
+    }
+
+    /** By the types of EVENTINJ and EXITINTINFO (§15.7.2). */
+    @Test
+    void theObserverIsToldOfTheEventsType() {
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.cpu.setRflags(Cpu.IF | 2);
+            p.apic.pending = 0x40;
+            p.cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+            assertThat(told(p.code(NOP))).isEqualTo("type 0 vector 64 at 8000");
+        }
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            p.cpu.nmiPending = true;
+            p.cpu.attention |= Cpu.ATTENTION_INTERRUPT;
+            assertThat(told(p.code(NOP))).isEqualTo("type 2 vector 2 at 8000");
+        }
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            assertThat(told(p.code(UD2))).isEqualTo("type 3 vector 6 at 8000");
+        }
+        try (TestProcessor p = TestProcessor.protectedMode()) {
+            assertThat(told(p.code("cd 02"))).isEqualTo("type 4 vector 2 at 8000");
+        }
+        try (TestProcessor p = TestProcessor.protectedMode().user()) {
+            assertThat(told(p.code("f4"))).isEqualTo("type 3 vector 13 code 0 at 9000");
         }
     }
 
