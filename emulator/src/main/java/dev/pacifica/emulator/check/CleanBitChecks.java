@@ -99,7 +99,7 @@ final class CleanBitChecks {
         for (Field field : FIELDS[bit]) {
             int size = field.size();
             long then = last.get(field.offset(), size);
-            long now = vmcb.get(field.offset(), size);
+            long now = vmcb.inMemory(field.offset(), size);
             if (now != then) {
                 findings.add(
                         CheckKind.CLEAN_BIT,

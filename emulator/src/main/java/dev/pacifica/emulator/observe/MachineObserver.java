@@ -8,7 +8,7 @@ package dev.pacifica.emulator.observe;
 public interface MachineObserver {
     /**
      * VMRUN entered the guest. {@code vmcb} is the VMCB's physical address, {@code state} reads its
-     * fields as loaded.
+     * fields as loaded: where VMCB state is cached, clean fields as they are in the cache.
      */
     default void vmrun(int vcpu, long vmcb, VmcbView state) {}
 
@@ -91,9 +91,17 @@ public interface MachineObserver {
     /** Processor reset, triple fault, power-off …: the machine ends for the given reason. */
     default void stopped(String reason, int status) {}
 
-    /** Read access to a VMCB in guest-visible memory. */
+    /** Read access to a VMCB. */
     interface VmcbView {
         /** Reads {@code size} (1, 2, 4, 8) bytes at {@code offset} (0..FFFh), zero-extended. */
         long get(int offset, int size);
+
+        /**
+         * As {@link #get}, what lies in guest-visible memory, also where the processor has another
+         * value in its cache (§15.15). Valid until the observer returns.
+         */
+        default long inMemory(int offset, int size) {
+            return get(offset, size);
+        }
     }
 }

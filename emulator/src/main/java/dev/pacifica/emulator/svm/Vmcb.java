@@ -23,6 +23,9 @@ final class Vmcb implements MachineObserver.VmcbView {
 
     private long address;
 
+    /** What lies in memory, if these fields are partly a cache's; otherwise this. */
+    private Vmcb source = this;
+
     Vmcb(PhysicalMemory memory) {
         this.memory = memory;
     }
@@ -30,6 +33,12 @@ final class Vmcb implements MachineObserver.VmcbView {
     /** Turns to the page at a physical address, which is 4-KiB aligned and in RAM. */
     void at(long physicalAddress) {
         address = physicalAddress;
+    }
+
+    /** These are the fields with which VMRUN of another one goes on. */
+    void mergedFrom(Vmcb read) {
+        address = read.address;
+        source = read;
     }
 
     long address() {
@@ -136,5 +145,10 @@ final class Vmcb implements MachineObserver.VmcbView {
         }
         long word = words[offset >>> 3] >>> 8 * (offset & 7);
         return size == 8 ? word : word & (1L << 8 * size) - 1;
+    }
+
+    @Override
+    public long inMemory(int offset, int size) {
+        return source.get(offset, size);
     }
 }

@@ -111,7 +111,7 @@ final class VmcbCache {
                 restore(GOVERNED[bit], words);
             }
         }
-        image.at(vmcb.address());
+        image.mergedFrom(vmcb);
         return image;
     }
 

@@ -87,9 +87,11 @@ final class WorldSwitch {
         MachineObserver observer = cpu.observer;
         if (observer != null) {
             shadow.report(vmcb, observer);
-            observer.vmrun(cpu.id, address, vmcb);
         }
         Vmcb loaded = cache == null ? vmcb : cache.merge(vmcb);
+        if (observer != null) {
+            observer.vmrun(cpu.id, address, loaded);
+        }
         String broken = ConsistencyChecks.firstBroken(loaded, cpu, host.cr0);
         if (broken != null) {
             refuse(broken);

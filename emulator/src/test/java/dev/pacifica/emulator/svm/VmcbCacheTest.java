@@ -5,9 +5,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.memory.PhysicalMemory;
+import dev.pacifica.emulator.observe.MachineObserver;
 import dev.pacifica.emulator.state.BinaryStateReader;
 import dev.pacifica.emulator.state.BinaryStateWriter;
+import java.util.ArrayList;
 import java.util.BitSet;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -78,6 +81,38 @@ class VmcbCacheTest {
     private void leave() {
         assertThat(cpu.guestMode).isTrue();
         machine.svm.exit(ExitCode.INTR, 0, 0);
+    }
+
+    /**
+     * What an observer of VMRUN is shown: the state that is used, and beside it what lies there.
+     */
+    @Test
+    void anObserverSeesTheMergedState() {
+        List<Long> seen = new ArrayList<>();
+        cpu.observer =
+                new MachineObserver() {
+                    @Override
+                    public void vmrun(int vcpu, long vmcb, VmcbView state) {
+                        seen.add(state.get(VmcbLayout.ASID, 4));
+                        seen.add(state.inMemory(VmcbLayout.ASID, 4));
+                        seen.add(state.get(VmcbLayout.CLEAN_BITS, 4));
+                    }
+                };
+        runOnce(0);
+        machine.put32(VmcbLayout.ASID, 7);
+        runOnce(~INTERCEPTS);
+        runOnce(~ASID);
+        assertThat(seen)
+                .containsExactly(
+                        1L,
+                        1L,
+                        0L, //
+                        1L,
+                        7L,
+                        0xffff_fffeL, //
+                        7L,
+                        7L,
+                        0xffff_fffbL);
     }
 
     private interface Effect {
