@@ -12,7 +12,7 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
 public final class KernelLoader {
     /** How a kernel was recognised. */
     public enum Format {
-        LINUX("Linux bzImage, 64-bit protocol"),
+        LINUX("Linux bzImage"),
         MULTIBOOT("Multiboot 1"),
         PVH("PVH ELF"),
         FLAT("flat binary");
@@ -79,12 +79,13 @@ public final class KernelLoader {
             }
             throw new BootException(
                     kernel,
-                    "is an ELF file with neither a Multiboot header in its first 8 KiB nor a PVH note: nothing says how to start it");
+                    "is an ELF file with neither a Multiboot header in its first 8 KiB nor a PVH"
+                        + " note: nothing says how to start it");
         }
         throw new BootException(
                 kernel,
-                "is not a kernel: neither a Linux bzImage nor an ELF file nor anything with a Multiboot header; "
-                        + "for a flat binary say where it goes with --load ADDR");
+                "is not a kernel: neither a Linux bzImage nor an ELF file nor anything with a"
+                    + " Multiboot header; for a flat binary say where it goes with --load ADDR");
     }
 
     private static void describe(BootRequest request, FwCfg fwCfg) {

@@ -6,8 +6,9 @@ import dev.pacifica.emulator.memory.PhysicalMemory;
 import java.util.List;
 
 /**
- * Linux' 64-bit boot protocol: a bzImage is entered in long mode at 200h of its protected-mode
- * part, on identity page tables of the first 4 GiB, with RSI at the boot parameters ("zero page").
+ * Linux' boot protocol for its protected-mode part, with RSI at the boot parameters ("zero page"):
+ * a 64-bit bzImage is entered in long mode at 200h, on identity page tables of the first 4 GiB; a
+ * 32-bit one at its start, in protected mode without paging.
  */
 final class LinuxLoader {
     // offsets in the setup header, which are those in the boot parameters too
@@ -57,13 +58,11 @@ final class LinuxLoader {
     static long load(
             BootRequest request, BootFile kernel, Placement placement, Cpu cpu, long rootPointer) {
         int version = kernel.u16(VERSION);
-        if (version < 0x20c
-                || (kernel.u16(EXTENDED_LOAD_FLAGS) & KERNEL_64) == 0
-                || (kernel.u8(LOAD_FLAGS) & LOADED_HIGH) == 0) {
+        if (version < 0x20c || (kernel.u8(LOAD_FLAGS) & LOADED_HIGH) == 0) {
             throw new BootException(
                     kernel,
-                    EXTENDED_LOAD_FLAGS,
-                    "is a Linux kernel without 64-bit entry (boot protocol %d.%02d): only 64-bit kernels since 3.8 can be booted"
+                    VERSION,
+                    "is a Linux kernel of boot protocol %d.%02d: only bzImages of 2.12 (Linux 3.8) and later can be booted"
                             .formatted(version >> 8, version & 0xff));
         }
         int sectors = kernel.u8(SETUP_SECTORS);
@@ -89,6 +88,7 @@ final class LinuxLoader {
         long limit = Math.min(kernel.u32(RAMDISK_LIMIT) + 1, PhysicalMemory.HOLE_START);
         Ramdisk ramdisk = Ramdisk.place(request.modules(), placement, MemoryMap.ONE_MIB, limit);
 
+        boolean longMode = (kernel.u16(EXTENDED_LOAD_FLAGS) & KERNEL_64) != 0;
         // one area: boot parameters, page tables, descriptors, command line
         long area =
                 placement.conventional(
@@ -101,10 +101,15 @@ final class LinuxLoader {
         PhysicalMemory memory = placement.memory();
         memory.write(line, commandLine, 0, commandLine.length);
         writeParameters(kernel, placement, area, load, line, ramdisk, rootPointer);
-        writeIdentityTables(memory, tables);
-        EntryState.writeDescriptors(memory, descriptors, true);
-        long entry = load + ENTRY_64;
-        EntryState.longMode(cpu, entry, descriptors, tables);
+        EntryState.writeDescriptors(memory, descriptors, longMode);
+        long entry = load;
+        if (longMode) {
+            entry += ENTRY_64;
+            writeIdentityTables(memory, tables);
+            EntryState.longMode(cpu, entry, descriptors, tables);
+        } else {
+            EntryState.protectedMode(cpu, entry, descriptors);
+        }
         cpu.r[Cpu.RSI] = area;
         return entry;
     }

@@ -176,10 +176,13 @@ class BootErrorsTest {
     }
 
     @Test
-    void linuxWithoutA64BitEntry() {
+    void linuxThatIsTooOld() {
         byte[] image = bzImage();
-        image[0x236] = 0;
-        fails(new BootRig(64), image, "without 64-bit entry");
+        image[0x206] = 0xb;
+        fails(new BootRig(64), image, "boot protocol 2.11", "2.12");
+        byte[] loadedLow = bzImage();
+        loadedLow[0x211] = 0;
+        fails(new BootRig(64), loadedLow, "only bzImages");
     }
 
     @Test

@@ -215,6 +215,38 @@ class KernelLoaderTest {
         }
     }
 
+    @Test
+    void linuxWithout64BitEntryStartsInProtectedModeAtItsBeginning() {
+        try (BootRig rig = new BootRig(64)) {
+            byte[] image = bzImage();
+            image[0x236] = 0; // no XLF_KERNEL_64
+            KernelLoader.Loaded loaded =
+                    rig.append("quiet")
+                            .module("initrd", bytes("ramdisk"), "")
+                            .load("bzImage", image);
+            assertThat(loaded)
+                    .isEqualTo(new KernelLoader.Loaded(KernelLoader.Format.LINUX, 0x100_0000));
+            Cpu cpu = rig.cpu;
+            assertFlatProtectedMode(cpu);
+            assertThat(cpu.efer).isZero();
+            assertThat(cpu.segSelector[Cpu.CS]).isEqualTo(0x10);
+            for (int segment : new int[] {Cpu.ES, Cpu.SS, Cpu.DS}) {
+                assertThat(cpu.segSelector[segment]).isEqualTo(0x18);
+            }
+            assertThat(rig.memory.read64(cpu.gdtrBase + 0x10)).isEqualTo(0x00cf_9b00_0000_ffffL);
+            assertThat(rig.memory.read64(cpu.gdtrBase + 0x18)).isEqualTo(0x00cf_9300_0000_ffffL);
+            for (int register : new int[] {Cpu.RBX, Cpu.RBP, Cpu.RDI}) {
+                assertThat(cpu.r[register]).isZero();
+            }
+            assertThat(cpu.rip).isEqualTo(0x100_0000);
+            assertThat(rig.memory.read(cpu.rip, 1)).isEqualTo(0xfa);
+            long parameters = cpu.r[Cpu.RSI];
+            assertThat(rig.u32(parameters + 0x202)).isEqualTo(0x5372_6448);
+            assertThat(rig.string(rig.u32(parameters + 0x228))).isEqualTo("quiet");
+            assertThat(rig.text(rig.u32(parameters + 0x218), 7)).isEqualTo("ramdisk");
+        }
+    }
+
     private static long translate(BootRig rig, long va) {
         long table = rig.cpu.cr3;
         for (int shift = 39; ; shift -= 9) {
