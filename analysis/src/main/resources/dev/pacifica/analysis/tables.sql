@@ -18,8 +18,8 @@ SELECT
     x.info1,
     x.info2,
     x.intr_info::UBIGINT AS intr_info,
-    x.error_code::UBIGINT AS error_code,
-    x.nrip,
+    CASE WHEN (x.intr_info & 2048) <> 0 THEN x.error_code::UBIGINT END AS error_code,
+    nullif(x.nrip, 0) AS nrip,
     x.cpl,
     x.guest_instructions,
     x.guest_ns,
@@ -53,8 +53,8 @@ COMMENT ON COLUMN exits.guest_rip IS 'RIP of the guest at the exit';
 COMMENT ON COLUMN exits.info1 IS 'EXITINFO1';
 COMMENT ON COLUMN exits.info2 IS 'EXITINFO2';
 COMMENT ON COLUMN exits.intr_info IS 'EXITINTINFO bits 31:0, the event whose delivery was interrupted (§15.7.2)';
-COMMENT ON COLUMN exits.error_code IS 'EXITINTINFO bits 63:32, the error code of that event';
-COMMENT ON COLUMN exits.nrip IS 'nRIP, the address of the next instruction, where the exit saves it (§15.7.1)';
+COMMENT ON COLUMN exits.error_code IS 'EXITINTINFO bits 63:32, the error code of that event; null where it has none';
+COMMENT ON COLUMN exits.nrip IS 'nRIP, the address of the next instruction; null where the exit saves none (§15.7.1)';
 COMMENT ON COLUMN exits.cpl IS 'Privilege level of the guest';
 COMMENT ON COLUMN exits.guest_instructions IS 'Instructions that the guest retired between VMRUN and the exit';
 COMMENT ON COLUMN exits.guest_ns IS 'Virtual time in nanoseconds between VMRUN and the exit';
@@ -62,7 +62,7 @@ COMMENT ON COLUMN exits.host_instructions IS 'Instructions that the host retired
 COMMENT ON COLUMN exits.host_ns IS 'Virtual time in nanoseconds between the exit before and this VMRUN';
 COMMENT ON COLUMN exits.handling_instructions IS 'Instructions retired between this exit and the next VMRUN of the same VMCB; null for the last';
 COMMENT ON COLUMN exits.handling_ns IS 'Virtual time in nanoseconds between this exit and the next VMRUN of the same VMCB; null for the last';
-COMMENT ON COLUMN exits.vmrun_sequence IS 'Sequence of the vmrun event that the exit ends; -1 where VMRUN itself was refused';
+COMMENT ON COLUMN exits.vmrun_sequence IS 'Sequence of the vmrun event that the exit ends; also of a VMRUN that was refused';
 COMMENT ON COLUMN exits.vmrun_insn_count IS 'Instructions retired by the machine at that VMRUN';
 COMMENT ON COLUMN exits.entry_rip IS 'RIP at which the guest was entered';
 COMMENT ON COLUMN exits.vmcb IS 'Physical address of the VMCB';
@@ -114,7 +114,7 @@ SELECT
     i.port::UBIGINT AS port,
     i.size,
     CASE WHEN i.is_in THEN 'in' ELSE 'out' END AS direction,
-    i.value::UBIGINT AS value,
+    CASE WHEN NOT i.is_in AND NOT i.string THEN i.value::UBIGINT END AS value,
     i.string,
     i.rep,
     i.guest_rip,
@@ -122,9 +122,10 @@ SELECT
 FROM raw.ioio i
 LEFT JOIN exits x ON x.sequence = i.sequence - 1
 ORDER BY i.sequence;
-COMMENT ON VIEW io IS 'Intercepted IN, OUT, INS and OUTS (§15.10.2); value is what OUT writes';
+COMMENT ON VIEW io IS 'Intercepted IN, OUT, INS and OUTS (§15.10.2)';
 COMMENT ON COLUMN io.exit_number IS 'Number of its exit in table exits';
 COMMENT ON COLUMN io.direction IS 'in (IN, INS) or out (OUT, OUTS)';
+COMMENT ON COLUMN io.value IS 'What OUT writes; null for IN, whose value the hypervisor makes, and for strings';
 
 CREATE VIEW msr AS
 SELECT
@@ -136,16 +137,17 @@ SELECT
     m.msr,
     n.name,
     CASE WHEN m.is_write THEN 'write' ELSE 'read' END AS access,
-    m.value,
+    CASE WHEN m.is_write THEN m.value END AS value,
     m.guest_rip
 FROM raw.msr m
 LEFT JOIN exits x ON x.sequence = m.sequence - 1
 LEFT JOIN raw.msr_name n ON n.msr = m.msr
 ORDER BY m.sequence;
-COMMENT ON VIEW msr IS 'Intercepted RDMSR and WRMSR (§15.11); value is what WRMSR writes';
+COMMENT ON VIEW msr IS 'Intercepted RDMSR and WRMSR (§15.11)';
 COMMENT ON COLUMN msr.exit_number IS 'Number of its exit in table exits';
 COMMENT ON COLUMN msr.name IS 'Name of the MSR in the manual (APM Vol 2 appendix A), null where it has none';
 COMMENT ON COLUMN msr.access IS 'read (RDMSR) or write (WRMSR)';
+COMMENT ON COLUMN msr.value IS 'What WRMSR writes (EDX:EAX); null for RDMSR, whose value the hypervisor makes';
 
 CREATE VIEW cpuid AS
 SELECT x.exit_number, c.*
@@ -164,11 +166,12 @@ SELECT
     CASE type WHEN 0 THEN 'interrupt' WHEN 2 THEN 'nmi' WHEN 3 THEN 'exception' WHEN 4 THEN 'software' ELSE 'reserved' END AS type,
     vector,
     has_error_code,
-    error_code::UBIGINT AS error_code,
+    CASE WHEN has_error_code THEN error_code::UBIGINT END AS error_code,
     event_inj,
     vmcb
 FROM raw.injection;
 COMMENT ON VIEW injections IS 'Events that the hypervisor injected through EVENTINJ (§15.20)';
+COMMENT ON COLUMN injections.error_code IS 'Error code that is pushed; null where none is';
 COMMENT ON COLUMN injections.type IS 'EVENTINJ.TYPE: interrupt, nmi, exception, software (INTn) or reserved';
 
 CREATE VIEW virtual_interrupts AS

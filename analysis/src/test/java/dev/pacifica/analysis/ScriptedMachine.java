@@ -51,8 +51,18 @@ final class ScriptedMachine implements RecordedMachine {
 
     /** The guest that was entered last is left. */
     void exit(long exitCode, long rip) {
-        vmcb.putLong(0x070, exitCode);
         vmcb.putLong(0x578, rip);
+        exit(exitCode, 0, 0, 0, 0);
+    }
+
+    /** The same with what the VMCB says of the exit. */
+    void exit(long exitCode, long info1, long info2, long nextRip, long interruptInfo) {
+        vmcb.putLong(0x070, exitCode);
+        vmcb.putLong(0x078, info1);
+        vmcb.putLong(0x080, info2);
+        vmcb.putLong(0x088, interruptInfo);
+        vmcb.putLong(0x0c8, nextRip);
+        vmcb.putLong(0x5f8, registers[0]);
         observer.vmexit(0, 0x5000, this::get, 0);
     }
 

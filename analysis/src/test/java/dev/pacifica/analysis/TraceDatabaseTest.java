@@ -194,6 +194,37 @@ class TraceDatabaseTest {
                 .containsExactly("33|cpuid", "34|cpuid", "36|hlt");
     }
 
+    /** An intercepted IN or RDMSR has no value yet, and not every event has an error code. */
+    @Test
+    void whatIsNotThereIsNull() {
+        TraceReader trace =
+                trace(machine -> {
+                    machine.registers[0] = 0x99;
+                    machine.registers[2] = 1;
+                    for (long io : new long[] {0x10, 0x11, 0x14}) { // OUT, IN, OUTS of a byte
+                        machine.enter(0x1000);
+                        machine.exit(0x7b, io, 0, 0x1002, 0);
+                    }
+                    machine.enter(0x2000);
+                    machine.exit(0x7c, 1, 0, 0x2002, 0x8000_0030L);
+                    machine.enter(0x2000);
+                    machine.exit(0x7c, 0, 0, 0, 0xd_8000_0b0dL);
+                    machine.observer.injection(0, 0x5000, 0x8000_0030L);
+                    machine.observer.injection(0, 0x5000, 0x8000_0b0dL);
+                });
+        assertThat(query(trace, "SELECT value FROM io")).containsExactly("153", "null", "null");
+        assertThat(query(trace, "SELECT access, to_hex(value) FROM msr"))
+                .containsExactly("write|100000099", "read|null");
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT to_hex(nrip), error_code FROM exits WHERE exit_reason ="
+                                        + " 'msr' ORDER BY sequence"))
+                .containsExactly("2002|null", "null|13");
+        assertThat(query(trace, "SELECT vector, error_code FROM injections ORDER BY sequence"))
+                .containsExactly("48|null", "13|0");
+    }
+
     /** Counts, sizes and vectors are decimal; of the rest, people compare bits. */
     @Test
     void bitsAreOfTheTypeThatIsShownInHexadecimal() {
