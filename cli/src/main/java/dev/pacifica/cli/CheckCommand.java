@@ -23,8 +23,8 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         description = {
             "Execute a recorded run again and look for mistakes of its hypervisor: VMCBs that the"
-                    + " manual forbids, clean bits that lie, events lost, ASIDs reused without a flush,"
-                    + " guests that can reach the host.",
+                + " manual forbids, clean bits that lie, events lost, ASIDs reused without a flush,"
+                + " guests that can reach the host.",
             "Each kind is listed with its count, where it first was made, the manual's section, and"
                     + " what a processor does then."
         },
@@ -70,6 +70,7 @@ final class CheckCommand implements Callable<Integer> {
             description = CheckOptions.SYMBOLS_MEANING)
     private List<Path> symbols = List.of();
 
+    private Machine machine;
     private HypervisorCheck check;
 
     @Override
@@ -93,7 +94,13 @@ final class CheckCommand implements Callable<Integer> {
         progress.clear();
         boolean diverged = result.divergence() != null;
         if (!diverged || check.entries() > 0) {
-            new CheckReport(check, names).print(System.out, format);
+            Ending ending =
+                    new Ending(
+                            machine,
+                            result.stop(),
+                            cancelled.get() ? Ending.INTERRUPTED : result.end(),
+                            () -> names);
+            new CheckReport(check, names).print(System.out, format, ending);
         }
         if (diverged) {
             System.err.println("pacifica: " + result.divergence().describe());
@@ -111,7 +118,7 @@ final class CheckCommand implements Callable<Integer> {
 
     private RecordedMachine machine(TraceReader reader, InputSource inputs) {
         MachineSetup setup = MachineSetup.of(reader);
-        Machine machine = setup.build(setup.request(reader), SerialPorts.none(), inputs);
+        machine = setup.build(setup.request(reader), SerialPorts.none(), inputs);
         check = machine.check();
         return new EmulatedMachine(machine);
     }

@@ -1,5 +1,6 @@
 package dev.pacifica.cli;
 
+import dev.pacifica.emulator.check.HypervisorCheck;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Supplier;
@@ -10,8 +11,8 @@ final class CheckOptions {
     static final String SYMBOLS = "--symbols";
     static final String SYMBOLS_MEANING =
             "Names for addresses in the list, besides the kernel's own: an ELF file linked to where"
-                    + " it runs, or text like System.map and /proc/kallsyms, which knows modules. May"
-                    + " be given several times.";
+                + " it runs, or text like System.map and /proc/kallsyms, which knows modules. May"
+                + " be given several times.";
 
     @Option(
             names = "--check",
@@ -33,9 +34,19 @@ final class CheckOptions {
         return format != null;
     }
 
-    /** Whether what is on standard error has to be JSON and nothing else. */
-    boolean ownsStderr() {
-        return format == CheckReport.Format.JSON;
+    /**
+     * Tells on standard error what was found, if somebody looked, and how the run ended: as JSON
+     * all in one object.
+     *
+     * @param check who looked, or null
+     */
+    void report(HypervisorCheck check, Supplier<SymbolTable> names, Ending ending) {
+        if (check != null) {
+            new CheckReport(check, names.get()).print(System.err, format, ending);
+        }
+        if (format != CheckReport.Format.JSON) {
+            ending.tell();
+        }
     }
 
     /**

@@ -14,7 +14,10 @@ import java.util.Formatter;
 import java.util.List;
 import java.util.Locale;
 
-/** Prints what the sanitizer found: mistakes first, then advice, then how long GIF was clear. */
+/**
+ * Prints what the sanitizer found: mistakes first, then advice, then how long GIF was clear; as
+ * JSON with how the run ended, of which otherwise a line tells.
+ */
 final class CheckReport {
     /** How it is printed. */
     enum Format {
@@ -32,8 +35,8 @@ final class CheckReport {
         this.symbols = symbols;
     }
 
-    void print(PrintStream out, Format format) {
-        out.println(format == Format.JSON ? json() : text());
+    void print(PrintStream out, Format format, Ending ending) {
+        out.println(format == Format.JSON ? json(ending) : text());
         out.flush();
     }
 
@@ -133,7 +136,7 @@ final class CheckReport {
         return finding.inGuest ? null : symbols.nameOf(finding.rip);
     }
 
-    private String json() {
+    private String json(Ending ending) {
         ObjectNode root = JSON.createObjectNode();
         root.put("mistakes", check.mistakes());
         root.put("advice", check.findings().size() - check.mistakes());
@@ -173,10 +176,11 @@ final class CheckReport {
                 buckets.addObject().put("below", bound(i)).put("count", histogram[i]);
             }
         }
+        ending.describe(root.putObject("end"));
         return root.toPrettyString();
     }
 
-    private static String hex(long value) {
+    static String hex(long value) {
         return "0x" + Long.toHexString(value);
     }
 }

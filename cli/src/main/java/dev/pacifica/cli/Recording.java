@@ -78,12 +78,12 @@ final class Recording {
             if (check != null) {
                 check.summarize();
             }
-            recorder.finish(stop, interruption.requested() ? "interrupted" : Ending.AT_THE_LIMIT);
-            if (check != null) {
-                new CheckReport(check, names.get()).print(System.err, checks.format);
-            }
+            String reason = interruption.requested() ? Ending.INTERRUPTED : Ending.AT_THE_LIMIT;
+            recorder.finish(stop, reason);
+            Ending ending = new Ending(machine, stop, reason, names);
             progress.summary(machine.clock(), recorder.events(), trace);
-            return Ending.of(machine, stop, interruption, names, checks.ownsStderr());
+            checks.report(check, names, ending);
+            return ending.status();
         } catch (TraceException.DiskFull e) {
             progress.clear();
             if (begun) {

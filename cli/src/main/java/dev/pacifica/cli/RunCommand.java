@@ -57,10 +57,14 @@ final class RunCommand implements Callable<Integer> {
                     progress.report(machine.clock(), -1);
                 }
                 progress.clear();
-                if (check != null) {
-                    new CheckReport(check, names.get()).print(System.err, checks.format);
-                }
-                return Ending.of(machine, stop, interruption, names, checks.ownsStderr());
+                Ending ending =
+                        new Ending(
+                                machine,
+                                stop,
+                                interruption.requested() ? Ending.INTERRUPTED : Ending.AT_THE_LIMIT,
+                                names);
+                checks.report(check, names, ending);
+                return ending.status();
             }
         }
     }

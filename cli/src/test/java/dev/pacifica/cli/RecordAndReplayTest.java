@@ -2,6 +2,8 @@ package dev.pacifica.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.TraceReader;
 import java.io.IOException;
@@ -272,7 +274,29 @@ class RecordAndReplayTest {
                 .contains("(halted with nothing that could wake it)");
         assertThat(pacifica("info", "t.pacifica").out())
                 .contains("halted with nothing that could wake it (status 6)");
-        assertThat(record("", "--check=json").err()).startsWith("{").endsWith("}\n");
+    }
+
+    /** One object and nothing else, in which the end is told as well. */
+    @Test
+    void withJsonTheEndIsInTheReport() throws IOException {
+        guest(new TinyGuest().print("x").halt());
+        JsonNode end = new ObjectMapper().readTree(record("", "--check=json").err()).get("end");
+        String expected =
+                """
+                {"reason": "halted with nothing that could wake it", "status": 6, "instructions": 5,
+                 "processors": [{"vcpu": 0, "rip": "0x7c08", "cs_base": "0x0", "in_guest": false,
+                                 "symbol": null}]}
+                """;
+        assertThat(end).isEqualTo(new ObjectMapper().readTree(expected));
+        String checked = pacifica("check", "t.pacifica", "--format", "json").out();
+        assertThat(new ObjectMapper().readTree(checked).get("end")).isEqualTo(end);
+        JsonNode limited =
+                new ObjectMapper()
+                        .readTree(record("", "--check=json", "--max-instructions", "1").err())
+                        .get("end");
+        assertThat(limited.get("reason").asText()).isEqualTo("instruction limit reached");
+        assertThat(limited.get("status").isNull()).isTrue();
+        assertThat(limited.get("instructions").asLong()).isEqualTo(1);
     }
 
     @Test
