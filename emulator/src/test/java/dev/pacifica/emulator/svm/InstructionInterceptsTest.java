@@ -90,7 +90,7 @@ class InstructionInterceptsTest {
                 instruction(ExitCode.RDPRU, "0f01fd", 0),
                 instruction(ExitCode.INVLPGB, "0f01fe", 0),
                 instruction(ExitCode.TLBSYNC, "0f01ff", 0),
-                instruction(ExitCode.INVPCID, "660f388203", 0));
+                instruction(ExitCode.INVPCID, "660f388203", 0x80000));
     }
 
     private static SvmMachine machine(String hex) {
@@ -531,6 +531,28 @@ class InstructionInterceptsTest {
             assertThat(machine.exitCode()).isEqualTo(Long.decode(code));
             assertThat(machine.info1()).isZero();
             assertThat(machine.get64(VmcbLayout.NRIP)).isZero();
+        }
+    }
+
+    /** With or without decode assists: the descriptor's address and the whole type. */
+    @ParameterizedTest
+    @CsvSource({
+        "epyc-milan, 660f388203, 0x80000", // invpcid rax, [rbx]
+        "'epyc-milan,-decodeassists', 660f388203, 0x80000",
+        "epyc-milan, 660f38824308, 0x80008", // invpcid rax, [rbx + 8]
+        "epyc-milan, 64660f388203, 0x123480000", // invpcid rax, fs:[rbx]
+        "epyc-milan, 67660f388203, 0x80000", // invpcid rax, [ebx]
+    })
+    void invpcidTellsItsOperands(String model, String hex, String address) {
+        try (SvmMachine machine = machine(hex)) {
+            machine.cpu.model = CpuModel.parse(model);
+            machine.cpu.segBase[Cpu.FS] = 0x1_2340_0000L;
+            machine.put64(VmcbLayout.RAX, 0x1234_5678_9abc_def0L);
+            machine.intercept(ExitCode.INVPCID);
+            assertThat(machine.vmrunAndRun(1)).isTrue();
+            assertThat(machine.exitCode()).isEqualTo(ExitCode.INVPCID);
+            assertThat(machine.info1()).isEqualTo(Long.decode(address));
+            assertThat(machine.info2()).isEqualTo(0x1234_5678_9abc_def0L);
         }
     }
 
