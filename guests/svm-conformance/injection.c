@@ -234,6 +234,79 @@ TEST("15.20/interrupt-uses-the-ist")
     EXPECT_EQ("RSP", v.rsp, (u64)page[3] - 40);
 }
 
+/* --- INT n in virtual-8086 mode: "in every way as though they had occurred normally" ------------------------------------------ */
+#define VECTOR 0x80
+#define CR4_VME BIT(0)
+#define FLAG_VIF BIT(19)
+#define OWN_HANDLER (REAL_IVT + 0x2000)
+/* A redirection bitmap of zeros below the permission map, and the 8086 program's own handler. */
+static void vme(void)
+{
+    volatile u64 vector_table = 4 * VECTOR;
+    *(u32 *)vector_table = OWN_HANDLER >> 4 << 16;
+    memcpy((void *)(u64)OWN_HANDLER, "\x0f\x01\xd9", 3); /* vmmcall */
+    *(u16 *)(guest_tss32[0] + 102) = 104 + 32;
+    v.tr.limit = sizeof guest_tss32[0] - 1;
+    memset(guest_tss32[0] + 104, 0, 32);
+    v.cr4 |= CR4_VME;
+}
+#define VIRTUAL_8086_INT(name, change)                        \
+    TEST("15.20/int-n-in-virtual-8086-mode-" name)            \
+    {                                                         \
+        REQUIRE_SVM(HAS_NRIPS, "nRIP");                       \
+        GUEST3(".code16", "ud2", "");                         \
+        mode_virtual_8086();                                  \
+        guest_gate32(VECTOR, 0x1000, 0xe, 3, false);          \
+        v.next_rip = 0x1234;                                  \
+        v.event_injection = EVENT(EVENT_SOFTWARE, VECTOR);    \
+        change;
+#define THROUGH_THE_IDT()                                                     \
+    expect_exception(NP); /* its gate is not present */                       \
+    EXPECT_EQ("error code", v.exit_info_1, VECTOR * 8 + 2);                   \
+    EXPECT_EQ("EXITINTINFO", v.exit_interrupt_info & 0xffffffff, EVENT(EVENT_SOFTWARE, VECTOR));
+#define REFUSED_BY_IOPL()                                                     \
+    expect_exception(GP);                                                     \
+    EXPECT_EQ("error code", v.exit_info_1, 0);                                \
+    EXPECT_EQ("EXITINTINFO", v.exit_interrupt_info & 0xffffffff, EVENT(EVENT_SOFTWARE, VECTOR));
+VIRTUAL_8086_INT("goes-through-the-idt", (void)0)
+    THROUGH_THE_IDT()
+}
+VIRTUAL_8086_INT("needs-iopl-3", v.rflags &= ~FLAG_IOPL3)
+    REFUSED_BY_IOPL()
+}
+VIRTUAL_8086_INT("is-redirected-by-vme", (vme(), v.rflags = (v.rflags & ~FLAG_IOPL3) | FLAG_VIF))
+    expect_exit(EXIT_VMMCALL);
+    EXPECT_EQ("CS:IP", v.cs.base + v.rip, OWN_HANDLER);
+    EXPECT_EQ("SP", v.rsp, REAL_STACK - REAL_IVT - 6);
+    u16 *frame = (u16 *)(u64)(REAL_STACK - 6);
+    EXPECT_EQ("IP that was pushed", frame[0], 0x1234);
+    EXPECT_EQ("CS that was pushed", frame[1], code_start >> 4 & 0xffff);
+    EXPECT_EQ("IF and IOPL that were pushed", frame[2] & (FLAG_IF | FLAG_IOPL3), FLAG_IF | FLAG_IOPL3);
+    EXPECT_EQ("VM alone", v.rflags & (FLAG_VM | FLAG_VIF | FLAG_IF), FLAG_VM);
+}
+VIRTUAL_8086_INT("is-redirected-by-vme-at-iopl-3", (vme(), v.rflags |= FLAG_IF))
+    expect_exit(EXIT_VMMCALL);
+    EXPECT_EQ("CS:IP", v.cs.base + v.rip, OWN_HANDLER);
+    EXPECT_EQ("IF", v.rflags & FLAG_IF, 0);
+}
+VIRTUAL_8086_INT("is-left-to-the-idt-by-vme", (vme(), guest_tss32[0][104 + VECTOR / 8] = 1))
+    THROUGH_THE_IDT()
+}
+VIRTUAL_8086_INT("is-refused-by-vme-and-iopl", (vme(), guest_tss32[0][104 + VECTOR / 8] = 1, v.rflags &= ~FLAG_IOPL3))
+    REFUSED_BY_IOPL()
+}
+TEST("15.20/interrupt-in-virtual-8086-mode-is-not-redirected")
+{
+    GUEST3(".code16", "ud2", "");
+    mode_virtual_8086();
+    guest_gate32(VECTOR, 0x1000, 0xe, 0, false);
+    vme();
+    v.rflags &= ~FLAG_IOPL3;
+    v.event_injection = EVENT(EVENT_INTERRUPT, VECTOR);
+    expect_exception(NP);
+    EXPECT_EQ("error code", v.exit_info_1, VECTOR * 8 + 3); /* EXT */
+}
+
 TEST("15.20/nmi")
 {
     GUEST("nop");

@@ -89,6 +89,29 @@ NOT_INTERCEPTED("invpcid", CPUID_HAS(7, 'b', 10), "xor %%eax, %%eax", "invpcid p
 INTERCEPTED("invlpgb", CPUID_HAS(0x80000008, 'b', 3), intercept_3, 0, 0xa0, "xor %%eax, %%eax; xor %%ecx, %%ecx; xor %%edx, %%edx", ".byte 0x0f, 0x01, 0xfe")
 INTERCEPTED("mcommit", CPUID_HAS(0x80000008, 'b', 8), intercept_3, 3, 0xa3, "", ".byte 0xf3, 0x0f, 0x01, 0xfa")
 
+/* What makes it illegal, told by the intercept of illegal ones; bit 7 of field 90h lets guests have it at all. */
+#define INVLPGB(name, rax, ecx, edx, change, exit)                                                                             \
+    TEST("15.9/invlpgb-" name)                                                                                                 \
+    {                                                                                                                          \
+        REQUIRE(cpuid_bit(0x80000008, 'b', 3), ABSENT);                                                                       \
+        GUEST3("mov $" #rax ", %%eax; mov $" #ecx ", %%ecx; mov $" #edx ", %%edx", ".byte 0x0f, 0x01, 0xfe", "");            \
+        v.nested_control |= BIT(7);                                                                                            \
+        v.intercept_3 |= BIT(1);                                                                                               \
+        change;                                                                                                                \
+        expect_exit(exit);                                                                                                     \
+    }
+#define CR4_PCIDE BIT(17)
+INVLPGB("of-nothing-is-legal", 0, 0, 0, (void)0, EXIT_VMMCALL)
+INVLPGB("of-an-address-is-legal", 0x80001, 0, 0, (void)0, EXIT_VMMCALL)
+INVLPGB("of-an-asid-is-legal", 4, 0, 0, (void)0, EXIT_VMMCALL)
+INVLPGB("with-reserved-bits-of-rax-is-illegal", 0x40, 0, 0, (void)0, 0xa1)
+INVLPGB("with-reserved-bits-of-ecx-is-illegal", 0, 0x10000, 0, (void)0, 0xa1)
+INVLPGB("with-reserved-bits-of-edx-is-illegal", 0, 0, 0x10000000, (void)0, 0xa1)
+INVLPGB("of-too-many-pages-is-illegal", 1, 0xffff, 0, (void)0, 0xa1)
+INVLPGB("of-a-pcid-without-pcide-is-illegal", 2, 0, 0x10000, (void)0, 0xa1)
+INVLPGB("of-pcid-0-without-pcide-is-legal", 2, 0, 0, (void)0, EXIT_VMMCALL)
+INVLPGB("of-a-pcid-with-pcide-is-legal", 2, 0, 0x10000, (v.cr4 |= CR4_PCIDE), EXIT_VMMCALL)
+
 TEST("15.9/xsetbv")
 {
     REQUIRE(cpuid_bit(1, 'c', 26), "no XSAVE");

@@ -95,6 +95,44 @@ TEST("15.14.1/not-intercepted-switches")
     EXPECT_EQ("CR0.TS", v.cr0 & CR0_TS, CR0_TS);
 }
 
+/* --- CR3 of a task under PAE paging: Table 15-7 has #GP for illegal pointers, 12.3.2 the context -------------------------------- */
+static u64 task_pointers[4] __attribute__((aligned(32)));
+static void pae_task(u64 bad)
+{
+    mode_pae();
+    other_task((u32)code_end);
+    memcpy(task_pointers, (void *)v.cr3, sizeof task_pointers);
+    task_pointers[3] |= bad;
+    ((u32 *)guest_tss32[1])[7] = (u32)(u64)task_pointers;
+}
+TEST("15.14.1/not-intercepted-loads-cr3-under-pae")
+{
+    GUEST3(".code32", "ljmp $0x50, $0", "");
+    pae_task(0);
+    expect_done();
+    EXPECT_EQ("CR3", v.cr3, (u64)task_pointers);
+}
+TEST("15.14.1/illegal-pae-pointers-are-gp-in-the-new-task")
+{
+    GUEST3(".code32", "ljmp $0x50, $0", "");
+    pae_task(RW);
+    u64 before = v.cr3;
+    expect_exception(GP);
+    EXPECT_EQ("error code", v.exit_info_1, 0);
+    EXPECT_EQ("TR", v.tr.selector, GUEST_TSS32_OTHER);
+    EXPECT_EQ("RIP is the new task's", v.rip, code_end);
+    EXPECT_EQ("CR3 is the old task's", v.cr3, before);
+}
+TEST("15.25.10/task-switch-does-not-look-at-pae-pointers")
+{
+    REQUIRE_SVM(HAS_NP, "nested paging");
+    GUEST3(".code32", "ljmp $0x50, $0", "");
+    pae_task(RW);
+    use_nested_paging();
+    expect_done();
+    EXPECT_EQ("CR3", v.cr3, (u64)task_pointers);
+}
+
 /* --- the incoming TSS is checked first --------------------------------------------------------------------------------------------- */
 #define CHECKED_FIRST(name, prepare_it, vector)              \
     TEST("15.14.1/" name)                                    \
