@@ -29,7 +29,7 @@ public final class SystemInstructions {
         }
         switch (insn.row.operation) {
             case VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT, INVLPGA -> {
-                return cpu.svm.execute(insn); // which checks EFER.SVME before CPL
+                return executeSvm(cpu, insn);
             }
             case CLAC, STAC, SYSRET, MONITOR, MWAIT, XSETBV -> {} // not the first to check
             default -> {
@@ -118,6 +118,14 @@ public final class SystemInstructions {
             case RSM -> resume(cpu);
             default -> throw cpu.fault(GuestException.UD);
         };
+    }
+
+    /** As {@link #execute}, of an instruction whose feature is SVM. */
+    public static int executeSvm(Cpu cpu, Insn insn) {
+        if (insn.row.protectedOnly && (!cpu.protectedMode || cpu.vm86)) {
+            throw cpu.fault(GuestException.UD);
+        }
+        return cpu.svm.execute(insn); // which checks EFER.SVME before CPL
     }
 
     /**

@@ -21,11 +21,14 @@ import static dev.pacifica.emulator.execute.CodeRecord.XOR_BIT;
 
 import dev.pacifica.emulator.cpu.Cpu;
 import dev.pacifica.emulator.cpu.GuestException;
+import dev.pacifica.emulator.cpu.SystemInstructions;
 import dev.pacifica.emulator.cpu.WorldSwitched;
+import dev.pacifica.emulator.decode.CpuidFeature;
 import dev.pacifica.emulator.decode.Decoder;
 import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.memory.RawMemory;
 import dev.pacifica.emulator.paging.FetchTlb;
+import dev.pacifica.emulator.paging.Opening;
 import dev.pacifica.emulator.paging.Tlb;
 import dev.pacifica.emulator.time.VirtualClock;
 import java.util.Objects;
@@ -636,12 +639,14 @@ final class HotLoop {
             }
             case FastOp.GENERIC -> insn = page.insns[(int) page.second[pc]];
             default -> {
+                Opening opened;
                 try {
-                    if (opensMemory(page.code[pc], page.second[pc])) {
-                        return pc;
-                    }
+                    opened = opensMemory(page.code[pc], page.second[pc]);
                 } catch (WorldSwitched e) {
-                    return -1; // a nested page fault, caught here because each frame costs time
+                    return -1; // caught here because each frame costs time
+                }
+                if (opened != Opening.CLOSED) {
+                    return opened == Opening.OPENED ? pc : -1;
                 }
                 cache.decodeBytes(page, offset, Math.min(Decoder.MAX_LENGTH, 4096 - offset), insn);
             }
@@ -662,13 +667,14 @@ final class HotLoop {
     }
 
     /**
-     * Whether a specialised operation missed the data TLB only, which now holds its memory
-     * operand's page; raises the access's faults.
+     * {@link Opening#OPENED} if a specialised operation missed the data TLB only, which now holds
+     * its memory operand's page; {@link Opening#CLOSED} or {@link Opening#LEFT}; raises the
+     * access's faults.
      */
-    private boolean opensMemory(long word, long second) {
+    private Opening opensMemory(long word, long second) {
         int f = (int) word;
         if (f >= 0) {
-            return false;
+            return Opening.CLOSED;
         }
         long[] r = cpu.r;
         long va =
@@ -678,15 +684,15 @@ final class HotLoop {
                         + (word >> 32);
         if (CodeRecord.op(word) == FastOp.CALL
                 && !Cpu.canonical(r[f >>> REG_SHIFT & 31] + (int) second)) {
-            return false; // which comes before a fault of the push
+            return Opening.CLOSED; // which comes before a fault of the push
         }
         int bytes = (f >>> BYTES_SHIFT & 7) + 1;
         int write = f >>> WRITE_SHIFT & 1;
         if ((va & 0xfff) + bytes > 4096 || !Cpu.canonical(va)) {
-            return false;
+            return Opening.CLOSED;
         }
         int t = ((int) (va >>> 12) & Tlb.ENTRIES - 1) * Tlb.STRIDE + write;
-        return cpu.mmu.fast[t] != (va & PAGE) && cpu.mmu.open(va, write != 0);
+        return cpu.mmu.fast[t] != (va & PAGE) ? cpu.mmu.open(va, write != 0) : Opening.CLOSED;
     }
 
     /** Fetches, decodes and executes the instruction at RIP without any cache. */
@@ -701,7 +707,10 @@ final class HotLoop {
         if (cpu.instructionWatch != null && !guest) {
             cpu.instructionWatch.executing(insn);
         }
-        int how = IntegerInstructions.execute(cpu, insn);
+        int how =
+                insn.row != null && insn.row.feature == CpuidFeature.SVM
+                        ? SystemInstructions.executeSvm(cpu, insn) // a shorter way to what is hot
+                        : IntegerInstructions.execute(cpu, insn);
         if (how == IntegerInstructions.NEXT) {
             cpu.rip = cpu.mode64 ? cpu.rip + insn.length : cpu.rip + insn.length & 0xffff_ffffL;
         }

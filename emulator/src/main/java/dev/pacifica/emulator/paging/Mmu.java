@@ -321,14 +321,16 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     /**
-     * Lets the hit path reach the page of {@code va} for reading or for writing too, and tells
-     * whether it now does: it does not for devices, for writes to decoded code, and while accesses
-     * are watched. Raises the access's faults.
+     * Lets the hit path reach the page of {@code va} for reading or for writing too, if it can.
+     * Raises the access's faults; that of a nested one may be {@link Opening#LEFT} instead.
      */
-    public boolean open(long va, boolean write) {
-        long pa = translate(va, write ? PageWalk.WRITE : PageWalk.READ, tlb, kind);
+    public Opening open(long va, boolean write) {
+        long pa = translateOrLeave(va, write ? PageWalk.WRITE : PageWalk.READ, tlb, kind);
+        if (pa == NestedWalk.LEFT) {
+            return Opening.LEFT;
+        }
         if (slowOnly || !isPlainRam(pa) || write && !memory.openForWriting(pa)) {
-            return false;
+            return Opening.CLOSED;
         }
         int i = Tlb.index(va);
         long page = va & Tlb.PAGE_MASK;
@@ -339,7 +341,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
             fast[i * Tlb.STRIDE + 1] = page;
         }
         fast[i * Tlb.STRIDE + 2] = memory.host(pa) - va;
-        return true;
+        return Opening.OPENED;
     }
 
     /**
@@ -612,6 +614,15 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
     }
 
     private long translate(long va, int access, Tlb in, int as) {
+        long pa = translateOrLeave(va, access, in, as);
+        if (pa == NestedWalk.LEFT) {
+            throw walk.nested.leaving();
+        }
+        return pa;
+    }
+
+    /** The physical address, or {@link NestedWalk#LEFT}. */
+    private long translateOrLeave(long va, int access, Tlb in, int as) {
         int i = Tlb.index(va);
         long page = va & Tlb.PAGE_MASK;
         long need = access == PageWalk.WRITE ? Tlb.WRITE : Tlb.READ;
@@ -624,7 +635,7 @@ public final class Mmu implements Stateful, PhysicalMemory.CleanListener {
                     walk.translate(
                             va, access, as == TlbContext.USER, as == TlbContext.SUPERVISOR_AC);
             if (entry == NestedWalk.LEFT) {
-                throw walk.nested.leaving();
+                return NestedWalk.LEFT;
             }
             in.fill(i, page, entry);
         } else if (translationWatch != null) {
