@@ -354,6 +354,12 @@ public final class Cpu implements Stateful {
      * changed.
      */
     public void updateMode() {
+        deriveMode();
+        mmu.contextChanged();
+    }
+
+    /** As {@link #updateMode}, for who changes the address space next. */
+    public void deriveMode() {
         protectedMode = (cr0 & CR0_PE) != 0;
         longMode = (efer & EFER_LMA) != 0;
         vm86 = protectedMode && (systemFlags & VM) != 0;
@@ -365,7 +371,6 @@ public final class Cpu implements Stateful {
         stackSize = mode64 ? 8 : (segAttr[SS] & ATTR_DB) != 0 && !vm86 ? 4 : 2;
         attention |= ATTENTION_CONTEXT;
         events.breakpointsChanged();
-        mmu.contextChanged();
     }
 
     /** RFLAGS as software sees it, bit 1 set. */

@@ -29,32 +29,6 @@ final class GuestState {
 
     private GuestState() {}
 
-    /** Writes the words that VMRUN saves of the host, and #VMEXIT of the guest. */
-    static void write(Vmcb vmcb, long host) {
-        vmcb.write(host, VmcbLayout.ES);
-        vmcb.write(host, VmcbLayout.ES + VmcbLayout.BASE);
-        vmcb.write(host, VmcbLayout.CS);
-        vmcb.write(host, VmcbLayout.CS + VmcbLayout.BASE);
-        vmcb.write(host, VmcbLayout.SS);
-        vmcb.write(host, VmcbLayout.SS + VmcbLayout.BASE);
-        vmcb.write(host, VmcbLayout.DS);
-        vmcb.write(host, VmcbLayout.DS + VmcbLayout.BASE);
-        vmcb.write(host, VmcbLayout.GDTR);
-        vmcb.write(host, VmcbLayout.GDTR + VmcbLayout.BASE);
-        vmcb.write(host, VmcbLayout.IDTR);
-        vmcb.write(host, VmcbLayout.IDTR + VmcbLayout.BASE);
-        vmcb.write(host, VmcbLayout.CPL);
-        vmcb.write(host, VmcbLayout.EFER);
-        vmcb.write(host, VmcbLayout.CR4);
-        vmcb.write(host, VmcbLayout.CR3);
-        vmcb.write(host, VmcbLayout.CR0);
-        vmcb.write(host, VmcbLayout.RFLAGS);
-        vmcb.write(host, VmcbLayout.RIP);
-        vmcb.write(host, VmcbLayout.RSP);
-        vmcb.write(host, VmcbLayout.RAX);
-        vmcb.write(host, VmcbLayout.SPEC_CTRL);
-    }
-
     /**
      * VMRUN: loads the guest; the checks have passed. EFER.LMA follows from EFER.LME and CR0.PG.
      */
@@ -95,24 +69,23 @@ final class GuestState {
 
     /** #VMEXIT: stores the guest. */
     static void store(Vmcb vmcb, Cpu cpu) {
-        long[] to = vmcb.words();
-        storeSegments(to, cpu);
+        storeSegments(vmcb, cpu);
         vmcb.put32(VmcbLayout.GDTR + VmcbLayout.LIMIT, cpu.gdtrLimit);
-        to[(VmcbLayout.GDTR + VmcbLayout.BASE) / 8] = cpu.gdtrBase;
+        vmcb.put64(VmcbLayout.GDTR + VmcbLayout.BASE, cpu.gdtrBase);
         vmcb.put32(VmcbLayout.IDTR + VmcbLayout.LIMIT, cpu.idtrLimit);
-        to[(VmcbLayout.IDTR + VmcbLayout.BASE) / 8] = cpu.idtrBase;
+        vmcb.put64(VmcbLayout.IDTR + VmcbLayout.BASE, cpu.idtrBase);
         vmcb.put8(VmcbLayout.CPL, cpu.cpl);
-        to[VmcbLayout.EFER / 8] = cpu.efer;
-        to[VmcbLayout.CR4 / 8] = cpu.cr4;
-        to[VmcbLayout.CR3 / 8] = cpu.cr3;
-        to[VmcbLayout.CR2 / 8] = cpu.cr2;
-        to[VmcbLayout.CR0 / 8] = cpu.cr0;
-        to[VmcbLayout.DR7 / 8] = cpu.dr[7];
-        to[VmcbLayout.DR6 / 8] = cpu.dr[6];
-        to[VmcbLayout.RFLAGS / 8] = cpu.rflags();
-        to[VmcbLayout.RIP / 8] = cpu.rip;
-        to[VmcbLayout.RSP / 8] = cpu.r[Cpu.RSP];
-        to[VmcbLayout.RAX / 8] = cpu.r[Cpu.RAX];
+        vmcb.put64(VmcbLayout.EFER, cpu.efer);
+        vmcb.put64(VmcbLayout.CR4, cpu.cr4);
+        vmcb.put64(VmcbLayout.CR3, cpu.cr3);
+        vmcb.put64(VmcbLayout.CR2, cpu.cr2);
+        vmcb.put64(VmcbLayout.CR0, cpu.cr0);
+        vmcb.put64(VmcbLayout.DR7, cpu.dr[7]);
+        vmcb.put64(VmcbLayout.DR6, cpu.dr[6]);
+        vmcb.put64(VmcbLayout.RFLAGS, cpu.rflags());
+        vmcb.put64(VmcbLayout.RIP, cpu.rip);
+        vmcb.put64(VmcbLayout.RSP, cpu.r[Cpu.RSP]);
+        vmcb.put64(VmcbLayout.RAX, cpu.r[Cpu.RAX]);
     }
 
     /** VMRUN with LBR virtualization: DebugCtl and the branch records (§15.23.1). */
@@ -131,15 +104,6 @@ final class GuestState {
         vmcb.put64(VmcbLayout.BR_TO, cpu.msrs.lastBranchTo);
         vmcb.put64(VmcbLayout.LASTEXCPFROM, cpu.msrs.lastExceptionFrom);
         vmcb.put64(VmcbLayout.LASTEXCPTO, cpu.msrs.lastExceptionTo);
-    }
-
-    /** Writes the words that {@link #storeBranchRecords} sets. */
-    static void writeBranchRecords(Vmcb vmcb, long host) {
-        vmcb.write(host, VmcbLayout.DBGCTL);
-        vmcb.write(host, VmcbLayout.BR_FROM);
-        vmcb.write(host, VmcbLayout.BR_TO);
-        vmcb.write(host, VmcbLayout.LASTEXCPFROM);
-        vmcb.write(host, VmcbLayout.LASTEXCPTO);
     }
 
     /** #VMEXIT disables the host's breakpoints (§15.6). */
@@ -166,11 +130,10 @@ final class GuestState {
 
     /** VMSAVE (§15.5.2). */
     static void storeHidden(Vmcb vmcb, Cpu cpu) {
-        long[] to = vmcb.words();
-        storeSegment(to, VmcbLayout.FS, cpu, Cpu.FS);
-        storeSegment(to, VmcbLayout.GS, cpu, Cpu.GS);
-        storeSegment(to, VmcbLayout.LDTR, cpu, Cpu.LDTR);
-        storeSegment(to, VmcbLayout.TR, cpu, Cpu.TR);
+        storeSegment(vmcb, VmcbLayout.FS, cpu, Cpu.FS);
+        storeSegment(vmcb, VmcbLayout.GS, cpu, Cpu.GS);
+        storeSegment(vmcb, VmcbLayout.LDTR, cpu, Cpu.LDTR);
+        storeSegment(vmcb, VmcbLayout.TR, cpu, Cpu.TR);
         vmcb.put64(VmcbLayout.KERNEL_GS_BASE, cpu.msrs.kernelGsBase);
         vmcb.put64(VmcbLayout.STAR, cpu.msrs.star);
         vmcb.put64(VmcbLayout.LSTAR, cpu.msrs.lstar);
@@ -189,11 +152,11 @@ final class GuestState {
     }
 
     /** Stores the segment registers that VMRUN and #VMEXIT switch. */
-    static void storeSegments(long[] to, Cpu cpu) {
-        storeSegment(to, VmcbLayout.ES, cpu, Cpu.ES);
-        storeSegment(to, VmcbLayout.CS, cpu, Cpu.CS);
-        storeSegment(to, VmcbLayout.SS, cpu, Cpu.SS);
-        storeSegment(to, VmcbLayout.DS, cpu, Cpu.DS);
+    static void storeSegments(Vmcb vmcb, Cpu cpu) {
+        storeSegment(vmcb, VmcbLayout.ES, cpu, Cpu.ES);
+        storeSegment(vmcb, VmcbLayout.CS, cpu, Cpu.CS);
+        storeSegment(vmcb, VmcbLayout.SS, cpu, Cpu.SS);
+        storeSegment(vmcb, VmcbLayout.DS, cpu, Cpu.DS);
     }
 
     /**
@@ -209,12 +172,13 @@ final class GuestState {
         cpu.segBase[register] = register < Cpu.FS ? base & 0xffff_ffffL : canonical(base);
     }
 
-    private static void storeSegment(long[] to, int offset, Cpu cpu, int register) {
-        to[offset / 8] =
+    private static void storeSegment(Vmcb vmcb, int offset, Cpu cpu, int register) {
+        vmcb.put64(
+                offset,
                 cpu.segLimit[register] << 32
                         | (long) cpu.segAttr[register] << 16
-                        | cpu.segSelector[register] & 0xffffL;
-        to[offset / 8 + 1] = cpu.segBase[register];
+                        | cpu.segSelector[register] & 0xffffL);
+        vmcb.put64(offset + VmcbLayout.BASE, cpu.segBase[register]);
     }
 
     /** Of CS the processor observes D, L and R only: it always is a present code segment. */

@@ -67,30 +67,26 @@ final class HostState {
         valid = true;
         branchRecords = false;
 
-        boolean written = areaInMemory();
-        if (written) {
+        if (areaInMemory()) {
             area.at(cpu.msrs.vmHsavePa);
-            area.read(area.host(), VmcbLayout.CPL); // of which only a part is written
+            area.storeThrough();
         }
-        long[] to = area.words();
-        GuestState.storeSegments(to, cpu);
-        to[VmcbLayout.GDTR / 8] = (long) gdtrLimit << 32;
-        to[(VmcbLayout.GDTR + VmcbLayout.BASE) / 8] = gdtrBase;
-        to[VmcbLayout.IDTR / 8] = (long) idtrLimit << 32;
-        to[(VmcbLayout.IDTR + VmcbLayout.BASE) / 8] = idtrBase;
+        GuestState.storeSegments(area, cpu);
+        area.put64(VmcbLayout.GDTR, (long) gdtrLimit << 32);
+        area.put64(VmcbLayout.GDTR + VmcbLayout.BASE, gdtrBase);
+        area.put64(VmcbLayout.IDTR, (long) idtrLimit << 32);
+        area.put64(VmcbLayout.IDTR + VmcbLayout.BASE, idtrBase);
         area.put8(VmcbLayout.CPL, 0);
-        to[VmcbLayout.EFER / 8] = efer;
-        to[VmcbLayout.CR4 / 8] = cr4;
-        to[VmcbLayout.CR3 / 8] = cr3;
-        to[VmcbLayout.CR0 / 8] = cr0;
-        to[VmcbLayout.RFLAGS / 8] = rflags;
-        to[VmcbLayout.RIP / 8] = rip;
-        to[VmcbLayout.RSP / 8] = rsp;
-        to[VmcbLayout.RAX / 8] = rax;
-        to[VmcbLayout.SPEC_CTRL / 8] = specCtrl;
-        if (written) {
-            GuestState.write(area, area.hostForWrite());
-        }
+        area.put64(VmcbLayout.EFER, efer);
+        area.put64(VmcbLayout.CR4, cr4);
+        area.put64(VmcbLayout.CR3, cr3);
+        area.put64(VmcbLayout.CR0, cr0);
+        area.put64(VmcbLayout.RFLAGS, rflags);
+        area.put64(VmcbLayout.RIP, rip);
+        area.put64(VmcbLayout.RSP, rsp);
+        area.put64(VmcbLayout.RAX, rax);
+        area.put64(VmcbLayout.SPEC_CTRL, specCtrl);
+        area.storeHere();
     }
 
     /** VMRUN with LBR virtualization: remembers DebugCtl and the branch records too. */
@@ -102,8 +98,9 @@ final class HostState {
         exceptionFrom = cpu.msrs.lastExceptionFrom;
         exceptionTo = cpu.msrs.lastExceptionTo;
         if (areaInMemory()) {
+            area.storeThrough();
             GuestState.storeBranchRecords(area, cpu);
-            GuestState.writeBranchRecords(area, area.hostForWrite());
+            area.storeHere();
         }
     }
 

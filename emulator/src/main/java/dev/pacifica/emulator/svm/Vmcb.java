@@ -6,8 +6,8 @@ import dev.pacifica.emulator.observe.MachineObserver;
 
 /**
  * A copy of the fields of a VMCB (or of a host save area, which has the same layout) and their
- * place in RAM. All of them are read at once and written at once: whoever changes some reads
- * before, because software may have changed the rest.
+ * place in RAM. They are read at once, and written at once or one by one ({@link #storeThrough}):
+ * whoever writes them all reads before, because software may have changed some.
  */
 final class Vmcb implements MachineObserver.VmcbView {
     /** The 64-bit words that hold fields. */
@@ -25,6 +25,9 @@ final class Vmcb implements MachineObserver.VmcbView {
 
     /** What lies in memory, if these fields are partly a cache's; otherwise this. */
     private Vmcb source = this;
+
+    /** The host address of the page while what is put goes there too, otherwise 0. */
+    private long through;
 
     Vmcb(PhysicalMemory memory) {
         this.memory = memory;
@@ -67,25 +70,20 @@ final class Vmcb implements MachineObserver.VmcbView {
         RawMemory.put(memory.host(address) + 8 * STATE, words, STATE, WORDS - STATE);
     }
 
-    /** The host address of the fields, for {@link #read(long, int)}. */
-    long host() {
-        return memory.host(address);
-    }
-
-    /** As {@link #host}, for {@link #write(long, int)}. */
-    long hostForWrite() {
-        memory.aboutToWrite(address, VmcbLayout.SIZE);
-        return memory.host(address);
-    }
-
     /** As {@link #read}, of the word at an offset only. */
-    void read(long host, int offset) {
-        words[offset >>> 3] = RawMemory.getLong(host + (offset & -8));
+    void read(int offset) {
+        words[offset >>> 3] = RawMemory.getLong(memory.host(address) + (offset & -8));
     }
 
-    /** As {@link #write}, of the word at an offset only. */
-    void write(long host, int offset) {
-        RawMemory.putLong(host + (offset & -8), words[offset >>> 3]);
+    /** Until {@link #storeHere}, what is put goes to memory too. */
+    void storeThrough() {
+        memory.aboutToWrite(address, VmcbLayout.SIZE);
+        through = memory.host(address);
+    }
+
+    /** What is put stays here. */
+    void storeHere() {
+        through = 0;
     }
 
     /** The fields themselves, by their offsets divided by eight. */
@@ -118,18 +116,30 @@ final class Vmcb implements MachineObserver.VmcbView {
 
     void put8(int offset, int value) {
         put(offset, 0xff, value);
+        if (through != 0) {
+            RawMemory.putByte(through + offset, value);
+        }
     }
 
     void put16(int offset, int value) {
         put(offset, 0xffff, value);
+        if (through != 0) {
+            RawMemory.putShort(through + offset, value);
+        }
     }
 
     void put32(int offset, int value) {
         put(offset, 0xffff_ffffL, value);
+        if (through != 0) {
+            RawMemory.putInt(through + offset, value);
+        }
     }
 
     void put64(int offset, long value) {
         words[offset >>> 3] = value;
+        if (through != 0) {
+            RawMemory.putLong(through + offset, value);
+        }
     }
 
     private void put(int offset, long mask, long value) {

@@ -147,10 +147,10 @@ final class WorldSwitch {
         int asid = from.get32(VmcbLayout.ASID);
         TlbControl.apply(cpu, from.get8(VmcbLayout.TLB_CONTROL), asid);
         avic.load(from, nestedPaging);
+        cpu.deriveMode();
         cpu.mmu.redirect(avic.redirectedPage());
         cpu.mmu.enterGuest(asid, nested, from.get64(VmcbLayout.N_CR3), host.cr4(), host.efer());
-        cpu.updateMode();
-        cpu.attention |= Cpu.ATTENTION_CONTEXT | Cpu.ATTENTION_INTERRUPT;
+        cpu.attention |= Cpu.ATTENTION_INTERRUPT;
     }
 
     /**
@@ -190,10 +190,12 @@ final class WorldSwitch {
         long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
         cpu.events.delivering = false;
         if (cpu.observer == null) {
-            readPartlyWritten();
+            vmcb.read(VmcbLayout.V_INTR); // of which bits are kept that others may have written
+            vmcb.read(VmcbLayout.INTERRUPT_SHADOW);
         } else {
             vmcb.read(); // the observer sees all fields
         }
+        vmcb.storeThrough();
         storeGuest(vmcb, eventInfo);
         if (cache != null) {
             storeGuest(cache.current(vmcb), eventInfo);
@@ -221,52 +223,13 @@ final class WorldSwitch {
             vmcb.put64(VmcbLayout.SPEC_CTRL, cpu.msrs.specCtrl);
             cpu.msrs.specCtrl = host.specCtrl();
         }
-        write();
+        vmcb.storeHere();
         intercepts.clear();
         virtualTransfer = false;
         transferExits = false;
         tscOffset = 0;
         cpu.guestMode = false;
         returnToHost();
-    }
-
-    /** Reads the words that {@link #write} writes and of which #VMEXIT does not set all. */
-    private void readPartlyWritten() {
-        long from = vmcb.host();
-        vmcb.read(from, VmcbLayout.V_INTR);
-        vmcb.read(from, VmcbLayout.INTERRUPT_SHADOW);
-        vmcb.read(from, VmcbLayout.FETCHED_BYTES);
-        vmcb.read(from, VmcbLayout.FETCHED_BYTES + 8);
-        vmcb.read(from, VmcbLayout.BUS_LOCK_THRESHOLD);
-        vmcb.read(from, VmcbLayout.GDTR);
-        vmcb.read(from, VmcbLayout.IDTR);
-        vmcb.read(from, VmcbLayout.CPL);
-        vmcb.read(from, VmcbLayout.G_PAT);
-        vmcb.read(from, VmcbLayout.SPEC_CTRL);
-    }
-
-    /** Writes the words that #VMEXIT may change. */
-    private void write() {
-        long to = vmcb.hostForWrite();
-        vmcb.write(to, VmcbLayout.V_INTR);
-        vmcb.write(to, VmcbLayout.INTERRUPT_SHADOW);
-        vmcb.write(to, VmcbLayout.EXITCODE);
-        vmcb.write(to, VmcbLayout.EXITINFO1);
-        vmcb.write(to, VmcbLayout.EXITINFO2);
-        vmcb.write(to, VmcbLayout.EXITINTINFO);
-        vmcb.write(to, VmcbLayout.EVENTINJ);
-        vmcb.write(to, VmcbLayout.NRIP);
-        vmcb.write(to, VmcbLayout.FETCHED_BYTES);
-        vmcb.write(to, VmcbLayout.FETCHED_BYTES + 8);
-        vmcb.write(to, VmcbLayout.BUS_LOCK_THRESHOLD);
-        vmcb.write(to, VmcbLayout.DR7);
-        vmcb.write(to, VmcbLayout.DR6);
-        vmcb.write(to, VmcbLayout.CR2);
-        vmcb.write(to, VmcbLayout.G_PAT);
-        GuestState.write(vmcb, to);
-        if (host.hasBranchRecords()) {
-            GuestState.writeBranchRecords(vmcb, to);
-        }
     }
 
     /** What of the guest's state changes while it runs, to the VMCB or to its cached copy. */
@@ -304,9 +267,8 @@ final class WorldSwitch {
         cpu.activity = Cpu.RUNNING;
         cpu.interruptShadow = false;
         cpu.stackShadow = false;
+        cpu.deriveMode();
         cpu.mmu.enterHost();
-        cpu.updateMode();
-        cpu.attention |= Cpu.ATTENTION_CONTEXT;
         if (cpu.events.dueWithoutGif()) {
             cpu.attention |= Cpu.ATTENTION_INTERRUPT;
         }

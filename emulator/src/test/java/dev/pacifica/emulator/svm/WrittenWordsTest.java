@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -322,6 +323,20 @@ class WrittenWordsTest {
                 assertThat(changed(before, after, mask)).as("run %d", run).isEmpty();
                 assertThat(changed(after, seen.words)).as("run %d", run).isEmpty();
             }
+        }
+    }
+
+    @Test
+    void aRefusedVmrunLeavesTheVmcbThatRanBeforeAlone() {
+        long refused = 0x70000; // empty: EFER.SVME is zero
+        try (SvmMachine m = new SvmMachine()) {
+            m.vmrun();
+            m.svm.exit(ExitCode.CPUID, 1, 2);
+            long[] before = page(m, SvmMachine.VMCB);
+            m.cpu.r[Cpu.RAX] = refused;
+            m.vmrun();
+            assertThat(m.memory.read64(refused + VmcbLayout.EXITCODE)).isEqualTo(-1);
+            assertThat(changed(before, page(m, SvmMachine.VMCB))).isEmpty();
         }
     }
 
