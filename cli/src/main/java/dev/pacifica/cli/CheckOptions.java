@@ -40,7 +40,11 @@ final class CheckOptions {
      *
      * @param check who looked, or null
      */
-    void report(HypervisorCheck check, Supplier<SymbolTable> names, Ending ending) {
+    void report(
+            HypervisorCheck check, Supplier<SymbolTable> names, Ending ending, SerialPorts serial) {
+        if (check != null || !ending.meant()) {
+            serial.endLine();
+        }
         if (check != null) {
             new CheckReport(check, names.get()).print(System.err, format, ending);
         }

@@ -54,16 +54,19 @@ final class Ending {
         return reason.equals(INTERRUPTED) ? Pacifica.INTERRUPTED : LIMIT;
     }
 
+    /** Whether the guest or the person meant the run to end there. */
+    boolean meant() {
+        return stop == null
+                ? reason.equals(INTERRUPTED)
+                : switch (stop.reason()) {
+                    case POWER_OFF, DEBUG_EXIT -> true;
+                    case RESET, TRIPLE_FAULT, DEAD_HALT -> false;
+                };
+    }
+
     /** Tells where a run ended that nobody meant to end there. */
     void tell() {
-        boolean meant =
-                stop == null
-                        ? reason.equals(INTERRUPTED)
-                        : switch (stop.reason()) {
-                            case POWER_OFF, DEBUG_EXIT -> true;
-                            case RESET, TRIPLE_FAULT, DEAD_HALT -> false;
-                        };
-        if (!meant) {
+        if (!meant()) {
             System.err.println(
                     String.format(
                             Locale.ROOT,

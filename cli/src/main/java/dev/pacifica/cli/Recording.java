@@ -82,10 +82,11 @@ final class Recording {
             recorder.finish(stop, reason);
             Ending ending = new Ending(machine, stop, reason, names);
             progress.summary(machine.clock(), recorder.events(), trace);
-            checks.report(check, names, ending);
+            checks.report(check, names, ending, serial);
             return ending.status();
         } catch (TraceException.DiskFull e) {
             progress.clear();
+            serial.endLine();
             if (begun) {
                 throw new TraceException.DiskFull(
                         e.getMessage() + "; the trace is whole up to that moment");

@@ -90,7 +90,7 @@ final class ReplayCommand implements Callable<Integer> {
             if (cancelled.get()) {
                 return Pacifica.INTERRUPTED;
             }
-            return tell(result);
+            return tell(result, serial);
         }
     }
 
@@ -122,8 +122,9 @@ final class ReplayCommand implements Callable<Integer> {
         return new EmulatedMachine(setup.build(setup.request(trace), serial, inputs));
     }
 
-    private int tell(Replay.Result result) {
+    private int tell(Replay.Result result, SerialPorts serial) {
         if (result.divergence() != null) {
+            serial.endLine();
             System.err.println("pacifica: " + result.divergence().describe());
             return Pacifica.DIVERGED;
         }

@@ -63,7 +63,7 @@ final class RunCommand implements Callable<Integer> {
                                 stop,
                                 interruption.requested() ? Ending.INTERRUPTED : Ending.AT_THE_LIMIT,
                                 names);
-                checks.report(check, names, ending);
+                checks.report(check, names, ending, serial);
                 return ending.status();
             }
         }

@@ -23,6 +23,9 @@ final class SerialPorts implements SerialSink, AutoCloseable {
     private final OutputStream[] outputs = new OutputStream[PORTS];
     private int stdio = -1;
 
+    /** The last byte to standard output did not end a line. */
+    private boolean lineOpen;
+
     private SerialPorts() {}
 
     /** Opens what the options name; COM1 is stdio and COM2 nothing by default. */
@@ -103,8 +106,11 @@ final class SerialPorts implements SerialSink, AutoCloseable {
         if (out != null) {
             try {
                 out.write(value);
-                if (value == '\n' && device == stdio) {
-                    out.flush();
+                if (device == stdio) {
+                    lineOpen = value != '\n';
+                    if (!lineOpen) {
+                        out.flush();
+                    }
                 }
             } catch (IOException e) {
                 // The reader has gone away (a closed pipe): the machine does not care.
@@ -123,6 +129,26 @@ final class SerialPorts implements SerialSink, AutoCloseable {
                     // As in write: nobody is there to read.
                 }
             }
+        }
+    }
+
+    /**
+     * Before something is told on standard error: where that is the same terminal, file or pipe as
+     * standard output, the guest's last line gets an end.
+     */
+    void endLine() {
+        flush();
+        if (lineOpen && stderrIsStdout()) {
+            System.err.println();
+        }
+        lineOpen = false;
+    }
+
+    private static boolean stderrIsStdout() {
+        try {
+            return Files.isSameFile(Path.of("/proc/self/fd/1"), Path.of("/proc/self/fd/2"));
+        } catch (IOException e) {
+            return false; // as on systems that do not tell
         }
     }
 

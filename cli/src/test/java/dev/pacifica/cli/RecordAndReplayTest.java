@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.TraceReader;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -274,6 +275,36 @@ class RecordAndReplayTest {
                 .contains("(halted with nothing that could wake it)");
         assertThat(pacifica("info", "t.pacifica").out())
                 .contains("halted with nothing that could wake it (status 6)");
+    }
+
+    /** Where both go to the same place, as to a terminal. */
+    @Test
+    void theLastLineIsNotGluedToTheGuests() throws IOException {
+        String told =
+                "pacifica: halted with nothing that could wake it after 5 instructions, at rip"
+                        + " 0x7c08\n";
+        assertThat(merged(new TinyGuest().print("x").halt())).isEqualTo("x\n" + told);
+        assertThat(merged(new TinyGuest().print("\n").halt())).isEqualTo("\n" + told);
+        assertThat(merged(new TinyGuest().print("x").exit(0))).isEqualTo("x");
+    }
+
+    private String merged(TinyGuest guest) throws IOException {
+        guest(guest);
+        Process process =
+                new ProcessBuilder(
+                                PacificaProcess.command(
+                                        "run",
+                                        "--kernel",
+                                        "guest.bin",
+                                        "--load",
+                                        TinyGuest.LOAD,
+                                        "--memory",
+                                        "16M"))
+                        .directory(folder.toFile())
+                        .redirectErrorStream(true)
+                        .start();
+        process.getOutputStream().close();
+        return new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     }
 
     /** One object and nothing else, in which the end is told as well. */

@@ -714,8 +714,9 @@ final class HotLoop {
         if (how == IntegerInstructions.NEXT) {
             cpu.rip = cpu.mode64 ? cpu.rip + insn.length : cpu.rip + insn.length & 0xffff_ffffL;
         }
-        if (!guest || cpu.guestMode) {
-            clock.retired++; // an intercepted instruction does not retire
+        // Neither an intercepted instruction retires nor an INT n that shuts the processor down.
+        if ((!guest || cpu.guestMode) && cpu.activity != Cpu.SHUTDOWN) {
+            clock.retired++;
         }
         return how;
     }

@@ -52,7 +52,7 @@ public final class Interpreter {
             }
             try {
                 if (cpu.attention != 0 && attend()) {
-                    clock.retired++;
+                    countDelivery();
                     continue;
                 }
                 if (cpu.activity != Cpu.RUNNING) {
@@ -87,6 +87,13 @@ public final class Interpreter {
             // Intercepted: the host goes on.
         }
         if (!guest || cpu.guestMode) {
+            countDelivery();
+        }
+    }
+
+    /** Counts an event that was taken; a triple fault delivers none. */
+    private void countDelivery() {
+        if (cpu.activity != Cpu.SHUTDOWN) {
             clock.retired++;
         }
     }

@@ -56,6 +56,18 @@ class MachineTest {
         return machine;
     }
 
+    /** Neither the instruction that faults nor what cannot be delivered counts. */
+    @ParameterizedTest
+    @CsvSource({"0f 0b, 0", "90 90 0f 0b, 2", "90 cd 30, 1"})
+    void aTripleFaultCountsNothing(String code, long retired) {
+        try (Machine machine = flat(code)) {
+            machine.cpu(0).idtrLimit = 0;
+            assertThat(machine.run(100).reason()).isEqualTo(Stop.Reason.TRIPLE_FAULT);
+            assertThat(machine.clock().retired).isEqualTo(retired);
+            assertThat(machine.cpu(0).rip).isEqualTo(0x8000 + retired);
+        }
+    }
+
     private static byte[] state(Machine machine) {
         BinaryStateWriter out = new BinaryStateWriter();
         machine.save(out);
