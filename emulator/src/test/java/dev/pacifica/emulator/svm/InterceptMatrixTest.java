@@ -33,7 +33,11 @@ class InterceptMatrixTest {
         }
 
         boolean has16BitCode() {
-            return ordinal() >= REAL.ordinal();
+            return this == REAL || isVirtual8086();
+        }
+
+        boolean isVirtual8086() {
+            return this == V0 || this == V3;
         }
     }
 
@@ -162,11 +166,13 @@ syscall, SCE clear        | 0x75 | 0f05         |                      | UUUUUUU
         String preparation = setUp == null ? "" : setUp;
         StringBuilder with = new StringBuilder();
         StringBuilder without = new StringBuilder();
+        int column = 0;
         for (Mode mode : Mode.values()) {
-            char given = intercepted.charAt(mode.ordinal());
+            char given = intercepted.charAt(column);
             with.append(given == '?' ? given : outcome(mode, code, hex, preparation, true));
-            given = notIntercepted.charAt(mode.ordinal());
+            given = notIntercepted.charAt(column);
             without.append(given == '?' ? given : outcome(mode, code, hex, preparation, false));
+            column++;
         }
         assertThat(with.toString()).as("intercepted").isEqualTo(intercepted);
         assertThat(without.toString()).as("not intercepted").isEqualTo(notIntercepted);
@@ -285,7 +291,7 @@ syscall, SCE clear        | 0x75 | 0f05         |                      | UUUUUUU
         if (mode.has16BitCode()) {
             machine.real();
         }
-        if (mode == Mode.V0 || mode == Mode.V3) {
+        if (mode.isVirtual8086()) {
             machine.put64(VmcbLayout.CR0, Cpu.CR0_PE | Cpu.CR0_ET);
             machine.put64(VmcbLayout.RFLAGS, Cpu.VM | (mode == Mode.V3 ? Cpu.IOPL : 0) | 2);
         }
