@@ -29,7 +29,9 @@ final class CountConverter implements ITypeConverter<Long> {
             return value;
         } catch (ArithmeticException | NumberFormatException e) {
             throw new TypeConversionException(
-                    "'" + text + "' is not a number such as 250000000 or 250M");
+                    "'"
+                            + text
+                            + "' is not a number of instructions such as 250000000, 250M or 2.5G");
         }
     }
 }

@@ -1,5 +1,6 @@
 package dev.pacifica.cli;
 
+import dev.pacifica.emulator.machine.MachineConfig;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.time.format.DateTimeParseException;
@@ -69,16 +70,17 @@ final class MachineOptions {
             defaultValue = "epyc-milan",
             description =
                     "Processor model, epyc-milan (AMD family 19h) or epyc-rome (17h), with features"
-                            + " added or taken away, as in epyc-milan,-vgif,-avic; an unknown one is"
-                            + " answered with the list of all. Changes are made from left to right:"
-                            + " -xsave takes xsavec and its like away too, -npt gmet and its like; a"
-                            + " later +xsavec brings xsave back. Default: ${DEFAULT-VALUE}.")
+                        + " added or taken away, as in epyc-milan,-vgif,-avic; an unknown one is"
+                        + " answered with the list of all. Changes are made from left to right:"
+                        + " -xsave takes xsavec and its like away too, -npt gmet and its like; a"
+                        + " later +xsavec brings xsave back. Default: ${DEFAULT-VALUE}.")
     String cpu;
 
     @Option(
             names = "--cpus",
             paramLabel = "N",
             defaultValue = "1",
+            converter = ProcessorsConverter.class,
             description = "Processors, 1 to 64. Default: ${DEFAULT-VALUE}.")
     int cpus;
 
@@ -99,8 +101,8 @@ final class MachineOptions {
             converter = OnOffConverter.class,
             description =
                     "Whether processors keep VMCB fields between a #VMEXIT and the next VMRUN as"
-                            + " the VMCB's clean bits allow, or load all of them every time. Default:"
-                            + " ${DEFAULT-VALUE}.")
+                        + " the VMCB's clean bits allow, or load all of them every time. Default:"
+                        + " ${DEFAULT-VALUE}.")
     OnOff vmcbCache;
 
     @Option(
@@ -125,6 +127,7 @@ final class MachineOptions {
             names = "--seed",
             paramLabel = "N",
             defaultValue = "1",
+            converter = SeedConverter.class,
             description =
                     "What the machine's sources of randomness start from. Default:"
                             + " ${DEFAULT-VALUE}.")
@@ -157,6 +160,35 @@ final class MachineOptions {
                 case "off" -> OnOff.OFF;
                 default -> throw new TypeConversionException("'" + text + "' is not on or off");
             };
+        }
+    }
+
+    /** In decimal; whether a machine can have so many is asked later. */
+    static final class ProcessorsConverter implements ITypeConverter<Integer> {
+        @Override
+        public Integer convert(String text) {
+            try {
+                return Integer.valueOf(text);
+            } catch (NumberFormatException e) {
+                throw new TypeConversionException(
+                        "'%s' is not a number of processors from 1 to %d"
+                                .formatted(text, MachineConfig.MAX_CPUS));
+            }
+        }
+    }
+
+    /** 64 bits, hexadecimal with 0x or decimal with sign. */
+    static final class SeedConverter implements ITypeConverter<Long> {
+        @Override
+        public Long convert(String text) {
+            try {
+                return text.regionMatches(true, 0, "0x", 0, 2)
+                        ? Long.parseUnsignedLong(text.substring(2), 16)
+                        : Long.parseLong(text);
+            } catch (NumberFormatException e) {
+                throw new TypeConversionException(
+                        "'" + text + "' is not a whole number of 64 bits such as 42 or 0x2a");
+            }
         }
     }
 

@@ -6,6 +6,7 @@ import dev.pacifica.emulator.boot.BootException;
 import dev.pacifica.emulator.boot.BootFile;
 import dev.pacifica.emulator.boot.BootModule;
 import dev.pacifica.emulator.boot.BootRequest;
+import dev.pacifica.emulator.cpu.CpuModel;
 import dev.pacifica.emulator.device.SerialSink;
 import dev.pacifica.emulator.machine.InputSource;
 import dev.pacifica.emulator.machine.Machine;
@@ -52,6 +53,10 @@ record MachineSetup(
         if (wrong != null) {
             throw new BadInput("--memory: " + wrong);
         }
+        if (options.cpu.isBlank()) {
+            throw new BadInput(
+                    "--cpu names no model; there are " + String.join(", ", CpuModel.names()));
+        }
         List<Module> modules = new ArrayList<>();
         for (BootModule module : initrds(options)) {
             modules.add(new Module(module.file().name(), module.arguments()));
@@ -71,9 +76,17 @@ record MachineSetup(
 
     /** What is wrong with a size of RAM that no machine can have, or null. */
     private static String wrongMemorySize(long bytes) {
-        return MachineConfig.isMemorySize(bytes)
-                ? null
-                : "%s is not a multiple of 4 KiB from 1M to 64G".formatted(ByteSize.show(bytes));
+        if (MachineConfig.isMemorySize(bytes)) {
+            return null;
+        }
+        boolean inRange = bytes >= MachineConfig.MIN_MEMORY && bytes <= MachineConfig.MAX_MEMORY;
+        return ByteSize.show(bytes)
+                + (inRange
+                        ? " is not a multiple of 4 KiB"
+                        : " is out of range; a machine has %s to %s"
+                                .formatted(
+                                        ByteSize.show(MachineConfig.MIN_MEMORY),
+                                        ByteSize.show(MachineConfig.MAX_MEMORY)));
     }
 
     private static List<BootModule> initrds(MachineOptions options) {
@@ -191,6 +204,15 @@ record MachineSetup(
                                     turn(),
                                     vmcbCache),
                             console);
+        } catch (CpuModel.UnknownName e) {
+            String question = Similar.question(e.name(), e.choices());
+            throw new BadInput(
+                    "unknown CPU %s '%s'%s %s"
+                            .formatted(
+                                    e.what(),
+                                    e.name(),
+                                    question.isEmpty() ? "; there are" : question + " There are",
+                                    String.join(", ", e.choices())));
         } catch (IllegalArgumentException e) {
             throw new BadInput(e.getMessage());
         } catch (OutOfMemoryError e) {

@@ -4,6 +4,7 @@ import dev.pacifica.analysis.TraceDatabase;
 import dev.pacifica.emulator.boot.BootException;
 import dev.pacifica.recorder.TraceException;
 import java.sql.SQLException;
+import java.util.List;
 import picocli.AutoComplete;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -95,16 +96,28 @@ public final class Pacifica {
             command.usage(command.getErr());
             return BAD_INPUT;
         }
-        String unknown = command.getParent() == null ? unknownCommand(e) : null;
-        command.getErr()
-                .println(
-                        "pacifica: "
-                                + (unknown == null
-                                        ? oneLine(e.getMessage())
-                                        : "unknown command '"
-                                                + unknown
-                                                + "'; pacifica --help lists them"));
+        command.getErr().println("pacifica: " + oneLine(explain(e, command)));
         return BAD_INPUT;
+    }
+
+    private static String explain(ParameterException e, CommandLine command) {
+        String word = command.getParent() == null ? unknownCommand(e) : null;
+        if (word != null) {
+            String question = Similar.question(word, command.getSubcommands().keySet());
+            return "unknown command '%s'%s pacifica --help lists them"
+                    .formatted(word, question.isEmpty() ? ";" : question);
+        }
+        // An option that is misspelt may be the one that is missing.
+        List<String> unmatched = command.getUnmatchedArguments();
+        if (!unmatched.isEmpty() && unmatched.getFirst().startsWith("--")) {
+            String option = unmatched.getFirst().replaceFirst("=.*", "");
+            return "unknown option '%s'%s"
+                    .formatted(
+                            option,
+                            Similar.question(
+                                    option, command.getCommandSpec().optionsMap().keySet()));
+        }
+        return e.getMessage();
     }
 
     /** What was given as a command, also to {@code help}, and is none; or null. */

@@ -14,8 +14,10 @@ import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicBoolean;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.TypeConversionException;
 
 /** {@code pacifica replay}. */
 @Command(
@@ -52,6 +54,7 @@ final class ReplayCommand implements Callable<Integer> {
     @Option(
             names = "--from-checkpoint",
             paramLabel = "K",
+            converter = CheckpointConverter.class,
             description = "Begin at this checkpoint instead of at power-on.")
     private Integer fromCheckpoint;
 
@@ -61,6 +64,19 @@ final class ReplayCommand implements Callable<Integer> {
             converter = CountConverter.class,
             description = "End at this instruction count.")
     private Long until;
+
+    /** A checkpoint's number; whether there is one of it is asked later. */
+    static final class CheckpointConverter implements ITypeConverter<Integer> {
+        @Override
+        public Integer convert(String text) {
+            try {
+                return Integer.valueOf(text);
+            } catch (NumberFormatException e) {
+                throw new TypeConversionException(
+                        "'" + text + "' is not the number of a checkpoint, from 0 on");
+            }
+        }
+    }
 
     @Override
     public Integer call() {

@@ -119,7 +119,7 @@ class BadInputTest {
     void unknownOptionsAndValues() {
         assertThat(recordRefused("--kernel", guest, "--memory", "lots"))
                 .contains("'lots' is not a size");
-        assertThat(recordRefused("--kernel", guest, "--memory", "128G")).contains("64G");
+        assertThat(recordRefused("--kernel", guest, "--memory", "128G")).contains("64 GiB");
         assertThat(recordRefused("--kernel", guest, "--cpu", "pentium")).contains("pentium");
         for (String cpus : List.of("0", "65", "-1")) {
             assertThat(recordRefused("--kernel", guest, "--cpus", cpus))
@@ -152,6 +152,49 @@ class BadInputTest {
     }
 
     @Test
+    void whatIsExpectedIsSaid() {
+        assertThat(recordRefused("--kernel", guest, "--cpus", "many"))
+                .endsWith("'many' is not a number of processors from 1 to 64");
+        assertThat(recordRefused("--kernel", guest, "--seed", "pips"))
+                .endsWith("'pips' is not a whole number of 64 bits such as 42 or 0x2a");
+        assertThat(recordRefused("--kernel", guest, "--quantum", "1.5"))
+                .endsWith("'1.5' is not a number of instructions such as 250000000, 250M or 2.5G");
+        assertThat(refused("replay", folder, "--from-checkpoint", "first"))
+                .endsWith("'first' is not the number of a checkpoint, from 0 on");
+        assertThat(recordRefused("--kernel", guest, "--cpu", ""))
+                .isEqualTo("--cpu names no model; there are epyc-milan, epyc-rome");
+    }
+
+    @Test
+    void whatMayHaveBeenMeantIsAsked() {
+        assertThat(recordRefused("--kernel", guest, "--load", "0x7c00", "--cpu", "milan"))
+                .isEqualTo(
+                        "unknown CPU model 'milan'; did you mean epyc-milan? There are epyc-milan,"
+                                + " epyc-rome");
+        assertThat(recordRefused("--kernel", guest, "--load", "0x7c00", "--cpu", "z80"))
+                .isEqualTo("unknown CPU model 'z80'; there are epyc-milan, epyc-rome");
+        assertThat(
+                        recordRefused(
+                                "--kernel",
+                                guest,
+                                "--load",
+                                "0x7c00",
+                                "--cpu",
+                                "epyc-milan,-nrips"))
+                .startsWith("unknown CPU feature 'nrips'; did you mean nrip-save, ")
+                .contains("? There are vme, de, ");
+        assertThat(refused("recrod"))
+                .matches(
+                        "unknown command 'recrod'; did you mean record.*[?] pacifica --help lists"
+                                + " them");
+        assertThat(refused("help", "querry")).contains("; did you mean query");
+        assertThat(recordRefused("--kernle", guest))
+                .startsWith("unknown option '--kernle'; did you mean --kernel");
+        assertThat(recordRefused("--kernel", guest, "--memroy=64M"))
+                .startsWith("unknown option '--memroy'; did you mean --memory");
+    }
+
+    @Test
     void anUnknownCommandEvenWhereHelpIsWanted() {
         String unknown = "unknown command 'fly'; pacifica --help lists them";
         assertThat(refused("fly")).isEqualTo(unknown);
@@ -167,8 +210,12 @@ class BadInputTest {
         for (String size : List.of("128G", "1023K", "1000000", "0")) {
             assertThat(recordRefused("--kernel", guest, "--load", "0x7c00", "--memory", size))
                     .startsWith("--memory: ")
-                    .endsWith(" is not a multiple of 4 KiB from 1M to 64G");
+                    .endsWith(" is out of range; a machine has 1 MiB to 64 GiB");
         }
+        assertThat(recordRefused("--kernel", guest, "--load", "0x7c00", "--memory", "65G"))
+                .isEqualTo("--memory: 65 GiB is out of range; a machine has 1 MiB to 64 GiB");
+        assertThat(recordRefused("--kernel", guest, "--load", "0x7c00", "--memory", "2000000"))
+                .isEqualTo("--memory: 1.9 MiB is not a multiple of 4 KiB");
     }
 
     @Test
@@ -295,8 +342,8 @@ class BadInputTest {
                     .isEqualTo(
                             "damaged trace: "
                                     + trace
-                                    + ": the manifest's machine.memoryBytes: 1,000 bytes is not a"
-                                    + " multiple of 4 KiB from 1M to 64G");
+                                    + ": the manifest's machine.memoryBytes: 1,000 bytes is out of"
+                                    + " range; a machine has 1 MiB to 64 GiB");
         }
     }
 

@@ -59,6 +59,38 @@ public final class CpuModel {
         hugePages = has(CpuFeature.PDPE1GB);
     }
 
+    /** A model or feature that there is not. */
+    public static final class UnknownName extends IllegalArgumentException {
+        private static final long serialVersionUID = 1L;
+
+        private final String what;
+        private final String name;
+        private final transient List<String> choices;
+
+        UnknownName(String what, String name, List<String> choices) {
+            super(
+                    "unknown CPU %s '%s'; there are %s"
+                            .formatted(what, name, String.join(", ", choices)));
+            this.what = what;
+            this.name = name;
+            this.choices = choices;
+        }
+
+        /** What it should have been: {@code model} or {@code feature}. */
+        public String what() {
+            return what;
+        }
+
+        public String name() {
+            return name;
+        }
+
+        /** The names that there are. */
+        public List<String> choices() {
+            return choices;
+        }
+    }
+
     private static EnumSet<CpuFeature> standard() {
         EnumSet<CpuFeature> set = EnumSet.noneOf(CpuFeature.class);
         for (CpuFeature feature : CpuFeature.values()) {
@@ -75,8 +107,9 @@ public final class CpuModel {
      * paging (GMET, ROGPT, virtual VMSAVE and VMLOAD), and one of them that is added later brings
      * it back.
      *
-     * @throws IllegalArgumentException with a message for the person, if a name is unknown or a
-     *     feature is not implemented
+     * @throws UnknownName if there is no such model or feature
+     * @throws IllegalArgumentException with a message for the person, if a feature is not
+     *     implemented or cannot be taken away
      */
     public static CpuModel parse(String text) {
         String[] parts = text.split(",", -1);
@@ -144,8 +177,7 @@ public final class CpuModel {
                 return model;
             }
         }
-        throw new IllegalArgumentException(
-                "unknown CPU model '" + name + "'; there are " + String.join(", ", names()));
+        throw new UnknownName("model", name, names());
     }
 
     private static CpuFeature featureByName(String name) {
@@ -155,8 +187,7 @@ public final class CpuModel {
                 return feature;
             }
         }
-        throw new IllegalArgumentException(
-                "unknown CPU feature '" + name + "'; there are " + String.join(", ", features()));
+        throw new UnknownName("feature", name, features());
     }
 
     /** The features that {@link #parse} can add or take away, by their names. */

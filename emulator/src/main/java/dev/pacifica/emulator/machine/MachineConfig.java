@@ -24,9 +24,9 @@ public record MachineConfig(
         long seed,
         long quantum,
         boolean vmcbCache) {
-    private static final long MIN_MEMORY = 1L << 20;
+    public static final long MIN_MEMORY = 1L << 20;
 
-    private static final long MAX_MEMORY = 64L << 30;
+    public static final long MAX_MEMORY = 64L << 30;
 
     public static final int MAX_CPUS = 64;
 
