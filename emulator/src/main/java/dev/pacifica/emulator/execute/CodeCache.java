@@ -62,7 +62,7 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
     }
 
     /** The decoded page of {@code pa}, which is RAM, made if need be. */
-    CodePage page(long pa, int codeBits) {
+    CodePage page(long pa, int kind) {
         int number = memory.pageOf(pa);
         CodePage[] chunk = pages[number / CHUNK];
         if (chunk == null) {
@@ -71,7 +71,7 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
         }
         CodePage first = chunk[number % CHUNK];
         for (CodePage page = first; page != null; page = page.next) {
-            if (page.codeBits == codeBits) {
+            if (page.kind == kind) {
                 if (!page.full()) {
                     return page;
                 }
@@ -87,7 +87,7 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
             pages[number / CHUNK] = chunk;
         }
         kept++;
-        CodePage page = new CodePage(pa & -4096L, codeBits);
+        CodePage page = new CodePage(pa & -4096L, kind);
         page.next = first;
         chunk[number % CHUNK] = page;
         memory.markCode(pa);
@@ -175,7 +175,7 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
             int length = scratch.length;
             page.cover(at, length);
             int n = page.used;
-            if (page.codeBits != 64 || watched(scratch) || !Specializer.append(page, scratch, at)) {
+            if (watched(scratch) || !Specializer.append(page, scratch, at)) {
                 Insn insn = new Insn();
                 decodeBytes(page, at, available, insn);
                 page.append(FastOp.GENERIC, page.append(insn), info(at, length));
@@ -196,7 +196,7 @@ public final class CodeCache implements PhysicalMemory.CodeListener {
     /** Decodes the bytes as they are now. */
     Decoder.Status decodeBytes(CodePage page, int offset, int available, Insn out) {
         RawMemory.get(memory.host(page.pa) + offset, window, 0, available);
-        return decoder.decode(window, 0, available, page.codeBits, out);
+        return decoder.decode(window, 0, available, FlatCode.codeBits(page.kind), out);
     }
 
     private static void endPage(CodePage page) {

@@ -5,7 +5,7 @@ import dev.pacifica.emulator.memory.DecodedPage;
 import java.util.Arrays;
 
 /**
- * The decoded instructions of one physical page in one code size, in runs as they were first
+ * The decoded instructions of one physical page as one kind of code, in runs as they were first
  * executed.
  */
 final class CodePage extends DecodedPage {
@@ -15,10 +15,10 @@ final class CodePage extends DecodedPage {
     /** Physical address of the page. */
     final long pa;
 
-    /** 16, 32 or 64. */
-    final int codeBits;
+    /** 16, 32 or 64; {@link FlatCode#FLAT_32} for what is specialised of 32-bit code. */
+    final int kind;
 
-    /** Another page object for the same physical page in another code size. */
+    /** Another page object for the same physical page as another kind of code. */
     CodePage next;
 
     // Records as {@link CodeRecord} describes them, each at the same index of three arrays, whose
@@ -47,9 +47,9 @@ final class CodePage extends DecodedPage {
     /** No longer the page's code; every record says so too. */
     boolean dead;
 
-    CodePage(long pa, int codeBits) {
+    CodePage(long pa, int kind) {
         this.pa = pa;
-        this.codeBits = codeBits;
+        this.kind = kind;
         Arrays.fill(index, (short) -1);
     }
 

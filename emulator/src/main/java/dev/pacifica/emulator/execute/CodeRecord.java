@@ -30,9 +30,10 @@ package dev.pacifica.emulator.execute;
  *
  * <p>Registers are indices into {@link dev.pacifica.emulator.cpu.Cpu#r}: 16 is zero (no register),
  * {@link #PAGE_BASE} the linear address of the page that is executed (RIP-relative operands and
- * branch targets are relative to it). Segment is 0 for flat, otherwise {@link #FS_BASE} or {@link
- * #GS_BASE} less 16. {@code detail} tells members of a family of operations apart; the operation's
- * size is 64 - 8 × {@code cut} bits. A generic record has the index of its {@link
+ * branch targets are relative to it). In 32-bit code an address that would have to wrap is not that
+ * of any translation. Segment is 0 for flat, otherwise {@link #FS_BASE} or {@link #GS_BASE} less
+ * 16. {@code detail} tells members of a family of operations apart; the operation's size is 64 - 8
+ * × {@code cut} bits. A generic record has the index of its {@link
  * dev.pacifica.emulator.decode.Insn} in the second long.
  */
 final class CodeRecord {
@@ -43,6 +44,12 @@ final class CodeRecord {
 
     /** Where {@link FastOp#OPERAND} puts a memory operand. */
     static final int OPERAND = 22;
+
+    /**
+     * 2^32, the base of addresses in the upper half of 4 GiB that have no other one: constants are
+     * signed.
+     */
+    static final int FOUR_GIB = 23;
 
     static final int NOWHERE = 31;
 

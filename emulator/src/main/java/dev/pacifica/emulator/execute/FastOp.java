@@ -144,5 +144,14 @@ final class FastOp {
     static final int SETCC_M = 85;
     static final int STOREI16 = 86;
 
+    /** From here on operations of 32-bit code with flat segments, on its stack. */
+    static final int PUSH32 = 87;
+
+    static final int POP32 = 88;
+    static final int LEAVE32 = 89;
+    static final int CALL32 = 90;
+    static final int RET32 = 91;
+    static final int JMP32_M = 92;
+
     private FastOp() {}
 }

@@ -106,16 +106,17 @@ final class HotLoop {
                 return null;
             }
         }
+        int kind = FlatCode.kind(cpu);
         FetchTlb tlb = cpu.mmu.fetch;
         int i = FetchTlb.index(linear);
         CodePage page;
         if (tlb.code[i] instanceof CodePage known
-                && known.codeBits == cpu.codeBits
+                && known.kind == kind
                 && !known.dead
                 && !known.full()) {
             page = known;
         } else {
-            page = cache.page(pa, cpu.codeBits);
+            page = cache.page(pa, kind);
             tlb.code[i] = page;
         }
         int offset = (int) linear & 0xfff;
@@ -141,6 +142,7 @@ final class HotLoop {
         r[PAGE_BASE] = start & PAGE;
         r[FS_BASE] = cpu.segBase[Cpu.FS];
         r[GS_BASE] = cpu.segBase[Cpu.GS];
+        r[CodeRecord.FOUR_GIB] = 1L << 32;
         // Asked once, so that HotSpot need not ask each time.
         Objects.checkIndex(CodeRecord.NOWHERE, r.length);
         Objects.checkIndex(0, tlb.length);
@@ -278,6 +280,10 @@ final class HotLoop {
                                                 default -> {
                                                     if (RareOps.update(cpu, page, pc, x, host)) {
                                                         break memory;
+                                                    }
+                                                    target = RareOps.branch(cpu, page, pc, x, host);
+                                                    if (target >= 0) {
+                                                        break jump;
                                                     }
                                                     break slow;
                                                 }
@@ -570,9 +576,9 @@ final class HotLoop {
     }
 
     /**
-     * The decoded page of a jump's target if it can be gone on with at once, or null. From 16- and
-     * 32-bit code this only falls through a page's end: segment limit and code size must be looked
-     * at.
+     * The decoded page of a jump's target if it can be gone on with at once, or null. From code
+     * that is not specialised this only falls through a page's end: segment limit and code size
+     * must be looked at.
      */
     private CodePage enterFast(CodePage from, long target) {
         long targetPage = target & PAGE;
@@ -583,8 +589,8 @@ final class HotLoop {
         int i = FetchTlb.index(target);
         return tlb.page[i] == targetPage
                         && tlb.code[i] instanceof CodePage entered
-                        && entered.codeBits == 64
-                        && from.codeBits == 64
+                        && entered.kind == from.kind
+                        && from.kind > 32
                         && !entered.dead
                 ? entered
                 : null;
@@ -656,6 +662,9 @@ final class HotLoop {
         if (cpu.attention != 0 || clock.nextDeadline() < deadline || page.dead) {
             return -1;
         }
+        if (page.kind == FlatCode.FLAT_32 && FlatCode.kind(cpu) != FlatCode.FLAT_32) {
+            return -1;
+        }
         if (how == IntegerInstructions.NEXT) {
             return pc + (CodeRecord.op(page.code[pc]) == FastOp.OPERAND ? 2 : 1);
         }
@@ -688,7 +697,7 @@ final class HotLoop {
         }
         int bytes = (f >>> BYTES_SHIFT & 7) + 1;
         int write = f >>> WRITE_SHIFT & 1;
-        if ((va & 0xfff) + bytes > 4096 || !Cpu.canonical(va)) {
+        if ((va & 0xfff) + bytes > 4096 || !(cpu.mode64 ? Cpu.canonical(va) : va >>> 32 == 0)) {
             return Opening.CLOSED;
         }
         int t = ((int) (va >>> 12) & Tlb.ENTRIES - 1) * Tlb.STRIDE + write;

@@ -90,8 +90,31 @@ final class RareOps {
     }
 
     /**
-     * Executes a record whose memory operand, at {@code host}, is written, and maybe read first;
-     * {@code reg} is its register operand.
+     * Executes a record of 32-bit code that goes on at its memory operand, at {@code host}, or
+     * calls: returns the linear address of what is next, or -1 if the record is no such one.
+     */
+    static long branch(Cpu cpu, CodePage page, int record, long reg, long host) {
+        long[] r = cpu.r;
+        long stack = r[Cpu.RSP];
+        long target = RawMemory.getInt(host) & LOW;
+        switch (CodeRecord.op(page.code[record])) {
+            case FastOp.CALL32 -> {
+                target = reg + (int) page.second[record] & LOW;
+                RawMemory.putInt(host, (int) page.next(record, r));
+                r[Cpu.RSP] = stack - 4 & LOW;
+            }
+            case FastOp.RET32 -> r[Cpu.RSP] = stack + 4 & LOW;
+            case FastOp.JMP32_M -> {}
+            default -> {
+                return -1;
+            }
+        }
+        return target;
+    }
+
+    /**
+     * Executes a record whose memory operand, at {@code host}, is written, and maybe read first, or
+     * that is on the stack of 32-bit code; {@code reg} is its register operand.
      */
     static boolean update(Cpu cpu, CodePage page, int record, long reg, long host) {
         int info = page.info[record];
@@ -144,6 +167,18 @@ final class RareOps {
             }
             case FastOp.STOREI16 -> RawMemory.putShort(host, (int) a);
             case FastOp.SETCC_M -> RawMemory.putByte(host, cpu.condition(detail) ? 1 : 0);
+            case FastOp.PUSH32 -> {
+                RawMemory.putInt(host, (int) a);
+                r[Cpu.RSP] = r[Cpu.RSP] - 4 & LOW;
+            }
+            case FastOp.POP32 -> {
+                r[Cpu.RSP] = r[Cpu.RSP] + 4 & LOW;
+                r[(int) page.code[record] >>> CodeRecord.REG_SHIFT & 31] = b & LOW;
+            }
+            case FastOp.LEAVE32 -> {
+                r[Cpu.RSP] = r[Cpu.RBP] + 4 & LOW;
+                r[Cpu.RBP] = b & LOW;
+            }
             default -> {
                 return false;
             }

@@ -5,11 +5,18 @@ import dev.pacifica.emulator.decode.Insn;
 import dev.pacifica.emulator.decode.Operation;
 
 /**
- * Chooses the specialised operation for a decoded instruction of 64-bit mode. Whatever it does not
- * know stays generic. LOCK needs no attention: processors take turns.
+ * Chooses the specialised operation for a decoded instruction of 64-bit code, or of flat 32-bit
+ * code ({@link FlatCode}). Whatever it does not know stays generic. LOCK needs no attention:
+ * processors take turns.
  */
 final class Specializer {
     private static final int NOT_SPECIAL = -1;
+
+    /**
+     * Displacements below are not from a pointer in 32-bit code but are a table's address in the
+     * upper half of 4 GiB. This is a guess, which costs time where it is wrong.
+     */
+    private static final int LOWEST_OF_POINTER = -1 << 20;
 
     // Members of families.
     private static final long AND = 1L << CodeRecord.AND_BIT;
@@ -34,7 +41,8 @@ final class Specializer {
      * is none for it.
      */
     static boolean append(CodePage page, Insn insn, int offset) {
-        if (insn.row == null || insn.addressSize != 8) {
+        int wordSize = page.kind == 64 ? 8 : page.kind == FlatCode.FLAT_32 ? 4 : 0;
+        if (insn.row == null || insn.addressSize != wordSize) {
             return false;
         }
         int before = page.used;
@@ -56,12 +64,18 @@ final class Specializer {
         private final Insn insn;
         private final int offset;
         private final int size;
+        private final boolean flat;
+
+        /** Bytes of addresses, and of what PUSH, POP, CALL and RET move if they are specialised. */
+        private final int wordSize;
 
         Builder(CodePage page, Insn insn, int offset) {
             this.page = page;
             this.insn = insn;
             this.offset = offset;
             size = insn.operandSize;
+            flat = page.kind == FlatCode.FLAT_32;
+            wordSize = flat ? 4 : 8;
         }
 
         void build() {
@@ -91,24 +105,26 @@ final class Specializer {
                 case LEA -> loadAddress();
                 case PUSH -> push();
                 case POP -> {
-                    if (size == 8 && !insn.memory) {
-                        stack(FastOp.POP, insn.rm, Cpu.RSP, 0, 0);
+                    if (size == wordSize && !insn.memory) {
+                        stack(flat ? FastOp.POP32 : FastOp.POP, insn.rm, Cpu.RSP, false, 0);
                     }
                 }
                 case LEAVE -> {
-                    if (size == 8) {
-                        stack(FastOp.LEAVE, Cpu.RBP, Cpu.RBP, 0, 0);
+                    if (size == wordSize) {
+                        int op = flat ? FastOp.LEAVE32 : FastOp.LEAVE;
+                        stack(op, Cpu.RBP, Cpu.RBP, false, 0);
                     }
                 }
                 case CALL -> call();
                 case JMP -> jump();
                 case RET -> {
-                    if (size == 8 && insn.imm == 0) {
-                        stack(FastOp.RET, CodeRecord.ZERO, Cpu.RSP, 0, 0);
+                    if (size == wordSize && insn.imm == 0) {
+                        int op = flat ? FastOp.RET32 : FastOp.RET;
+                        stack(op, CodeRecord.ZERO, Cpu.RSP, false, 0);
                     }
                 }
                 case JCC -> {
-                    if (size == 8) {
+                    if (size == wordSize) {
                         conditionalJump();
                     }
                 }
@@ -390,36 +406,38 @@ final class Specializer {
         }
 
         private void push() {
-            if (size == 8 && !insn.memory) {
+            if (size == wordSize && !insn.memory) {
                 boolean immediate = Operands.form(insn, 0) == Operands.IMM;
                 int reg = immediate ? CodeRecord.ZERO : insn.rm;
-                stack(FastOp.PUSH, reg, Cpu.RSP, -8, immediate ? insn.imm : 0);
+                int op = flat ? FastOp.PUSH32 : FastOp.PUSH;
+                stack(op, reg, Cpu.RSP, true, immediate ? insn.imm : 0);
             }
         }
 
         /** The target is a register, or the page's address plus an immediate. */
         private void call() {
-            if (size != 8 || insn.memory) {
+            if (size != wordSize || insn.memory) {
                 return;
             }
+            int op = flat ? FastOp.CALL32 : FastOp.CALL;
             if (Operands.form(insn, 0) == Operands.NONE) {
                 long relative = offset + insn.length + insn.imm;
                 if (relative == (int) relative) {
-                    stack(FastOp.CALL, CodeRecord.PAGE_BASE, Cpu.RSP, -8, relative);
+                    stack(op, CodeRecord.PAGE_BASE, Cpu.RSP, true, relative);
                 }
             } else {
-                stack(FastOp.CALL, insn.rm, Cpu.RSP, -8, 0);
+                stack(op, insn.rm, Cpu.RSP, true, 0);
             }
         }
 
         private void jump() {
-            if (size != 8) {
+            if (size != wordSize) {
                 return;
             }
             if (Operands.form(insn, 0) == Operands.NONE) {
                 branch(HotLoop.INVERTED);
             } else if (insn.memory) {
-                memory(FastOp.JMP_M, CodeRecord.ZERO, false, 8);
+                memory(flat ? FastOp.JMP32_M : FastOp.JMP_M, CodeRecord.ZERO, false, size);
             } else {
                 registers(FastOp.JMP_R, CodeRecord.NOWHERE, CodeRecord.ZERO, insn.rm);
             }
@@ -538,14 +556,13 @@ final class Specializer {
             }
         }
 
-        /** An operation on eight bytes at a register plus a displacement. */
-        private void stack(int op, int reg, int base, int displacement, long immediate) {
-            long write = displacement < 0 ? 1L << CodeRecord.WRITE_SHIFT : 0;
+        /** An operation on the word at a register, or one that pushes the word below it. */
+        private void stack(int op, int reg, int base, boolean pushes, long immediate) {
             append(
-                    word(op, reg, base, CodeRecord.ZERO, displacement)
+                    word(op, reg, base, CodeRecord.ZERO, pushes ? -wordSize : 0)
                             | CodeRecord.MEMORY
-                            | write
-                            | 7L << CodeRecord.BYTES_SHIFT,
+                            | (pushes ? 1L << CodeRecord.WRITE_SHIFT : 0)
+                            | wordSize - 1L << CodeRecord.BYTES_SHIFT,
                     immediate & 0xffff_ffffL,
                     0,
                     CodeRecord.NOWHERE);
@@ -566,7 +583,7 @@ final class Specializer {
 
         /** An operation with a memory operand; false if its displacement does not fit. */
         private boolean memory(int op, int reg, boolean write, int bytes, long second, int detail) {
-            long displacement = insn.disp;
+            long displacement = flat ? (int) insn.disp : insn.disp;
             int base = insn.base;
             if (base == Insn.RIP) {
                 base = CodeRecord.PAGE_BASE;
@@ -575,17 +592,32 @@ final class Specializer {
             if (displacement != (int) displacement) {
                 return false;
             }
+            int index = insn.index;
+            int scale = insn.scale;
+            if (flat) {
+                if (insn.segment == Cpu.CS || insn.segment >= Cpu.FS) {
+                    return false;
+                }
+                if (index == Insn.NO_REGISTER && displacement < LOWEST_OF_POINTER) {
+                    index = base; // of a table
+                    scale = 0;
+                    base = Insn.NO_REGISTER;
+                }
+                if (base == Insn.NO_REGISTER && displacement < 0) {
+                    base = CodeRecord.FOUR_GIB;
+                }
+            }
             long segment =
                     insn.segment < 4
                             ? 0
                             : insn.segment == 4 ? CodeRecord.FS_BASE - 16 : CodeRecord.GS_BASE - 16;
             append(
-                    word(op, reg, base, insn.index, displacement)
+                    word(op, reg, base, index, displacement)
                             | CodeRecord.MEMORY
                             | (write ? 1L << CodeRecord.WRITE_SHIFT : 0)
                             | (long) (bytes - 1) << CodeRecord.BYTES_SHIFT
                             | segment << CodeRecord.SEGMENT_SHIFT
-                            | (long) insn.scale << CodeRecord.SCALE_SHIFT,
+                            | (long) scale << CodeRecord.SCALE_SHIFT,
                     second,
                     detail,
                     reg);

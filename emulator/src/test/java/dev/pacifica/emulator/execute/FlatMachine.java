@@ -14,10 +14,13 @@ final class FlatMachine implements AutoCloseable {
     static final int CODE = 0x10_0000;
     static final int DATA = 0x20_0000;
     static final int STACK = 0x30_0000;
+    static final long HIGH = 0xc000_0000L;
     private static final int PML4 = 0x1000;
     private static final int PDPT = 0x2000;
     private static final int PD = 0x3000;
     private static final int PT = 0x4000;
+    private static final int DIRECTORY = 0xf000;
+    private static final int TABLES = 0x1_0000;
     private static final Decoder DECODER = new Decoder();
 
     final PhysicalMemory memory = new PhysicalMemory(16 << 20);
@@ -76,6 +79,27 @@ final class FlatMachine implements AutoCloseable {
     void compatible() {
         cpu.segAttr[Cpu.CS] = Cpu.ATTR_P | Cpu.ATTR_S | Cpu.ATTR_G | Cpu.ATTR_DB | 0xb;
         cpu.updateMode();
+    }
+
+    /**
+     * Makes the processor 32-bit protected with flat segments, in legacy mode with 32-bit paging;
+     * RAM is at {@link #HIGH} as well.
+     */
+    void legacy() {
+        for (int i = 0; i < 4; i++) {
+            memory.write(DIRECTORY + 4 * i, 4, TABLES + 4096 * i | 7);
+            memory.write(DIRECTORY + 4 * (int) (HIGH >>> 22) + 4 * i, 4, TABLES + 4096 * i | 7);
+        }
+        for (int i = 0; i < 4096; i++) {
+            memory.write(TABLES + 4 * i, 4, i << 12 | 7);
+        }
+        cpu.cr0 &= ~Cpu.CR0_PG;
+        cpu.cr4 &= ~Cpu.CR4_PAE;
+        cpu.efer = 0;
+        cpu.cr3 = DIRECTORY;
+        cpu.cr0 |= Cpu.CR0_PG;
+        cpu.mmu.flush(true);
+        compatible();
     }
 
     /** Makes the processor start over in real mode. */

@@ -50,6 +50,9 @@ class SpecializedAgainstGenericTest {
                         Operation.CRC32));
     }
 
+    /** Where RAM is besides. */
+    private long high;
+
     private final Random random = new Random(20_240_101);
     private final Decoder decoder = new Decoder();
     private final Insn insn = new Insn();
@@ -72,6 +75,133 @@ class SpecializedAgainstGenericTest {
         }
     }
 
+    @Test
+    void randomSequencesInLegacyMode() {
+        try (FlatMachine fast = new FlatMachine(true);
+                FlatMachine plain = new FlatMachine(false)) {
+            fast.legacy();
+            plain.legacy();
+            high = FlatMachine.HIGH;
+            lockstep(fast, plain, 32, 12_000);
+        }
+    }
+
+    /**
+     * The guess what is a pointer's displacement and what a table's address, and segments that are
+     * loaded on the way.
+     */
+    @Test
+    void addressesInLegacyModeWrap() {
+        for (boolean cached : new boolean[] {false, true}) {
+            try (FlatMachine m = new FlatMachine(cached)) {
+                m.legacy();
+                m.code(
+                        FlatMachine.CODE,
+                        // mov eax, [C0200010]; mov eax, [ebx + C0200000]; mov eax, [ecx - 8]
+                        0xa1,
+                        0x10,
+                        0x00,
+                        0x20,
+                        0xc0,
+                        0x8b,
+                        0x83,
+                        0x00,
+                        0x00,
+                        0x20,
+                        0xc0,
+                        0x8b,
+                        0x41,
+                        0xf8,
+                        // mov eax, [ecx + esi * 4 + 40200000]; mov [edx + C0200018], eax
+                        0x8b,
+                        0x84,
+                        0xb1,
+                        0x00,
+                        0x00,
+                        0x20,
+                        0x40,
+                        0x89,
+                        0x82,
+                        0x18,
+                        0x00,
+                        0x20,
+                        0xc0,
+                        // push [C0200018]; pop ebp
+                        0xff,
+                        0x35,
+                        0x18,
+                        0x00,
+                        0x20,
+                        0xc0,
+                        0x5d);
+                for (int i = 0; i < 8; i++) {
+                    m.memory.write(FlatMachine.DATA + 4 * i, 4, 0x1111_1111 * (i + 1));
+                }
+                for (int pass = 0; pass < 3; pass++) {
+                    Cpu cpu = m.cpu;
+                    cpu.rip = FlatMachine.CODE;
+                    cpu.r[Cpu.RBX] = 4;
+                    m.run(2);
+                    assertThat(cpu.r[Cpu.RAX]).isEqualTo(0x2222_2222);
+                    cpu.r[Cpu.RCX] = FlatMachine.HIGH + FlatMachine.DATA + 16;
+                    m.run(1);
+                    assertThat(cpu.r[Cpu.RAX]).isEqualTo(0x3333_3333);
+                    cpu.r[Cpu.RCX] = FlatMachine.HIGH; // wraps to 200000h, then + 4 * 3
+                    cpu.r[Cpu.RSI] = 3;
+                    m.run(1);
+                    assertThat(cpu.r[Cpu.RAX]).isEqualTo(0x4444_4444);
+                    cpu.r[Cpu.RDX] = 0;
+                    cpu.r[Cpu.RSP] = FlatMachine.HIGH + FlatMachine.STACK;
+                    m.run(3);
+                    assertThat(cpu.r[Cpu.RBP]).isEqualTo(0x4444_4444);
+                    assertThat(cpu.r[Cpu.RSP]).isEqualTo(FlatMachine.HIGH + FlatMachine.STACK);
+                    assertThat(cpu.rip).isEqualTo(FlatMachine.CODE + 34);
+                }
+            }
+        }
+    }
+
+    /** DS gets a base in the middle of a run: it is no longer flat. */
+    @Test
+    void segmentsThatAreLoadedOnTheWayCount() {
+        for (boolean cached : new boolean[] {false, true}) {
+            try (FlatMachine m = new FlatMachine(cached)) {
+                m.legacy();
+                m.memory.write64(FlatMachine.STACK + 8, 0x00cf_9300_1000_ffffL); // base 1000h
+                m.memory.write64(FlatMachine.STACK + 16, 0x00cf_9300_0000_ffffL);
+                m.cpu.gdtrBase = FlatMachine.STACK;
+                m.cpu.gdtrLimit = 23;
+                m.memory.write(FlatMachine.DATA, 4, 0x1111_1111);
+                m.memory.write(FlatMachine.DATA + 0x1000, 4, 0x2222_2222);
+                m.code( // mov eax, [200000]; mov ds, ecx; mov ebx, [200000]; mov ds, edx; jmp $
+                        FlatMachine.CODE,
+                        0xa1,
+                        0x00,
+                        0x00,
+                        0x20,
+                        0x00,
+                        0x8e,
+                        0xd9,
+                        0x8b,
+                        0x1d,
+                        0x00,
+                        0x00,
+                        0x20,
+                        0x00,
+                        0x8e,
+                        0xda);
+                for (int pass = 0; pass < 3; pass++) {
+                    m.cpu.rip = FlatMachine.CODE;
+                    m.cpu.r[Cpu.RCX] = 8;
+                    m.cpu.r[Cpu.RDX] = 16;
+                    m.run(4);
+                    assertThat(m.cpu.r[Cpu.RAX]).isEqualTo(0x1111_1111);
+                    assertThat(m.cpu.r[Cpu.RBX]).isEqualTo(0x2222_2222);
+                }
+            }
+        }
+    }
+
     private void lockstep(FlatMachine fast, FlatMachine plain, int codeBits, int sequences) {
         byte[] code = new byte[64];
         byte[] data = new byte[4096];
@@ -89,15 +219,16 @@ class SpecializedAgainstGenericTest {
             for (int i = 0; i < 16; i++) {
                 registers[i] = value(codeBits);
             }
-            registers[Cpu.RSP] = FlatMachine.STACK + random.nextInt(64) * 8;
+            registers[Cpu.RSP] = FlatMachine.STACK + random.nextInt(64) * 8 + eitherHalf();
+            long rip = at + eitherHalf();
             int flags = random.nextInt() & (Cpu.ARITHMETIC_FLAGS | Cpu.DF);
             fast.memory.write(at, code, 0, length);
             plain.memory.write(at, code, 0, length);
             int steps = 1 + random.nextInt(6);
             // The second and third time the translations and the decoded code are there already.
             for (int pass = 0; pass < 3; pass++) {
-                prepare(fast, registers, flags, at, data);
-                prepare(plain, registers, flags, at, data);
+                prepare(fast, registers, flags, rip, data);
+                prepare(plain, registers, flags, rip, data);
                 fast.run(steps);
                 plain.run(steps);
                 String context =
@@ -114,7 +245,7 @@ class SpecializedAgainstGenericTest {
         }
     }
 
-    private void prepare(FlatMachine machine, long[] registers, int flags, int rip, byte[] data) {
+    private void prepare(FlatMachine machine, long[] registers, int flags, long rip, byte[] data) {
         Cpu cpu = machine.cpu;
         System.arraycopy(registers, 0, cpu.r, 0, 16);
         cpu.setRflags(flags);
@@ -150,9 +281,27 @@ class SpecializedAgainstGenericTest {
                     case 1 -> random.nextInt(64);
                     case 2 -> -1L << random.nextInt(64);
                     case 3 -> (1L << random.nextInt(64)) - 1;
-                    default -> FlatMachine.DATA + random.nextInt(4096);
+                    default -> FlatMachine.DATA + random.nextInt(4096) + eitherHalf();
                 };
         return codeBits == 64 ? value : value & 0xffff_ffffL;
+    }
+
+    /** Nothing, or the distance to where RAM is as well. */
+    private long eitherHalf() {
+        return high != 0 && random.nextBoolean() ? high : 0;
+    }
+
+    /** Puts an address in the upper half of 4 GiB where the operand may have a displacement. */
+    private void displace(byte[] bytes, int modRm) {
+        int mode = bytes[modRm] >> 6 & 3;
+        int rm = bytes[modRm] & 7;
+        int at = rm == 4 ? modRm + 2 : modRm + 1;
+        if (mode == 2 || mode == 0 && (rm == 5 || rm == 4 && (bytes[modRm + 1] & 7) == 5)) {
+            int address = (int) high + FlatMachine.DATA + random.nextInt(4096);
+            for (int i = 0; i < 4; i++) {
+                bytes[at + i] = (byte) (address >> 8 * i);
+            }
+        }
     }
 
     private int sequence(byte[] code, int codeBits, StringBuilder text) {
@@ -177,6 +326,9 @@ class SpecializedAgainstGenericTest {
             // Small displacements, few SIB forms without base.
             if (random.nextInt(4) != 0) {
                 bytes[p] = (byte) (bytes[p] & 0x3f | (random.nextBoolean() ? 0xc0 : 0x40));
+            }
+            if (high != 0) {
+                displace(bytes, p);
             }
             if (decoder.decode(bytes, 0, 16, codeBits, insn) == Decoder.Status.OK
                     && insn.row != null
