@@ -79,6 +79,14 @@ unpack() { # unpack PACKAGE FOLDER: a downloaded package, by the beginning of it
   dpkg-deb -x "$package" "$2" 2>>"$log" || fail "the package $1 does not unpack"
 }
 
+of_i386() { # from here on packages are those of i386, by private lists: nothing on the host changes
+  mkdir -p "$work/i386/lists/partial" "$work/i386/archives/partial"
+  apt_options+=(-o APT::Architecture=i386 -o Acquire::Languages=none -o Dir::State::status=/dev/null
+    -o "Dir::State::lists=$work/i386/lists" -o "Dir::Cache=$work/i386/archives")
+  # A source that has no i386, or is just being updated, does not matter as long as another one has the packages.
+  apt-get "${apt_options[@]}" update >>"$log" 2>&1 || true
+}
+
 # --- initramfs images -----------------------------------------------------------------------------------------------------
 newc() { # newc FOLDER: it as a "newc" archive, the same bytes whoever runs it, whenever
   find "$1" -exec touch -h -d @0 {} +

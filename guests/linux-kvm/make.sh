@@ -19,7 +19,7 @@ force=
 [ "${1:-}" != --force ] || { force=yes; shift; }
 [[ $# -le 1 && ${1:-} != -* ]] || fail "usage: make.sh [--force] [OUTDIR]"
 out=$(realpath -m -- "${1:-$top/.cache/linux-kvm}")
-stamp=$(cd "$here" && stamp_of make.sh vmm.c guest16.S guest64.S guestapic.S init-boot init-kvm)
+stamp=$(cd "$here" && stamp_of make.sh vmm.c guest16.S guest32.S guest64.S guestapic.S init-boot init-kvm)
 if [ -z "$force" ] && complete "$out" "$stamp" vmlinux bzImage boot.cpio kvm.cpio versions; then echo "$out is up to date"; exit 0; fi
 scratch "$out"
 
@@ -65,7 +65,7 @@ mkdir tree/modc
 modules=$(echo kernel/lib/modules/*/kernel)
 cp "$modules/arch/x86/kvm/kvm.ko" "$modules/arch/x86/kvm/kvm-amd.ko" "$modules/virt/lib/irqbypass.ko" tree/modc/ 2>>"$log" ||
   fail "$kernel lacks kvm.ko, kvm-amd.ko or irqbypass.ko where they were expected"
-gcc -O2 -static -s -Wl,--build-id=none -o tree/bin/vmm "$here"/vmm.c "$here"/guest16.S "$here"/guest64.S "$here"/guestapic.S 2>>"$log" || fail "the VMM does not compile: $(tail -n 1 "$log")"
+gcc -O2 -static -s -Wl,--build-id=none -o tree/bin/vmm "$here"/vmm.c "$here"/guest16.S "$here"/guest32.S "$here"/guest64.S "$here"/guestapic.S 2>>"$log" || fail "the VMM does not compile: $(tail -n 1 "$log")"
 initramfs "$here/init-kvm" kvm.cpio
 
 for archive in boot kvm; do

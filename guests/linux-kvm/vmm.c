@@ -1,6 +1,7 @@
 /*
- * A small KVM user: `vmm 16` runs a real-mode guest (guest16.S), `vmm 64` a long-mode one (guest64.S), each on one vCPU;
- * `vmm apic` a long-mode one on two vCPUs with KVM's own local APICs (guestapic.S), a thread each.
+ * A small KVM user: `vmm 16` runs a real-mode guest (guest16.S), `vmm 32` one of 32-bit protected mode (guest32.S),
+ * `vmm 64` a long-mode one (guest64.S), each on one vCPU; `vmm apic` a long-mode one on two vCPUs with KVM's own local
+ * APICs (guestapic.S), a thread each.
  * Prints what the guest writes to COM1 prefixed with "L2: ", each exit that leaves the kernel, and a count of them at the end.
  */
 #include <fcntl.h>
@@ -20,6 +21,8 @@ enum {
 
     REAL_MODE_MEMORY = 32 << 10,
     REAL_MODE_ENTRY = 0x1000,
+
+    PROTECTED_MODE_ENTRY = 0x10000,
 
     LONG_MODE_MEMORY = 16 << 20,
     GDT = 0x1000,
@@ -42,6 +45,7 @@ enum {
 #define LARGE_PAGE 0x80
 
 extern const uint8_t guest16_start[], guest16_end[];
+extern const uint8_t guest32_start[], guest32_end[];
 extern const uint8_t guest64_start[], guest64_end[], guest64_invalid_opcode[], guest64_page_fault[];
 extern const uint8_t guestapic_start[], guestapic_end[], guestapic_to_oneself[], guestapic_asking[],
     guestapic_answering[], guestapic_ending[], guestapic_timer[], guestapic_by_msr[];
@@ -67,6 +71,19 @@ static void prepare_real_mode(uint8_t *memory, struct kvm_sregs *system, struct 
     system->cs.base = 0;
     system->cs.selector = 0;
     registers->rip = REAL_MODE_ENTRY;
+}
+
+/* Without paging; the guest makes its own tables. */
+static void prepare_protected_mode(uint8_t *memory, struct kvm_sregs *system, struct kvm_regs *registers)
+{
+    memcpy(memory + PROTECTED_MODE_ENTRY, guest32_start, guest32_end - guest32_start);
+    registers->rip = PROTECTED_MODE_ENTRY;
+
+    struct kvm_segment code = {.limit = ~0u, .selector = 8, .type = 11, .present = 1, .s = 1, .db = 1, .g = 1};
+    struct kvm_segment data = {.limit = ~0u, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
+    system->cs = code;
+    system->ds = system->es = system->ss = system->fs = system->gs = data;
+    system->cr0 = 0x33; /* NE, ET, MP, PE */
 }
 
 static void prepare_long_mode(uint8_t *memory, struct kvm_sregs *system, struct kvm_regs *registers, uint64_t device)
@@ -209,7 +226,7 @@ int main(int argc, char **argv)
     int vm = CHECKED_IOCTL(kvm, KVM_CREATE_VM, 0);
     CHECKED_IOCTL(vm, KVM_SET_TSS_ADDR, 0xfffbd000);
 
-    size_t size = mode == 64 ? LONG_MODE_MEMORY : REAL_MODE_MEMORY;
+    size_t size = mode == 16 ? REAL_MODE_MEMORY : LONG_MODE_MEMORY;
     uint8_t *memory = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct kvm_userspace_memory_region region = {.memory_size = size, .userspace_addr = (uintptr_t)memory};
     CHECKED_IOCTL(vm, KVM_SET_USER_MEMORY_REGION, &region);
@@ -228,6 +245,8 @@ int main(int argc, char **argv)
     if (mode == 64) {
         load_guest64(memory);
         prepare_long_mode(memory, &system, &registers, MMIO_PAGE);
+    } else if (mode == 32) {
+        prepare_protected_mode(memory, &system, &registers);
     } else {
         prepare_real_mode(memory, &system, &registers);
     }
