@@ -24,7 +24,7 @@ final class ConsoleLines implements AutoCloseable {
     }
 
     ConsoleLines(DuckDBConnection database) throws SQLException {
-        rows = database.createAppender("raw", "console_line");
+        rows = database.createAppender("internal", "console_line");
     }
 
     void add(EventReader event) throws SQLException {

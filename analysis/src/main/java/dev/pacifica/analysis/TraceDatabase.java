@@ -95,7 +95,7 @@ public final class TraceDatabase implements AutoCloseable {
         try (Connection connection = connect(file.toString(), false)) {
             new TraceLoader(trace, connection.unwrap(DuckDBConnection.class)).load();
             try (Statement statement = connection.createStatement()) {
-                statement.execute("CREATE TABLE raw.cache_key AS SELECT '" + key + "' AS key");
+                statement.execute("CREATE TABLE internal.cache_key AS SELECT '" + key + "' AS key");
                 statement.execute("CHECKPOINT");
             }
         }
@@ -121,7 +121,7 @@ public final class TraceDatabase implements AutoCloseable {
             return null;
         }
         try (Statement statement = connection.createStatement();
-                ResultSet found = statement.executeQuery("SELECT key FROM raw.cache_key")) {
+                ResultSet found = statement.executeQuery("SELECT key FROM internal.cache_key")) {
             if (found.next() && found.getString(1).equals(key)) {
                 return new TraceDatabase(connection);
             }
@@ -165,14 +165,18 @@ public final class TraceDatabase implements AutoCloseable {
         }
     }
 
-    /** Takes the result of a statement; the rows are closed after it. */
+    /** Takes the results of statements. */
+    @FunctionalInterface
     public interface Result {
+        /** The rows that a statement gave, closed after this. */
         void accept(ResultSet rows) throws SQLException, IOException;
+
+        /** How many rows a statement wrote, as COPY to a file does. */
+        default void written(long rows) {}
     }
 
     /**
-     * Runs the statements of a person's query one after the other and hands over the rows of each
-     * that has any.
+     * Runs the statements of a person's query one after the other and hands over what each gives.
      *
      * @return how many statements there were
      */
@@ -183,6 +187,11 @@ public final class TraceDatabase implements AutoCloseable {
                 if (statement.execute(sql)) {
                     try (ResultSet rows = statement.getResultSet()) {
                         result.accept(rows);
+                    }
+                } else {
+                    long written = statement.getUpdateCount(); // it tells once
+                    if (written >= 0) {
+                        result.written(written);
                     }
                 }
             }

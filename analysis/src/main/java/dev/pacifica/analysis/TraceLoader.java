@@ -31,7 +31,8 @@ import org.duckdb.DuckDBConnection;
 
 /**
  * Loads a trace into a database: one table an event kind in schema {@code raw}, straight from the
- * event schema, and the tables and views for people out of {@code tables.sql}.
+ * event schema, and the tables and views for people out of {@code tables.sql}; what these need
+ * besides is in schema {@code internal}.
  */
 final class TraceLoader {
     private static final String TABLES = "tables.sql";
@@ -47,13 +48,14 @@ final class TraceLoader {
     void load() throws SQLException, IOException {
         execute("SET preserve_insertion_order = true");
         execute("CREATE SCHEMA raw");
+        execute("CREATE SCHEMA internal");
         for (EventKind kind : Events.kinds()) {
             createTable(kind);
         }
         names();
         execute(
-                "CREATE TABLE raw.console_line (sequence BIGINT, insn_count BIGINT, time_ns BIGINT,"
-                        + " device VARCHAR, line VARCHAR)");
+                "CREATE TABLE internal.console_line (sequence BIGINT, insn_count BIGINT, time_ns"
+                    + " BIGINT, device VARCHAR, line VARCHAR)");
         events();
         inputs();
         checkpoints();
@@ -68,11 +70,11 @@ final class TraceLoader {
     private void commentViews() throws SQLException {
         String uncommented =
                 "SELECT v.table_name, v.column_name, min(r.comment) FROM duckdb_columns() v JOIN"
-                        + " duckdb_columns() r ON r.schema_name = 'raw' AND r.column_name ="
-                        + " v.column_name JOIN duckdb_views() w ON w.schema_name = 'main' AND"
-                        + " w.view_name = v.table_name WHERE v.schema_name = 'main' AND v.comment IS"
-                        + " NULL AND r.comment IS NOT NULL AND contains(w.sql, 'raw.' || r.table_name)"
-                        + " GROUP BY ALL";
+                    + " duckdb_columns() r ON r.schema_name = 'raw' AND r.column_name ="
+                    + " v.column_name JOIN duckdb_views() w ON w.schema_name = 'main' AND"
+                    + " w.view_name = v.table_name WHERE v.schema_name = 'main' AND v.comment IS"
+                    + " NULL AND r.comment IS NOT NULL AND contains(w.sql, 'raw.' || r.table_name)"
+                    + " GROUP BY ALL";
         List<String> comments = new ArrayList<>();
         try (Statement statement = database.createStatement();
                 ResultSet columns = statement.executeQuery(uncommented)) {
@@ -138,10 +140,10 @@ final class TraceLoader {
 
     private void names() throws SQLException {
         execute(
-                "CREATE TABLE raw.exit_reason (exit_code UBIGINT, name VARCHAR, manual_name"
+                "CREATE TABLE internal.exit_reason (exit_code UBIGINT, name VARCHAR, manual_name"
                         + " VARCHAR)");
         try (PreparedStatement insert =
-                database.prepareStatement("INSERT INTO raw.exit_reason VALUES (?, ?, ?)")) {
+                database.prepareStatement("INSERT INTO internal.exit_reason VALUES (?, ?, ?)")) {
             for (ExitReason reason : ExitReason.known()) {
                 insert.setObject(1, new BigInteger(Long.toUnsignedString(reason.code())));
                 insert.setString(2, reason.name());
@@ -150,9 +152,9 @@ final class TraceLoader {
             }
             insert.executeBatch();
         }
-        execute("CREATE TABLE raw.msr_name (msr UBIGINT, name VARCHAR)");
+        execute("CREATE TABLE internal.msr_name (msr UBIGINT, name VARCHAR)");
         try (PreparedStatement insert =
-                database.prepareStatement("INSERT INTO raw.msr_name VALUES (?, ?)")) {
+                database.prepareStatement("INSERT INTO internal.msr_name VALUES (?, ?)")) {
             for (MsrName msr : MsrName.known()) {
                 insert.setLong(1, msr.msr());
                 insert.setString(2, msr.name());
@@ -161,10 +163,10 @@ final class TraceLoader {
             insert.executeBatch();
         }
         execute(
-                "CREATE TABLE raw.vmcb_field (field_offset INTEGER, field_size INTEGER, name"
+                "CREATE TABLE internal.vmcb_field (field_offset INTEGER, field_size INTEGER, name"
                         + " VARCHAR)");
         try (PreparedStatement insert =
-                database.prepareStatement("INSERT INTO raw.vmcb_field VALUES (?, ?, ?)")) {
+                database.prepareStatement("INSERT INTO internal.vmcb_field VALUES (?, ?, ?)")) {
             for (VmcbFieldName field : VmcbFieldName.all()) {
                 insert.setInt(1, field.offset());
                 insert.setInt(2, field.size());

@@ -38,7 +38,7 @@ SELECT
     x.cr3
 FROM raw.vmexit x
 LEFT JOIN raw.vmrun r ON r.sequence = x.vmrun_sequence
-LEFT JOIN raw.exit_reason n ON n.exit_code = x.exit_code
+LEFT JOIN internal.exit_reason n ON n.exit_code = x.exit_code
 WINDOW same_guest AS (PARTITION BY x.vcpu_id, x.vmcb ORDER BY x.sequence)
 ORDER BY x.sequence;
 COMMENT ON TABLE exits IS 'One row for each VMRUN/#VMEXIT pair';
@@ -141,7 +141,7 @@ SELECT
     m.guest_rip
 FROM raw.msr m
 LEFT JOIN exits x ON x.sequence = m.sequence - 1
-LEFT JOIN raw.msr_name n ON n.msr = m.msr
+LEFT JOIN internal.msr_name n ON n.msr = m.msr
 ORDER BY m.sequence;
 COMMENT ON VIEW msr IS 'Intercepted RDMSR and WRMSR (§15.11)';
 COMMENT ON COLUMN msr.exit_number IS 'Number of its exit in table exits';
@@ -199,7 +199,7 @@ SELECT
     c.old_value,
     c.new_value
 FROM raw.vmcb_change c
-LEFT JOIN raw.vmcb_field f
+LEFT JOIN internal.vmcb_field f
     ON f.field_offset = c.field_offset AND f.field_size = c.field_size
 ORDER BY c.sequence;
 COMMENT ON VIEW vmcb_changes IS 'VMCB fields that the hypervisor changed between a #VMEXIT and the next VMRUN';
@@ -269,7 +269,7 @@ COMMENT ON COLUMN tlb_flushes.address IS 'Virtual address, if it was one page';
 COMMENT ON COLUMN tlb_flushes.globals IS 'Translations of global pages were dropped too. False of a VMRUN: its TLB_CONTROL is 7; on a processor without FlushByAsid, where 7 is a reserved value, Pacifica drops them all the same';
 
 CREATE VIEW console AS
-SELECT * FROM raw.console_line;
+SELECT * FROM internal.console_line;
 COMMENT ON VIEW console IS 'What the machine wrote to its serial ports, by line; the moment is that of the first byte';
 COMMENT ON COLUMN console.sequence IS 'Number of the event of the line''s first byte';
 COMMENT ON COLUMN console.insn_count IS 'Instructions retired by the machine at the line''s first byte';

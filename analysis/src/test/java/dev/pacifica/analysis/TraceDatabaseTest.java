@@ -408,6 +408,25 @@ class TraceDatabaseTest {
                 .isEmpty();
     }
 
+    /** What a person looks at has a comment, and nothing else is beside it. */
+    @Test
+    void tablesForTheDatabasesOwnUseAreApart() {
+        TraceReader trace = trace(TraceDatabaseTest::threeExits);
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT DISTINCT schema_name FROM duckdb_columns() WHERE NOT"
+                                    + " internal ORDER BY schema_name"))
+                .containsExactly("internal", "main", "raw");
+        assertThat(
+                        query(
+                                trace,
+                                "SELECT table_name || '.' || column_name FROM duckdb_columns()"
+                                    + " WHERE schema_name IN ('main', 'raw') AND NOT internal AND"
+                                    + " comment IS NULL"))
+                .isEmpty();
+    }
+
     @Test
     void moreEventsThanABatchHoldsAllArrive() {
         int count = EventBatch.CAPACITY * 2 + 17;

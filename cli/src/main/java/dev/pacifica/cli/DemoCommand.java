@@ -102,7 +102,7 @@ final class DemoCommand implements Callable<Integer> {
             database.query(
                     "SELECT exit_reason, exits, exits_percent AS \"%\", guest_instructions,"
                             + " handling_ns, handling_max_ns FROM exit_stats",
-                    new ResultPrinter(System.out, ResultPrinter.Format.TABLE)::print);
+                    new ResultPrinter(System.out, ResultPrinter.Format.TABLE));
         }
         return replay(trace);
     }

@@ -21,10 +21,11 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Ask a trace in SQL (DuckDB's); of several statements each shows its rows.",
+            "Ask a trace in SQL (DuckDB's); of several statements each shows its rows, with json in"
+                + " an array of its own.",
             "What happened: exits, vmruns, npf, io, msr, cpuid, hypercalls, injections, deliveries,"
-                    + " virtual_interrupts, tlb_flushes, vmcb_changes, consistency_failures, console,"
-                    + " inputs, checkpoints, findings, events.",
+                + " virtual_interrupts, tlb_flushes, vmcb_changes, consistency_failures, console,"
+                + " inputs, checkpoints, findings, events.",
             "Counted: exit_stats, io_ports, npf_pages, msr_stats, vmcb_change_stats.",
             "Tables show addresses and registers in hexadecimal, and a query may say guest_rip ="
                     + " 0xffffffff81000000; csv has them in decimal, json as hexadecimal strings."
@@ -35,6 +36,7 @@ import picocli.CommandLine.Parameters;
             "  pacifica query kvm.pacifica \"SELECT * FROM npf_pages LIMIT 20\" --format csv",
             "  pacifica query kvm.pacifica \"SELECT column_name, comment",
             "      FROM duckdb_columns() WHERE table_name = 'exits'\"",
+            "  pacifica query kvm.pacifica \"COPY exits TO 'exits.parquet'\"",
             "  echo \"SELECT line FROM console\" | pacifica query kvm.pacifica -"
         })
 final class QueryCommand implements Callable<Integer> {
@@ -66,7 +68,7 @@ final class QueryCommand implements Callable<Integer> {
                         false,
                         StandardCharsets.UTF_8);
         try (TraceDatabase database = TraceDatabase.open(TraceReader.open(trace))) {
-            if (database.query(query, new ResultPrinter(out, format)::print) == 0) {
+            if (database.query(query, new ResultPrinter(out, format)) == 0) {
                 throw new BadInput("the query is empty");
             }
         } finally {

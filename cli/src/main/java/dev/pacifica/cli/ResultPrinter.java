@@ -2,6 +2,7 @@ package dev.pacifica.cli;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
+import dev.pacifica.analysis.TraceDatabase;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.math.BigDecimal;
@@ -22,7 +23,7 @@ import org.apache.commons.csv.CSVPrinter;
  * unsigned bits are addresses and registers: hexadecimal for people, decimal in CSV, and
  * hexadecimal strings in JSON, whose numbers most readers round to 53 bits.
  */
-final class ResultPrinter {
+final class ResultPrinter implements TraceDatabase.Result {
     /** How rows are printed. */
     enum Format {
         /** A table for people. */
@@ -45,16 +46,34 @@ final class ResultPrinter {
     }
 
     /** Prints one result after those that came before. */
-    void print(ResultSet rows) throws SQLException, IOException {
-        if (printed && format == Format.TABLE) {
-            out.println();
-        }
-        printed = true;
+    @Override
+    public void accept(ResultSet rows) throws SQLException, IOException {
+        separate();
         switch (format) {
             case TABLE -> table(rows);
             case CSV -> csv(rows);
             case JSON -> json(rows);
         }
+    }
+
+    /** Told to people only, because CSV and JSON are data and nothing else. */
+    @Override
+    public void written(long rows) {
+        if (format == Format.TABLE) {
+            separate();
+            out.println(count(rows) + " written");
+        }
+    }
+
+    private void separate() {
+        if (printed && format == Format.TABLE) {
+            out.println();
+        }
+        printed = true;
+    }
+
+    private static String count(long rows) {
+        return rows == 1 ? "1 row" : "%,d rows".formatted(rows);
     }
 
     private void table(ResultSet rows) throws SQLException {
@@ -85,7 +104,7 @@ final class ResultPrinter {
             found++;
         }
         out.println(table);
-        out.println(found == 1 ? "1 row" : "%,d rows".formatted(found));
+        out.println(count(found));
     }
 
     private static String hexadecimal(BigInteger bits) {

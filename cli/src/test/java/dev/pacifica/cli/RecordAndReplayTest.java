@@ -92,6 +92,22 @@ class RecordAndReplayTest {
                                 "--format",
                                 "csv"))
                 .isEqualTo(new PacificaProcess.Result(0, "one\r\n1\r\ntwo\r\n2\r\n", ""));
+        // As in DuckDB's own shell.
+        assertThat(
+                        pacifica(
+                                        "query",
+                                        "t.pacifica",
+                                        "SELECT 1 AS one; SELECT 2 AS two",
+                                        "--format",
+                                        "json")
+                                .out())
+                .isEqualTo("[\n{\"one\":1}\n]\n[\n{\"two\":2}\n]\n");
+        String copy = "COPY (FROM range(1234)) TO 'numbers.csv'";
+        assertThat(pacifica("query", "t.pacifica", copy))
+                .isEqualTo(new PacificaProcess.Result(0, "1,234 rows written\n", ""));
+        assertThat(folder.resolve("numbers.csv")).content().hasLineCount(1235);
+        assertThat(pacifica("query", "t.pacifica", copy, "--format", "csv"))
+                .isEqualTo(new PacificaProcess.Result(0, "", ""));
         PacificaProcess.Result half =
                 pacifica("query", "t.pacifica", "SELECT 1 AS one; SELECT two");
         assertThat(half.status()).isEqualTo(2);
