@@ -137,6 +137,10 @@ public final class ControlRegisterInstructions {
         cpu.attention |= Cpu.ATTENTION_INTERRUPT;
     }
 
+    /**
+     * Of activating long mode, what §14.6.2 lists. TR does not matter: KVM starts a guest's other
+     * processors with a busy 16-bit TSS in it, and Linux loads another one only in 64-bit code.
+     */
     private static void checkCr0(Cpu cpu, long value) {
         cpu.smm.checkPagingUnlocked();
         boolean bad =
@@ -146,11 +150,7 @@ public final class ControlRegisterInstructions {
         boolean enabling = (value & ~cpu.cr0 & Cpu.CR0_PG) != 0;
         boolean disabling = (~value & cpu.cr0 & Cpu.CR0_PG) != 0;
         if (enabling && (cpu.efer & Cpu.EFER_LME) != 0) {
-            boolean task16 = (cpu.segAttr[Cpu.TR] & 0xd) == 1;
-            bad |=
-                    (cpu.cr4 & Cpu.CR4_PAE) == 0
-                            || (cpu.segAttr[Cpu.CS] & Cpu.ATTR_L) != 0
-                            || task16;
+            bad |= (cpu.cr4 & Cpu.CR4_PAE) == 0 || (cpu.segAttr[Cpu.CS] & Cpu.ATTR_L) != 0;
         }
         bad |= disabling && (cpu.mode64 || (cpu.cr4 & Cpu.CR4_PCIDE) != 0);
         if (bad) {
