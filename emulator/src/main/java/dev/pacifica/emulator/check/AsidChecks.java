@@ -9,6 +9,7 @@ import java.util.Arrays;
 /** Address space identifiers that change hands without a flush (§15.16). */
 final class AsidChecks {
     private static final long CR4_BITS = Cpu.CR4_PGE | Cpu.CR4_PAE | Cpu.CR4_PSE;
+    private static final int WRITE_CR3 = 1 << 19;
     private static final long EFER_BITS = Cpu.EFER_NXE | Cpu.EFER_LMA;
 
     /** No nested tables: those of the hypervisor are the guest's own CR3's. */
@@ -24,10 +25,16 @@ final class AsidChecks {
         /** The machine's count of moves of the VMCB to another processor, when it ran here last. */
         final long[] moves = new long[SvmFeatures.ASIDS];
 
+        /** Where CR4.PCIDE tells translations apart, by ASID; null for none. */
+        final PcidTables[] pcids = new PcidTables[SvmFeatures.ASIDS];
+
         /** What the last VMRUN asked for; ASID 0 for none. */
         int runningAsid;
 
         long runningTables;
+
+        /** The guest cannot change CR3 by itself. */
+        boolean runningFixedCr3;
     }
 
     private final Findings findings;
@@ -60,6 +67,7 @@ final class AsidChecks {
         }
         owners.runningAsid = at;
         owners.runningTables = tables;
+        owners.runningFixedCr3 = (vmcb.get(VmcbLayout.INTERCEPT_CR, 4) & WRITE_CR3) != 0;
     }
 
     /** The guest was left: its translations are there, whatever VMRUN flushed before. */
@@ -70,8 +78,23 @@ final class AsidChecks {
             owners.vmcb[at] = address;
             owners.tables[at] = owners.runningTables;
             owners.moves[at] = last.moves;
+            followPcid(owners, at, last);
         }
         owners.runningAsid = 0;
+    }
+
+    private static void followPcid(Owners owners, int asid, VmcbHistory last) {
+        PcidTables pcids = owners.pcids[asid];
+        if (pcids != null && !owners.runningFixedCr3) {
+            pcids.clear();
+        }
+        if ((last.get(VmcbLayout.CR4, 8) & Cpu.CR4_PCIDE) != 0) {
+            if (pcids == null) {
+                pcids = new PcidTables();
+                owners.pcids[asid] = pcids;
+            }
+            pcids.used(last.get(VmcbLayout.CR3, 8));
+        }
     }
 
     /**
@@ -113,19 +136,22 @@ final class AsidChecks {
                     address,
                     () -> "ASID %d, between on processor %d".formatted(asid, last.processor));
         } else if (last.known) {
-            pagingMode(cpu, address, last, vmcb);
+            pagingMode(cpu, address, owners.pcids[asid], last, vmcb);
         }
     }
 
     /** §15.16 "Software Rule", as far as it matters to translations that a guest can have. */
-    private void pagingMode(Cpu cpu, long address, VmcbHistory last, VmcbView vmcb) {
+    private void pagingMode(
+            Cpu cpu, long address, PcidTables pcids, VmcbHistory last, VmcbView vmcb) {
         long cr0 = vmcb.get(VmcbLayout.CR0, 8) | last.get(VmcbLayout.CR0, 8);
         if ((cr0 & Cpu.CR0_PG) == 0) {
             return;
         }
         CheckKind kind = CheckKind.PAGING_MODE_CHANGED;
         changed(kind, cpu, address, last, vmcb, "CR0", VmcbLayout.CR0, Cpu.CR0_PG);
-        changed(kind, cpu, address, last, vmcb, "CR3", VmcbLayout.CR3, -1);
+        if (!tagged(pcids, last, vmcb)) {
+            changed(kind, cpu, address, last, vmcb, "CR3", VmcbLayout.CR3, -1);
+        }
         changed(kind, cpu, address, last, vmcb, "CR4", VmcbLayout.CR4, CR4_BITS);
         // Bit 63 of an entry is reserved while NXE is clear: no translation that the guest can have
         // has it, and all of them hold once NXE is set.
@@ -134,6 +160,13 @@ final class AsidChecks {
                         == (vmcb.get(VmcbLayout.EFER, 8) & EFER_BITS);
         kind = nxeOnlySet ? CheckKind.NXE_SET : kind;
         changed(kind, cpu, address, last, vmcb, "EFER", VmcbLayout.EFER, EFER_BITS);
+    }
+
+    /** Another PCID, of whose tables the translations are that it has (§5.5.1). */
+    private static boolean tagged(PcidTables pcids, VmcbHistory last, VmcbView vmcb) {
+        long both = last.get(VmcbLayout.CR4, 8) & vmcb.get(VmcbLayout.CR4, 8);
+        return (both & Cpu.CR4_PCIDE) != 0
+                && (pcids == null || pcids.agree(vmcb.get(VmcbLayout.CR3, 8)));
     }
 
     private void changed(
@@ -171,8 +204,12 @@ final class AsidChecks {
         Owners owners = processors[vcpu];
         if (asid < 0) {
             Arrays.fill(owners.vmcb, 0);
+            Arrays.fill(owners.pcids, null);
         } else if (asid < SvmFeatures.ASIDS) {
             owners.vmcb[asid] = 0;
+            if (owners.pcids[asid] != null) {
+                owners.pcids[asid].clear();
+            }
         }
     }
 }
