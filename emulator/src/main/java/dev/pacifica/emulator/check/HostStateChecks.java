@@ -270,7 +270,8 @@ final class HostStateChecks {
     private static boolean accessesMemory(Insn insn) {
         return switch (insn.row.operation) {
             case LEA, NOP, PREFETCH -> false;
-            case MOVS, CMPS, LODS, OUTS, XLAT, MASKMOVQ, MASKMOVDQU, MONITOR, CLZERO -> true;
+            case MOVS, CMPS, LODS, OUTS, XLAT, MASKMOVQ, MASKMOVDQU, MONITOR, MONITORX, CLZERO ->
+                    true;
             default -> insn.memory;
         };
     }

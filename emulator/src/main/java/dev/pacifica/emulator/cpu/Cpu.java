@@ -196,6 +196,11 @@ public final class Cpu implements Stateful {
     final byte[] monitoredLine = new byte[SystemIdle.MONITOR_LINE];
     boolean waitEndsMasked;
 
+    /** MWAITX waits no longer than this; whether that time is over. */
+    final VirtualClock.Timer waitTimer;
+
+    boolean waitExpired;
+
     /** Null when nobody observes. */
     public MachineObserver observer;
 
@@ -341,6 +346,7 @@ public final class Cpu implements Stateful {
         this.clock = clock;
         this.memory = memory;
         this.ports = ports;
+        waitTimer = clock.timer("cpu" + id + ".mwaitx", this::waitExpires);
         mmu = new Mmu(this, memory);
         msrs = new Msrs(this);
         svm = new Svm(this);
@@ -371,6 +377,11 @@ public final class Cpu implements Stateful {
         stackSize = mode64 ? 8 : (segAttr[SS] & ATTR_DB) != 0 && !vm86 ? 4 : 2;
         attention |= ATTENTION_CONTEXT;
         events.breakpointsChanged();
+    }
+
+    private void waitExpires(long now) {
+        waitExpired = true;
+        attention |= ATTENTION_INTERRUPT;
     }
 
     /** RFLAGS as software sees it, bit 1 set. */

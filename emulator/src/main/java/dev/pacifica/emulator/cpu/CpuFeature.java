@@ -75,6 +75,8 @@ public enum CpuFeature {
     SSE4A(CpuidFeature.SSE4A, Use.STANDARD),
     PREFETCHW(0x8000_0001, Register.ECX, 8, Use.STANDARD),
     TOPOEXT(0x8000_0001, Register.ECX, 22, Use.STANDARD),
+    /** With it kernels wait in MWAITX instead of counting. */
+    MONITORX(CpuidFeature.MONITORX, Use.OPTIONAL),
     SYSCALL(CpuidFeature.SYSCALL, Use.STANDARD),
     NX(0x8000_0001, Register.EDX, 20, Use.STANDARD),
     MMXEXT(0x8000_0001, Register.EDX, 22, Use.STANDARD),

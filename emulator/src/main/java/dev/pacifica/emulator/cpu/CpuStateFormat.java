@@ -53,6 +53,7 @@ final class CpuStateFormat {
         out.u64("tscOffset", cpu.tscOffset);
         out.flag("monitorArmed", cpu.monitorArmed);
         out.flag("waitEndsMasked", cpu.waitEndsMasked);
+        out.flag("waitExpired", cpu.waitExpired);
         out.u64("monitorAddress", cpu.monitorAddress);
         out.bytes("monitoredLine", cpu.monitoredLine);
         cpu.random.save(out);
@@ -99,6 +100,7 @@ final class CpuStateFormat {
         cpu.tscOffset = in.u64("tscOffset");
         cpu.monitorArmed = in.flag("monitorArmed");
         cpu.waitEndsMasked = in.flag("waitEndsMasked");
+        cpu.waitExpired = in.flag("waitExpired");
         cpu.monitorAddress = in.u64("monitorAddress");
         in.bytes("monitoredLine", cpu.monitoredLine);
         cpu.random.load(in);

@@ -47,8 +47,9 @@ final class Cpuid {
             case 1 -> features(cpu);
             case 5 -> {
                 boolean monitor = cpu.model.has(CpuFeature.MONITOR);
-                int line = monitor ? SystemIdle.MONITOR_LINE : 0;
-                set(cpu, line, line, monitor ? 3 : 0, monitor ? 0x11 : 0);
+                boolean any = monitor || cpu.model.has(CpuFeature.MONITORX);
+                int line = any ? SystemIdle.MONITOR_LINE : 0;
+                set(cpu, line, line, any ? 3 : 0, monitor ? 0x11 : 0);
             }
             // EAX: ARAT, the APIC timer never stops
             case 6 -> set(cpu, 4, 0, bits(cpu, 6, CpuFeature.Register.ECX), 0);

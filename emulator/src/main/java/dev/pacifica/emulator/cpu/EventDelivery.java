@@ -328,6 +328,7 @@ public final class EventDelivery implements Stateful {
 
     private void wake() {
         cpu.activity = Cpu.RUNNING;
+        cpu.waitTimer.cancel();
         cpu.msrs.frequency.start();
     }
 
@@ -397,7 +398,7 @@ public final class EventDelivery implements Stateful {
         if (cpu.gif && takeInterrupt()) {
             return true;
         }
-        if (cpu.activity == Cpu.MWAITING && SystemIdle.monitoredLineChanged(cpu)) {
+        if (cpu.activity == Cpu.MWAITING && SystemIdle.waitIsOver(cpu)) {
             wake();
         }
         return false;

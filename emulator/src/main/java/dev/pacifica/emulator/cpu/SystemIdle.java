@@ -2,7 +2,7 @@ package dev.pacifica.emulator.cpu;
 
 import dev.pacifica.emulator.decode.Insn;
 
-/** HLT, MONITOR and MWAIT. */
+/** HLT, MONITOR and MWAIT, MONITORX and MWAITX. */
 final class SystemIdle {
     private static final int EXIT_HLT = 0x78;
     private static final int EXIT_MONITOR = 0x8a;
@@ -12,6 +12,12 @@ final class SystemIdle {
 
     /** Bytes that MONITOR watches, as CPUID leaf 5 says. */
     static final int MONITOR_LINE = 64;
+
+    /** MWAIT's extension in ECX: an interrupt ends it with RFLAGS.IF clear, too. */
+    private static final int ENDS_MASKED = 1;
+
+    /** MWAITX's own one. */
+    private static final int TIMER = 2;
 
     private SystemIdle() {}
 
@@ -52,6 +58,11 @@ final class SystemIdle {
     /** The intercept comes after all exceptions, those of the memory access too (Table 15-7). */
     static int monitor(Cpu cpu, Insn insn) {
         checkPrivilege(cpu);
+        return monitorAtAnyPrivilege(cpu, insn);
+    }
+
+    /** MONITORX: there is one monitor, which MWAIT and MWAITX share. */
+    static int monitorAtAnyPrivilege(Cpu cpu, Insn insn) {
         checkExtensions(cpu, cpu.r[Cpu.RCX] & 0xffff_ffffL, 0);
         long offset = Operands.truncate(cpu.r[Cpu.RAX], insn.addressSize);
         long va = cpu.linear(insn.segment, offset, 1, false);
@@ -68,7 +79,19 @@ final class SystemIdle {
 
     static int mwait(Cpu cpu) {
         checkPrivilege(cpu);
-        checkExtensions(cpu, cpu.r[Cpu.RCX] & 0xffff_ffffL, 1);
+        checkExtensions(cpu, cpu.r[Cpu.RCX] & 0xffff_ffffL, ENDS_MASKED);
+        return mwait(cpu, 0);
+    }
+
+    /** MWAITX: ECX bit 1 has it end after the number of TSC ticks in EBX; 0 means never. */
+    static int mwaitAtAnyPrivilege(Cpu cpu) {
+        checkExtensions(cpu, cpu.r[Cpu.RCX] & 0xffff_ffffL, ENDS_MASKED | TIMER);
+        boolean timed = (cpu.r[Cpu.RCX] & TIMER) != 0;
+        return mwait(cpu, timed ? cpu.r[Cpu.RBX] & 0xffff_ffffL : 0);
+    }
+
+    /** Both intercepts come after all exceptions (Table 15-7). */
+    private static int mwait(Cpu cpu, long ticks) {
         boolean waits = cpu.monitorArmed && !monitoredLineChanged(cpu);
         if (cpu.guestMode) {
             int exit =
@@ -82,7 +105,13 @@ final class SystemIdle {
         if (!waits) {
             return SystemInstructions.NEXT;
         }
-        cpu.waitEndsMasked = (cpu.r[Cpu.RCX] & 1) != 0;
+        cpu.waitEndsMasked = (cpu.r[Cpu.RCX] & ENDS_MASKED) != 0;
+        cpu.waitExpired = false;
+        if (ticks != 0) {
+            cpu.waitTimer.arm(cpu.clock.now() + ticks);
+        } else {
+            cpu.waitTimer.cancel();
+        }
         return idle(cpu, Cpu.MWAITING);
     }
 
@@ -93,10 +122,14 @@ final class SystemIdle {
     }
 
     /**
-     * Whether the monitored bytes differ from what they were at MONITOR: another processor or a
-     * device wrote there.
+     * Whether what MWAIT waits for has come: MWAITX's time is over, or the monitored bytes differ
+     * from what they were at MONITOR, because another processor or a device wrote there.
      */
-    static boolean monitoredLineChanged(Cpu cpu) {
+    static boolean waitIsOver(Cpu cpu) {
+        return cpu.waitExpired || monitoredLineChanged(cpu);
+    }
+
+    private static boolean monitoredLineChanged(Cpu cpu) {
         for (int i = 0; i < MONITOR_LINE; i += 8) {
             long then = 0;
             for (int b = 7; b >= 0; b--) {

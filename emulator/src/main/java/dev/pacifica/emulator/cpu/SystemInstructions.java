@@ -102,6 +102,8 @@ public final class SystemInstructions {
             case HLT -> SystemIdle.halt(cpu);
             case MONITOR -> SystemIdle.monitor(cpu, insn);
             case MWAIT -> SystemIdle.mwait(cpu);
+            case MONITORX -> SystemIdle.monitorAtAnyPrivilege(cpu, insn);
+            case MWAITX -> SystemIdle.mwaitAtAnyPrivilege(cpu);
             case INVLPG -> CacheInstructions.invalidatePage(cpu, insn);
             case INVPCID -> CacheInstructions.invalidatePcid(cpu, insn);
             case INVLPGB -> BroadcastInvalidation.invalidate(cpu, insn.addressSize);

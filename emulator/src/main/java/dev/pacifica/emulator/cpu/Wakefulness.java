@@ -27,7 +27,7 @@ public final class Wakefulness {
         return cpu.gif && (cpu.smm.due() || nmiDue(cpu) || interruptDue(cpu))
                 || cpu.guestMode && cpu.gif && cpu.svm.virtualNmiDue()
                 || cpu.events.trapPending()
-                || cpu.activity == Cpu.MWAITING && SystemIdle.monitoredLineChanged(cpu);
+                || cpu.activity == Cpu.MWAITING && SystemIdle.waitIsOver(cpu);
     }
 
     private static boolean nmiDue(Cpu cpu) {

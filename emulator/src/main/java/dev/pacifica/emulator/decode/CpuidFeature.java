@@ -44,6 +44,7 @@ public enum CpuidFeature {
     ABM(0x8000_0001, 2, 5),
     SSE4A(0x8000_0001, 2, 6),
     SKINIT(0x8000_0001, 2, 12),
+    MONITORX(0x8000_0001, 2, 29),
     CLZERO(0x8000_0008, 1, 0),
     INVLPGB(0x8000_0008, 1, 3),
     RDPRU(0x8000_0008, 1, 4),

@@ -139,6 +139,8 @@ public enum Operation {
     INVLPG,
     MONITOR,
     MWAIT,
+    MONITORX,
+    MWAITX,
     CLAC,
     STAC,
     XGETBV,

@@ -165,6 +165,8 @@ public final class IntegerInstructions {
                     INVLPG,
                     MONITOR,
                     MWAIT,
+                    MONITORX,
+                    MWAITX,
                     CLAC,
                     STAC,
                     XGETBV,

@@ -72,6 +72,17 @@ class SvmConformanceTest {
     }
 
     @Test
+    void monitorxAndMwaitxPassWhereTheyAreAskedFor() {
+        for (String name : List.of("15.9/monitorx", "15.9/mwaitx", "15.7.1/nrip-of-mwaitx")) {
+            Run run = run("only=" + name, MODEL + ",+monitorx", 1);
+
+            assertThat(run.lines("PASS")).as(name).isNotEmpty();
+            assertThat(run.lines("SKIP")).as(name).isEmpty();
+            assertThat(run.status).isEqualTo(ALL_PASSED);
+        }
+    }
+
+    @Test
     void prefixChoosesTests() {
         Run run = run("only=15.20/injects-", MODEL, 1);
 

@@ -20,7 +20,7 @@ final class Recordable {
                     return "needs SVM, which user mode cannot enable";
                 case XSAVE, XSAVEOPT, XSAVEC, XSAVES:
                     return "depends on the extended state of the recording processor";
-                case INVLPGB, MCOMMIT:
+                case INVLPGB, MCOMMIT, MONITORX:
                     return "not on every recording processor, and needs the kernel's leave";
                 case RDRAND, RDSEED:
                     return "random";

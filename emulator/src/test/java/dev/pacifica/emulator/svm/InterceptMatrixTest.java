@@ -3,6 +3,7 @@ package dev.pacifica.emulator.svm;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.pacifica.emulator.cpu.Cpu;
+import dev.pacifica.emulator.cpu.CpuModel;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -150,6 +151,10 @@ monitor                   | 0x8a | 0f01c8       |                      | xUxUxUU
 monitor, extensions       | 0x8a | 0f01c8       | rcx=1                | GUGUGUU | GUGUGUU
 mwait                     | 0x8b | 0f01c9       |                      | xUxUxUU | -U-U-UU
 mwait, extensions         | 0x8b | 0f01c9       | rcx=2                | GUGUGUU | GUGUGUU
+monitorx                  | 0x8a | 0f01fa       | monitorx             | xxxxxxx | -------
+monitorx, extensions      | 0x8a | 0f01fa       | monitorx rcx=1       | GGGGGGG | GGGGGGG
+mwaitx                    | 0x8b | 0f01fb       | monitorx rcx=3       | xxxxxxx | -------
+mwaitx, extensions        | 0x8b | 0f01fb       | monitorx rcx=4       | GGGGGGG | GGGGGGG
 xsetbv                    | 0x8d | 0f01d1       | cr4=0x40000 rax=1    | xxxxxxx | -G-G-GG
 xsetbv of another         | 0x8d | 0f01d1       | cr4=0x40000 rcx=5    | xxxxxxx | GGGGGGG
 xsetbv, OSXSAVE clear     | 0x8d | 0f01d1       | rax=1                | UUUUUUU | UUUUUUU
@@ -241,6 +246,7 @@ syscall, SCE clear        | 0x75 | 0f05         |                      | UUUUUUU
                 case "cr4" -> change(machine, VmcbLayout.CR4, Long.decode(pair[1]));
                 case "umip" -> change(machine, VmcbLayout.CR4, 1 << 11);
                 case "gd" -> change(machine, VmcbLayout.DR7, 1 << 13);
+                case "monitorx" -> machine.cpu.model = CpuModel.parse("epyc-milan,+monitorx");
                 case "of" -> change(machine, VmcbLayout.RFLAGS, 1 << 11);
                 case "ports" -> {
                     machine.cpu.segLimit[Cpu.TR] = 0xfff;
