@@ -44,33 +44,46 @@ public final class Interpreter {
      */
     public void run(long untilRetired) {
         cpu.attention &= ~Cpu.ATTENTION_STOP; // whoever asked last has been heard
-        while (clock.retired < untilRetired && (cpu.attention & Cpu.ATTENTION_STOP) == 0) {
-            long deadline = clock.nextDeadline();
-            long limit = Math.min(untilRetired, clock.retiredAt(deadline));
-            if (clock.retired >= limit) {
-                return;
-            }
-            try {
-                if (cpu.attention != 0 && attend()) {
-                    countDelivery();
-                    continue;
-                }
-                if (cpu.activity != Cpu.RUNNING) {
-                    return;
-                }
-                if (cpu.events.stepNeeded()) {
-                    step();
-                } else if (cached) {
-                    hotLoop.run(limit, deadline);
-                } else {
-                    hotLoop.executeFetched();
-                }
-            } catch (GuestException e) {
-                deliver(e);
-            } catch (WorldSwitched e) {
-                // The processor already is where it goes on.
-            }
+        boolean goesOn = true;
+        while (goesOn
+                && clock.retired < untilRetired
+                && (cpu.attention & Cpu.ATTENTION_STOP) == 0) {
+            goesOn = advance(untilRetired);
         }
+    }
+
+    /**
+     * Executes up to the next boundary at which something is to be looked at; false if nothing can
+     * be executed now. Apart from the loop around it, which HotSpot enters in two ways, so that it
+     * compiles this once.
+     */
+    private boolean advance(long untilRetired) {
+        long deadline = clock.nextDeadline();
+        long limit = Math.min(untilRetired, clock.retiredAt(deadline));
+        if (clock.retired >= limit) {
+            return false;
+        }
+        try {
+            if (cpu.attention != 0 && attend()) {
+                countDelivery();
+                return true;
+            }
+            if (cpu.activity != Cpu.RUNNING) {
+                return false;
+            }
+            if (cpu.events.stepNeeded()) {
+                step();
+            } else if (cached) {
+                hotLoop.run(limit, deadline);
+            } else {
+                hotLoop.executeFetched();
+            }
+        } catch (GuestException e) {
+            deliver(e);
+        } catch (WorldSwitched e) {
+            // The processor already is where it goes on.
+        }
+        return true;
     }
 
     /** Takes what is due at an instruction boundary; true if something was taken. */
