@@ -33,22 +33,21 @@ final class GuestState {
      * VMRUN: loads the guest; the checks have passed. EFER.LMA follows from EFER.LME and CR0.PG.
      */
     static void load(Vmcb vmcb, Cpu cpu) {
-        long[] from = vmcb.words();
-        cpu.cr0 = from[VmcbLayout.CR0 / 8] & CR0_DEFINED | Cpu.CR0_ET;
-        cpu.cr2 = from[VmcbLayout.CR2 / 8];
-        cpu.cr3 = from[VmcbLayout.CR3 / 8];
-        cpu.cr4 = from[VmcbLayout.CR4 / 8];
-        long efer = from[VmcbLayout.EFER / 8] & ~Cpu.EFER_LMA;
+        cpu.cr0 = vmcb.get64(VmcbLayout.CR0) & CR0_DEFINED | Cpu.CR0_ET;
+        cpu.cr2 = vmcb.get64(VmcbLayout.CR2);
+        cpu.cr3 = vmcb.get64(VmcbLayout.CR3);
+        cpu.cr4 = vmcb.get64(VmcbLayout.CR4);
+        long efer = vmcb.get64(VmcbLayout.EFER) & ~Cpu.EFER_LMA;
         boolean longMode = (efer & Cpu.EFER_LME) != 0 && (cpu.cr0 & Cpu.CR0_PG) != 0;
         cpu.efer = longMode ? efer | Cpu.EFER_LMA : efer;
 
-        loadSegments(from, cpu);
-        cpu.gdtrBase = canonical(from[(VmcbLayout.GDTR + VmcbLayout.BASE) / 8]);
+        loadSegments(vmcb, cpu);
+        cpu.gdtrBase = canonical(vmcb.get64(VmcbLayout.GDTR + VmcbLayout.BASE));
         cpu.gdtrLimit = vmcb.get16(VmcbLayout.GDTR + VmcbLayout.LIMIT);
-        cpu.idtrBase = canonical(from[(VmcbLayout.IDTR + VmcbLayout.BASE) / 8]);
+        cpu.idtrBase = canonical(vmcb.get64(VmcbLayout.IDTR + VmcbLayout.BASE));
         cpu.idtrLimit = vmcb.get16(VmcbLayout.IDTR + VmcbLayout.LIMIT);
 
-        long rflags = from[VmcbLayout.RFLAGS / 8];
+        long rflags = vmcb.get64(VmcbLayout.RFLAGS);
         boolean real = (cpu.cr0 & Cpu.CR0_PE) == 0;
         if (longMode || real) {
             rflags &= ~Cpu.VM;
@@ -58,12 +57,12 @@ final class GuestState {
         canonicalizeStack(cpu);
 
         boolean mode64 = longMode && (cpu.segAttr[Cpu.CS] & Cpu.ATTR_L) != 0;
-        long rip = from[VmcbLayout.RIP / 8];
+        long rip = vmcb.get64(VmcbLayout.RIP);
         cpu.rip = mode64 ? rip : rip & 0xffff_ffffL;
-        cpu.r[Cpu.RSP] = from[VmcbLayout.RSP / 8];
-        cpu.r[Cpu.RAX] = from[VmcbLayout.RAX / 8];
-        cpu.dr[6] = from[VmcbLayout.DR6 / 8] & DR6_DEFINED | DR6_FIXED_ONES;
-        cpu.dr[7] = from[VmcbLayout.DR7 / 8] & DR7_DEFINED | DR7_FIXED_ONES;
+        cpu.r[Cpu.RSP] = vmcb.get64(VmcbLayout.RSP);
+        cpu.r[Cpu.RAX] = vmcb.get64(VmcbLayout.RAX);
+        cpu.dr[6] = vmcb.get64(VmcbLayout.DR6) & DR6_DEFINED | DR6_FIXED_ONES;
+        cpu.dr[7] = vmcb.get64(VmcbLayout.DR7) & DR7_DEFINED | DR7_FIXED_ONES;
         cpu.setRflags(rflags);
     }
 
@@ -113,11 +112,10 @@ final class GuestState {
 
     /** VMLOAD (§15.5.2). */
     static void loadHidden(Vmcb vmcb, Cpu cpu) {
-        long[] from = vmcb.words();
-        loadSegment(from, VmcbLayout.FS, cpu, Cpu.FS);
-        loadSegment(from, VmcbLayout.GS, cpu, Cpu.GS);
-        loadSegment(from, VmcbLayout.LDTR, cpu, Cpu.LDTR);
-        loadSegment(from, VmcbLayout.TR, cpu, Cpu.TR);
+        loadSegment(vmcb, VmcbLayout.FS, cpu, Cpu.FS);
+        loadSegment(vmcb, VmcbLayout.GS, cpu, Cpu.GS);
+        loadSegment(vmcb, VmcbLayout.LDTR, cpu, Cpu.LDTR);
+        loadSegment(vmcb, VmcbLayout.TR, cpu, Cpu.TR);
         cpu.msrs.kernelGsBase = canonical(vmcb.get64(VmcbLayout.KERNEL_GS_BASE));
         cpu.msrs.star = vmcb.get64(VmcbLayout.STAR);
         cpu.msrs.lstar = vmcb.get64(VmcbLayout.LSTAR);
@@ -144,11 +142,11 @@ final class GuestState {
         vmcb.put64(VmcbLayout.SYSENTER_EIP, cpu.msrs.sysenterEip);
     }
 
-    private static void loadSegments(long[] from, Cpu cpu) {
-        loadSegment(from, VmcbLayout.ES, cpu, Cpu.ES);
-        loadSegment(from, VmcbLayout.CS, cpu, Cpu.CS);
-        loadSegment(from, VmcbLayout.SS, cpu, Cpu.SS);
-        loadSegment(from, VmcbLayout.DS, cpu, Cpu.DS);
+    private static void loadSegments(Vmcb vmcb, Cpu cpu) {
+        loadSegment(vmcb, VmcbLayout.ES, cpu, Cpu.ES);
+        loadSegment(vmcb, VmcbLayout.CS, cpu, Cpu.CS);
+        loadSegment(vmcb, VmcbLayout.SS, cpu, Cpu.SS);
+        loadSegment(vmcb, VmcbLayout.DS, cpu, Cpu.DS);
     }
 
     /** Stores the segment registers that VMRUN and #VMEXIT switch. */
@@ -163,9 +161,9 @@ final class GuestState {
      * A segment register from its place in the VMCB. Bases are sign-extended from bit 47; of ES,
      * CS, SS and DS only the low 32 bits exist (Table B-2).
      */
-    private static void loadSegment(long[] from, int offset, Cpu cpu, int register) {
-        long word = from[offset / 8];
-        long base = from[offset / 8 + 1];
+    private static void loadSegment(Vmcb vmcb, int offset, Cpu cpu, int register) {
+        long word = vmcb.get64(offset);
+        long base = vmcb.get64(offset + VmcbLayout.BASE);
         cpu.segSelector[register] = (int) word & 0xffff;
         cpu.segAttr[register] = (int) (word >>> 16) & 0xfff;
         cpu.segLimit[register] = word >>> 32;
@@ -173,12 +171,15 @@ final class GuestState {
     }
 
     private static void storeSegment(Vmcb vmcb, int offset, Cpu cpu, int register) {
-        vmcb.put64(
-                offset,
-                cpu.segLimit[register] << 32
-                        | (long) cpu.segAttr[register] << 16
-                        | cpu.segSelector[register] & 0xffffL);
+        vmcb.put64(offset, segmentWord(cpu, register));
         vmcb.put64(offset + VmcbLayout.BASE, cpu.segBase[register]);
+    }
+
+    /** Limit, attributes and selector of a segment register as the VMCB has them. */
+    static long segmentWord(Cpu cpu, int register) {
+        return cpu.segLimit[register] << 32
+                | (long) cpu.segAttr[register] << 16
+                | cpu.segSelector[register] & 0xffffL;
     }
 
     /** Of CS the processor observes D, L and R only: it always is a present code segment. */

@@ -15,8 +15,11 @@ final class HostState {
 
     private final Cpu cpu;
 
-    /** The copy. Of its segments #VMEXIT takes those of the processor, not of the page. */
+    /** The page, for the copy. */
     private final Vmcb area;
+
+    /** Each register's word and base in the VMCB's form. */
+    private final long[] segments = new long[2 * SAVED_SEGMENTS];
 
     private long gdtrBase;
     private int gdtrLimit;
@@ -67,26 +70,34 @@ final class HostState {
         valid = true;
         branchRecords = false;
 
+        keepSegment(Cpu.ES);
+        keepSegment(Cpu.CS);
+        keepSegment(Cpu.SS);
+        keepSegment(Cpu.DS);
         if (areaInMemory()) {
             area.at(cpu.msrs.vmHsavePa);
-            area.storeThrough();
+            area.aboutToWrite();
+            GuestState.storeSegments(area, cpu);
+            area.put64(VmcbLayout.GDTR, (long) gdtrLimit << 32);
+            area.put64(VmcbLayout.GDTR + VmcbLayout.BASE, gdtrBase);
+            area.put64(VmcbLayout.IDTR, (long) idtrLimit << 32);
+            area.put64(VmcbLayout.IDTR + VmcbLayout.BASE, idtrBase);
+            area.put8(VmcbLayout.CPL, 0);
+            area.put64(VmcbLayout.EFER, efer);
+            area.put64(VmcbLayout.CR4, cr4);
+            area.put64(VmcbLayout.CR3, cr3);
+            area.put64(VmcbLayout.CR0, cr0);
+            area.put64(VmcbLayout.RFLAGS, rflags);
+            area.put64(VmcbLayout.RIP, rip);
+            area.put64(VmcbLayout.RSP, rsp);
+            area.put64(VmcbLayout.RAX, rax);
+            area.put64(VmcbLayout.SPEC_CTRL, specCtrl);
         }
-        GuestState.storeSegments(area, cpu);
-        area.put64(VmcbLayout.GDTR, (long) gdtrLimit << 32);
-        area.put64(VmcbLayout.GDTR + VmcbLayout.BASE, gdtrBase);
-        area.put64(VmcbLayout.IDTR, (long) idtrLimit << 32);
-        area.put64(VmcbLayout.IDTR + VmcbLayout.BASE, idtrBase);
-        area.put8(VmcbLayout.CPL, 0);
-        area.put64(VmcbLayout.EFER, efer);
-        area.put64(VmcbLayout.CR4, cr4);
-        area.put64(VmcbLayout.CR3, cr3);
-        area.put64(VmcbLayout.CR0, cr0);
-        area.put64(VmcbLayout.RFLAGS, rflags);
-        area.put64(VmcbLayout.RIP, rip);
-        area.put64(VmcbLayout.RSP, rsp);
-        area.put64(VmcbLayout.RAX, rax);
-        area.put64(VmcbLayout.SPEC_CTRL, specCtrl);
-        area.storeHere();
+    }
+
+    private void keepSegment(int register) {
+        segments[2 * register] = GuestState.segmentWord(cpu, register);
+        segments[2 * register + 1] = cpu.segBase[register];
     }
 
     /** VMRUN with LBR virtualization: remembers DebugCtl and the branch records too. */
@@ -98,9 +109,8 @@ final class HostState {
         exceptionFrom = cpu.msrs.lastExceptionFrom;
         exceptionTo = cpu.msrs.lastExceptionTo;
         if (areaInMemory()) {
-            area.storeThrough();
+            area.aboutToWrite();
             GuestState.storeBranchRecords(area, cpu);
-            area.storeHere();
         }
     }
 
@@ -115,11 +125,10 @@ final class HostState {
      * the mode.
      */
     void restore() {
-        long[] from = area.words();
-        restoreSegment(from, VmcbLayout.ES, Cpu.ES);
-        restoreSegment(from, VmcbLayout.CS, Cpu.CS);
-        restoreSegment(from, VmcbLayout.SS, Cpu.SS);
-        restoreSegment(from, VmcbLayout.DS, Cpu.DS);
+        restoreSegment(Cpu.ES);
+        restoreSegment(Cpu.CS);
+        restoreSegment(Cpu.SS);
+        restoreSegment(Cpu.DS);
         cpu.gdtrBase = gdtrBase;
         cpu.gdtrLimit = gdtrLimit;
         cpu.idtrBase = idtrBase;
@@ -143,12 +152,12 @@ final class HostState {
         valid = false;
     }
 
-    private void restoreSegment(long[] from, int offset, int register) {
-        long word = from[offset / 8];
+    private void restoreSegment(int register) {
+        long word = segments[2 * register];
         cpu.segSelector[register] = (int) word & 0xffff;
         cpu.segAttr[register] = (int) (word >>> 16) & 0xffff;
         cpu.segLimit[register] = word >>> 32;
-        cpu.segBase[register] = from[offset / 8 + 1];
+        cpu.segBase[register] = segments[2 * register + 1];
     }
 
     /** Nobody waits for a #VMEXIT. */
@@ -191,8 +200,7 @@ final class HostState {
 
     /** The host runs in 64-bit mode. */
     boolean mode64() {
-        return (efer & Cpu.EFER_LMA) != 0
-                && (area.get16(VmcbLayout.CS + VmcbLayout.ATTRIBUTES) & Cpu.ATTR_L) != 0;
+        return (efer & Cpu.EFER_LMA) != 0 && (segments[2 * Cpu.CS] >>> 16 & Cpu.ATTR_L) != 0;
     }
 
     /** Legacy PAE paging reloads its page-directory pointers at #VMEXIT. */
@@ -207,11 +215,11 @@ final class HostState {
             return;
         }
         for (int i = 0; i < SAVED_SEGMENTS; i++) {
-            int segment = VmcbLayout.ES + 16 * i;
-            out.u16("hostSelector", area.get16(segment));
-            out.u16("hostAttributes", area.get16(segment + VmcbLayout.ATTRIBUTES));
-            out.u64("hostLimit", area.get64(segment) >>> 32);
-            out.u64("hostBase", area.get64(segment + VmcbLayout.BASE));
+            long word = segments[2 * i];
+            out.u16("hostSelector", (int) word & 0xffff);
+            out.u16("hostAttributes", (int) (word >>> 16) & 0xffff);
+            out.u64("hostLimit", word >>> 32);
+            out.u64("hostBase", segments[2 * i + 1]);
         }
         out.u64("hostGdtrBase", gdtrBase);
         out.u32("hostGdtrLimit", gdtrLimit);
@@ -243,11 +251,10 @@ final class HostState {
             return;
         }
         for (int i = 0; i < SAVED_SEGMENTS; i++) {
-            int segment = VmcbLayout.ES + 16 * i;
-            area.put16(segment, in.u16("hostSelector"));
-            area.put16(segment + VmcbLayout.ATTRIBUTES, in.u16("hostAttributes"));
-            area.put32(segment + VmcbLayout.LIMIT, (int) in.u64("hostLimit"));
-            area.put64(segment + VmcbLayout.BASE, in.u64("hostBase"));
+            long selector = in.u16("hostSelector") & 0xffff;
+            long attributes = in.u16("hostAttributes") & 0xffff;
+            segments[2 * i] = in.u64("hostLimit") << 32 | attributes << 16 | selector;
+            segments[2 * i + 1] = in.u64("hostBase");
         }
         gdtrBase = in.u64("hostGdtrBase");
         gdtrLimit = in.u32("hostGdtrLimit");

@@ -76,7 +76,6 @@ final class SvmInstructions {
         address = world.transferAddress(address, false);
         requireMemory(address);
         operand.at(address);
-        operand.readState();
         if (cpu.observer != null) {
             cpu.observer.vmloadSave(cpu.id, address, false);
         }
@@ -95,13 +94,10 @@ final class SvmInstructions {
         requireMemory(address);
         operand.at(address);
         if (cpu.observer != null) {
-            operand.read(); // the observer sees all fields
             shadow.report(operand, cpu.observer);
-        } else {
-            operand.readState();
         }
+        operand.aboutToWrite();
         GuestState.storeHidden(operand, cpu);
-        operand.writeState();
         if (cpu.observer != null) {
             shadow.refresh(operand);
             cpu.observer.vmloadSave(cpu.id, address, true);

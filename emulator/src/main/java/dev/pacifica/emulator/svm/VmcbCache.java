@@ -70,12 +70,13 @@ final class VmcbCache {
 
     private final Vmcb[] images = new Vmcb[ENTRIES];
     private final long[] kept = new long[Vmcb.WORDS];
+    private final long[] words = new long[Vmcb.WORDS];
     private final long[] address = new long[ENTRIES];
     private final long[] lastUse = new long[ENTRIES];
     private long uses;
 
     VmcbCache(PhysicalMemory memory) {
-        Arrays.setAll(images, _ -> new Vmcb(memory));
+        Arrays.setAll(images, _ -> Vmcb.image(memory));
         Arrays.fill(address, FREE);
     }
 
@@ -103,19 +104,19 @@ final class VmcbCache {
         }
         lastUse[entry] = ++uses;
         Vmcb image = images[entry];
-        long[] words = image.words();
-        System.arraycopy(words, 0, kept, 0, Vmcb.WORDS);
-        System.arraycopy(vmcb.words(), 0, words, 0, Vmcb.WORDS);
+        image.copyTo(kept);
+        vmcb.copyTo(words);
         for (int bit = 0; bit < GOVERNED.length; bit++) {
             if ((clean >>> bit & 1) != 0) {
-                restore(GOVERNED[bit], words);
+                restore(GOVERNED[bit]);
             }
         }
-        image.mergedFrom(vmcb);
+        image.copyFrom(words);
+        image.imageOf(vmcb);
         return image;
     }
 
-    private void restore(long[] governed, long[] words) {
+    private void restore(long[] governed) {
         for (int i = 0; i < Vmcb.WORDS; i++) {
             words[i] ^= (words[i] ^ kept[i]) & governed[i];
         }
@@ -166,8 +167,9 @@ final class VmcbCache {
             out.u64("cachedVmcb", address[i]);
             if (address[i] != FREE) {
                 out.u64("cachedLastUse", lastUse[i]);
+                images[i].copyTo(words);
                 MemorySegment.copy(
-                        MemorySegment.ofArray(images[i].words()),
+                        MemorySegment.ofArray(words),
                         ValueLayout.JAVA_BYTE,
                         0,
                         bytes,
@@ -189,10 +191,11 @@ final class VmcbCache {
                 MemorySegment.copy(
                         bytes,
                         0,
-                        MemorySegment.ofArray(images[i].words()),
+                        MemorySegment.ofArray(words),
                         ValueLayout.JAVA_BYTE,
                         0,
                         bytes.length);
+                images[i].copyFrom(words);
             }
         }
     }

@@ -35,6 +35,9 @@ final class VmcbShadow implements Stateful {
     private Copies copies = new Copies();
     private boolean shares;
 
+    /** The fields of the VMCB that is reported. */
+    private final long[] now = new long[Vmcb.WORDS];
+
     private static final class Copies {
         final long[] address = new long[ENTRIES];
         final long[] lastUse = new long[ENTRIES];
@@ -59,7 +62,7 @@ final class VmcbShadow implements Stateful {
         shares = true;
     }
 
-    /** Takes the fields of the VMCB, which must be read anew before anybody looks at them. */
+    /** Takes the fields of the VMCB as they are now. */
     void remember(Vmcb vmcb) {
         int entry = find(vmcb.address());
         if (entry < 0) {
@@ -70,7 +73,7 @@ final class VmcbShadow implements Stateful {
             }
         }
         copies.lastUse[entry] = ++copies.uses;
-        copies.words[entry] = vmcb.exchange(copies.words[entry]);
+        vmcb.copyTo(copies.words[entry]);
     }
 
     /** VMSAVE wrote to the VMCB: that is no change by the hypervisor's hand. */
@@ -90,7 +93,7 @@ final class VmcbShadow implements Stateful {
             return;
         }
         long[] copy = copies.words[entry];
-        long[] now = vmcb.words();
+        vmcb.copyTo(now);
         for (int word = firstDifference(copy, now, 0);
                 word < Vmcb.WORDS;
                 word = firstDifference(copy, now, word + 1)) {

@@ -82,7 +82,6 @@ final class WorldSwitch {
         host.take(nextRip);
         cpu.events.worldEntered();
         vmcb.at(address);
-        vmcb.read();
         enteredAt = cpu.retired();
         MachineObserver observer = cpu.observer;
         if (observer != null) {
@@ -124,9 +123,6 @@ final class WorldSwitch {
         long options = from.get64(VmcbLayout.LBR_VIRTUALIZATION_ENABLE);
         if ((options & VmcbLayout.LBR_VIRTUALIZATION) != 0 && cpu.model.has(CpuFeature.LBRV)) {
             host.takeBranchRecords();
-            if (from == vmcb) {
-                vmcb.read(); // the host save area may be this page
-            }
             GuestState.loadBranchRecords(from, cpu);
         }
         boolean transfer =
@@ -176,9 +172,9 @@ final class WorldSwitch {
         if (cache != null) {
             cache.forget(vmcb);
         }
+        vmcb.aboutToWrite();
         storeExit(ExitCode.INVALID, 0, 0, 0, 0);
         vmcb.put8(VmcbLayout.FETCHED_BYTES, 0);
-        vmcb.write();
         returnToHost();
     }
 
@@ -189,13 +185,7 @@ final class WorldSwitch {
         int bytes = assists && information.wantsBytes(exitCode) ? information.read() : 0;
         long eventInfo = cpu.events.delivering ? cpu.events.deliveringInfo : 0;
         cpu.events.delivering = false;
-        if (cpu.observer == null) {
-            vmcb.read(VmcbLayout.V_INTR); // of which bits are kept that others may have written
-            vmcb.read(VmcbLayout.INTERRUPT_SHADOW);
-        } else {
-            vmcb.read(); // the observer sees all fields
-        }
-        vmcb.storeThrough();
+        vmcb.aboutToWrite();
         storeGuest(vmcb, eventInfo);
         if (cache != null) {
             storeGuest(cache.current(vmcb), eventInfo);
@@ -223,7 +213,6 @@ final class WorldSwitch {
             vmcb.put64(VmcbLayout.SPEC_CTRL, cpu.msrs.specCtrl);
             cpu.msrs.specCtrl = host.specCtrl();
         }
-        vmcb.storeHere();
         intercepts.clear();
         virtualTransfer = false;
         transferExits = false;
@@ -345,7 +334,6 @@ final class WorldSwitch {
     }
 
     long virtualInterruptControl() {
-        vmcb.read();
         return interrupts.control(vmcb);
     }
 

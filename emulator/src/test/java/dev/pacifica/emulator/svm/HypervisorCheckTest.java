@@ -767,7 +767,6 @@ class HypervisorCheckTest {
         machine.put32(VmcbLayout.CLEAN_BITS, 1);
         Vmcb view = new Vmcb(machine.memory);
         view.at(SvmMachine.VMCB);
-        view.read();
         second.msrs.vmCr = 0;
         check.vmrun(1, SvmMachine.VMCB, view);
         assertThat(found()).containsExactly("clean-bits-other-processor: CLEAN_BITS");
@@ -786,7 +785,6 @@ class HypervisorCheckTest {
         enter(SvmMachine.VMCB);
         Vmcb view = new Vmcb(machine.memory);
         view.at(SvmMachine.VMCB);
-        view.read();
         check.vmrun(1, SvmMachine.VMCB, view);
         assertThat(found()).containsExactly("vmcb-on-two-processors: VMCB");
     }

@@ -293,9 +293,9 @@ class VmcbCacheTest {
         Vmcb vmcb = new Vmcb(machine.memory);
         vmcb.at(SvmMachine.VMCB);
         fill(machine.memory, 0x11, ALL_CLEAN);
-        merge(cache, vmcb);
+        cache.merge(vmcb);
         fill(machine.memory, 0x22, 1 << bit);
-        Vmcb merged = merge(cache, vmcb);
+        Vmcb merged = cache.merge(vmcb);
         for (int offset = 0; offset < VmcbLayout.USED; offset++) {
             boolean clean = offset >= 0xc0 && offset < 0xc4;
             if (!clean) {
@@ -304,12 +304,6 @@ class VmcbCacheTest {
                         .isEqualTo(governed.get(offset) ? 0x11 : 0x22);
             }
         }
-    }
-
-    /** VMRUN of the VMCB as it is in memory now. */
-    private static Vmcb merge(VmcbCache cache, Vmcb vmcb) {
-        vmcb.read();
-        return cache.merge(vmcb);
     }
 
     private static void fill(PhysicalMemory memory, int value, int clean) {
@@ -419,11 +413,11 @@ class VmcbCacheTest {
         VmcbCache second = new VmcbCache(machine.memory);
         Vmcb vmcb = new Vmcb(machine.memory);
         vmcb.at(SvmMachine.VMCB);
-        merge(first, vmcb);
+        first.merge(vmcb);
         machine.put64(VmcbLayout.CR2, 0x1000);
         machine.put32(VmcbLayout.CLEAN_BITS, 0xffff_ffffL);
-        assertThat(merge(second, vmcb).get64(VmcbLayout.CR2)).isEqualTo(0x1000);
-        assertThat(merge(first, vmcb).get64(VmcbLayout.CR2)).isZero();
+        assertThat(second.merge(vmcb).get64(VmcbLayout.CR2)).isEqualTo(0x1000);
+        assertThat(first.merge(vmcb).get64(VmcbLayout.CR2)).isZero();
     }
 
     @ParameterizedTest
@@ -434,10 +428,10 @@ class VmcbCacheTest {
         long base = 0x80000;
         for (int i = 0; i < VmcbCache.ENTRIES; i++) {
             vmcb.at(base + 0x1000L * i);
-            merge(cache, vmcb);
+            cache.merge(vmcb);
         }
         vmcb.at(base);
-        merge(cache, vmcb);
+        cache.merge(vmcb);
         if (afterLoad) {
             BinaryStateWriter saved = new BinaryStateWriter();
             cache.save(saved);
@@ -445,17 +439,17 @@ class VmcbCacheTest {
             cache.load(new BinaryStateReader(saved.toByteArray()));
         }
         vmcb.at(base + 0x1000L * VmcbCache.ENTRIES);
-        merge(cache, vmcb); // takes the place of the second
+        cache.merge(vmcb); // takes the place of the second
         for (int i = 0; i < 3; i++) {
             machine.memory.write64(base + 0x1000L * i + VmcbLayout.CR2, 5);
             machine.memory.write(base + 0x1000L * i + VmcbLayout.CLEAN_BITS, 4, 0xffff_ffffL);
         }
         vmcb.at(base);
-        assertThat(merge(cache, vmcb).get64(VmcbLayout.CR2)).isZero();
+        assertThat(cache.merge(vmcb).get64(VmcbLayout.CR2)).isZero();
         vmcb.at(base + 0x2000);
-        assertThat(merge(cache, vmcb).get64(VmcbLayout.CR2)).isZero();
+        assertThat(cache.merge(vmcb).get64(VmcbLayout.CR2)).isZero();
         vmcb.at(base + 0x1000);
-        assertThat(merge(cache, vmcb).get64(VmcbLayout.CR2)).isEqualTo(5);
+        assertThat(cache.merge(vmcb).get64(VmcbLayout.CR2)).isEqualTo(5);
     }
 
     @Test

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -338,6 +339,34 @@ class WrittenWordsTest {
             assertThat(m.memory.read64(refused + VmcbLayout.EXITCODE)).isEqualTo(-1);
             assertThat(changed(before, page(m, SvmMachine.VMCB))).isEmpty();
         }
+    }
+
+    /** Checkpoints take dirty pages only, and decoded code hears of writes in the same way. */
+    @Test
+    void whatIsWrittenIsNoticed() {
+        try (SvmMachine m = new SvmMachine()) {
+            m.memory.cleanAll();
+            m.vmrun();
+            assertThat(dirty(m)).as("VMRUN").containsExactly(SvmMachine.HOST_SAVE);
+            m.memory.cleanAll();
+            m.svm.exit(ExitCode.CPUID, 1, 2);
+            assertThat(dirty(m)).as("#VMEXIT").containsExactly(SvmMachine.VMCB);
+            m.memory.cleanAll();
+            m.execute("0f01db"); // vmsave
+            assertThat(dirty(m)).as("VMSAVE").containsExactly(SvmMachine.VMCB);
+            m.put32(VmcbLayout.ASID, 0);
+            m.cpu.msrs.vmHsavePa = 0x71000;
+            m.memory.cleanAll();
+            m.vmrun();
+            assertThat(dirty(m)).as("refused VMRUN").containsExactly(SvmMachine.VMCB, 0x71000L);
+        }
+    }
+
+    private static List<Long> dirty(SvmMachine m) {
+        return LongStream.iterate(0, pa -> pa < SvmMachine.MEMORY, pa -> pa + 4096)
+                .filter(pa -> m.memory.dirty(m.memory.pageOf(pa)))
+                .boxed()
+                .toList();
     }
 
     // ---- VMRUN ----
