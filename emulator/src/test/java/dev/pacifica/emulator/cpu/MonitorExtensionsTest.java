@@ -96,6 +96,8 @@ class MonitorExtensionsTest {
         step();
         step();
         assertThat(p.cpu.activity).isEqualTo(Cpu.MWAITING);
+        pass(10);
+        assertThat(p.cpu.activity).isEqualTo(Cpu.MWAITING);
         assertThat(clock.earliestDeadline()).isEqualTo(VirtualClock.NEVER);
     }
 
