@@ -55,7 +55,7 @@ final class TraceLoader {
         names();
         execute(
                 "CREATE TABLE internal.console_line (sequence BIGINT, insn_count BIGINT, time_ns"
-                    + " BIGINT, device VARCHAR, line VARCHAR)");
+                        + " BIGINT, device VARCHAR, line VARCHAR)");
         events();
         inputs();
         checkpoints();
@@ -70,11 +70,11 @@ final class TraceLoader {
     private void commentViews() throws SQLException {
         String uncommented =
                 "SELECT v.table_name, v.column_name, min(r.comment) FROM duckdb_columns() v JOIN"
-                    + " duckdb_columns() r ON r.schema_name = 'raw' AND r.column_name ="
-                    + " v.column_name JOIN duckdb_views() w ON w.schema_name = 'main' AND"
-                    + " w.view_name = v.table_name WHERE v.schema_name = 'main' AND v.comment IS"
-                    + " NULL AND r.comment IS NOT NULL AND contains(w.sql, 'raw.' || r.table_name)"
-                    + " GROUP BY ALL";
+                        + " duckdb_columns() r ON r.schema_name = 'raw' AND r.column_name ="
+                        + " v.column_name JOIN duckdb_views() w ON w.schema_name = 'main' AND"
+                        + " w.view_name = v.table_name WHERE v.schema_name = 'main' AND v.comment IS"
+                        + " NULL AND r.comment IS NOT NULL AND contains(w.sql, 'raw.' || r.table_name)"
+                        + " GROUP BY ALL";
         List<String> comments = new ArrayList<>();
         try (Statement statement = database.createStatement();
                 ResultSet columns = statement.executeQuery(uncommented)) {

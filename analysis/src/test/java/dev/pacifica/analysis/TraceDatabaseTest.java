@@ -232,10 +232,10 @@ class TraceDatabaseTest {
                         query(
                                 trace(TraceDatabaseTest::threeExits),
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                    + " WHERE schema_name = 'main' AND NOT internal AND data_type"
-                                    + " <> 'UBIGINT' AND column_name IN ('error_code', 'intr_info',"
-                                    + " 'clean_bits', 'value', 'field_offset', 'port', 'msr',"
-                                    + " 'vmcb', 'gpa', 'info1', 'info2', 'event_inj', 'int_ctl')"))
+                                        + " WHERE schema_name = 'main' AND NOT internal AND data_type"
+                                        + " <> 'UBIGINT' AND column_name IN ('error_code', 'intr_info',"
+                                        + " 'clean_bits', 'value', 'field_offset', 'port', 'msr',"
+                                        + " 'vmcb', 'gpa', 'info1', 'info2', 'event_inj', 'int_ctl')"))
                 .isEmpty();
     }
 
@@ -397,8 +397,8 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                    + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
-                                    + " NULL"))
+                                        + " WHERE schema_name = 'main' AND NOT internal AND comment IS"
+                                        + " NULL"))
                 .isEmpty();
         assertThat(
                         query(
@@ -416,14 +416,14 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT DISTINCT schema_name FROM duckdb_columns() WHERE NOT"
-                                    + " internal ORDER BY schema_name"))
+                                        + " internal ORDER BY schema_name"))
                 .containsExactly("internal", "main", "raw");
         assertThat(
                         query(
                                 trace,
                                 "SELECT table_name || '.' || column_name FROM duckdb_columns()"
-                                    + " WHERE schema_name IN ('main', 'raw') AND NOT internal AND"
-                                    + " comment IS NULL"))
+                                        + " WHERE schema_name IN ('main', 'raw') AND NOT internal AND"
+                                        + " comment IS NULL"))
                 .isEmpty();
     }
 
@@ -501,8 +501,8 @@ class TraceDatabaseTest {
                         query(
                                 trace,
                                 "SELECT v.guest_rip, cause, f.asid, address, globals FROM"
-                                    + " tlb_flushes f JOIN vmruns v ON v.sequence = f.sequence - 1"
-                                    + " ORDER BY f.sequence"))
+                                        + " tlb_flushes f JOIN vmruns v ON v.sequence = f.sequence - 1"
+                                        + " ORDER BY f.sequence"))
                 .containsExactly(
                         "8192|vmrun|null|null|true",
                         "12288|vmrun|1|null|false",

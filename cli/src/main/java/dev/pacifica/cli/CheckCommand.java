@@ -23,8 +23,8 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         description = {
             "Execute a recorded run again and look for mistakes of its hypervisor: VMCBs that the"
-                + " manual forbids, clean bits that lie, events lost, ASIDs reused without a flush,"
-                + " guests that can reach the host.",
+                    + " manual forbids, clean bits that lie, events lost, ASIDs reused without a flush,"
+                    + " guests that can reach the host.",
             "Each kind is listed with its count, where it first was made, the manual's section, and"
                     + " what a processor does then."
         },

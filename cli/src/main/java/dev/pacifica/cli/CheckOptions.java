@@ -11,8 +11,8 @@ final class CheckOptions {
     static final String SYMBOLS = "--symbols";
     static final String SYMBOLS_MEANING =
             "Names for addresses in the list, besides the kernel's own: an ELF file linked to where"
-                + " it runs, or text like System.map and /proc/kallsyms, which knows modules. May"
-                + " be given several times.";
+                    + " it runs, or text like System.map and /proc/kallsyms, which knows modules. May"
+                    + " be given several times.";
 
     @Option(
             names = "--check",

@@ -15,7 +15,7 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         description =
                 "Tell what a trace holds and how far it goes, after checking every byte of it:"
-                    + " events, inputs, checkpoints and images.",
+                        + " events, inputs, checkpoints and images.",
         footerHeading = "%nExample:%n",
         footer = "  pacifica info sample-traces/demo.pacifica")
 final class InfoCommand implements Callable<Integer> {

@@ -70,10 +70,10 @@ final class MachineOptions {
             defaultValue = "epyc-milan",
             description =
                     "Processor model, epyc-milan (AMD family 19h) or epyc-rome (17h), with features"
-                        + " added or taken away, as in epyc-milan,-vgif,-avic; an unknown one is"
-                        + " answered with the list of all. Changes are made from left to right:"
-                        + " -xsave takes xsavec and its like away too, -npt gmet and its like; a"
-                        + " later +xsavec brings xsave back. Default: ${DEFAULT-VALUE}.")
+                            + " added or taken away, as in epyc-milan,-vgif,-avic; an unknown one is"
+                            + " answered with the list of all. Changes are made from left to right:"
+                            + " -xsave takes xsavec and its like away too, -npt gmet and its like; a"
+                            + " later +xsavec brings xsave back. Default: ${DEFAULT-VALUE}.")
     String cpu;
 
     @Option(
@@ -101,8 +101,8 @@ final class MachineOptions {
             converter = OnOffConverter.class,
             description =
                     "Whether processors keep VMCB fields between a #VMEXIT and the next VMRUN as"
-                        + " the VMCB's clean bits allow, or load all of them every time. Default:"
-                        + " ${DEFAULT-VALUE}.")
+                            + " the VMCB's clean bits allow, or load all of them every time. Default:"
+                            + " ${DEFAULT-VALUE}.")
     OnOff vmcbCache;
 
     @Option(

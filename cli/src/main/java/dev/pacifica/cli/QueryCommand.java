@@ -22,10 +22,10 @@ import picocli.CommandLine.Parameters;
         sortOptions = false,
         description = {
             "Ask a trace in SQL (DuckDB's); of several statements each shows its rows, with json in"
-                + " an array of its own.",
+                    + " an array of its own.",
             "What happened: exits, vmruns, npf, io, msr, cpuid, hypercalls, injections, deliveries,"
-                + " virtual_interrupts, tlb_flushes, vmcb_changes, consistency_failures, console,"
-                + " inputs, checkpoints, findings, events.",
+                    + " virtual_interrupts, tlb_flushes, vmcb_changes, consistency_failures, console,"
+                    + " inputs, checkpoints, findings, events.",
             "Counted: exit_stats, io_ports, npf_pages, msr_stats, vmcb_change_stats.",
             "Tables show addresses and registers in hexadecimal, and a query may say guest_rip ="
                     + " 0xffffffff81000000; csv has them in decimal, json as hexadecimal strings."

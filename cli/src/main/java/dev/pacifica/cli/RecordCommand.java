@@ -37,7 +37,7 @@ final class RecordCommand implements Callable<Integer> {
             paramLabel = "DIR",
             description =
                     "The trace to write: a directory that does not exist yet; those above it are"
-                        + " made if need be.")
+                            + " made if need be.")
     private Path output;
 
     @Option(names = "--force", description = "Replace the trace if there is one already.")

@@ -163,8 +163,8 @@ class RecordAndReplayTest {
                                 .out())
                 .isEqualTo(
                         "[\n"
-                            + "{\"checkpoint\":2,\"insn_count\":600000,\"rip\":\"0xffffffff81000000\"}\n"
-                            + "]\n");
+                                + "{\"checkpoint\":2,\"insn_count\":600000,\"rip\":\"0xffffffff81000000\"}\n"
+                                + "]\n");
         assertThat(pacifica("checkpoints", "t.pacifica").out()).contains("600,000");
         assertThat(pacifica("info", "t.pacifica").out())
                 .contains("the guest left through the debug-exit port (status 1)");

@@ -276,9 +276,9 @@ class ReplayTest {
                     .isInstanceOf(TraceException.class)
                     .hasMessage(
                             "%s was recorded by another build of Pacifica (test,"
-                                + " 2026-01-01T00:00:00Z), whose machine is not this one's: %s;"
-                                + " replay it with that build, or record the run again (info and"
-                                + " query read it as it is)",
+                                    + " 2026-01-01T00:00:00Z), whose machine is not this one's: %s;"
+                                    + " replay it with that build, or record the run again (info and"
+                                    + " query read it as it is)",
                             trace(), difference);
         }
     }

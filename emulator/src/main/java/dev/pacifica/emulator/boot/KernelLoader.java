@@ -80,12 +80,12 @@ public final class KernelLoader {
             throw new BootException(
                     kernel,
                     "is an ELF file with neither a Multiboot header in its first 8 KiB nor a PVH"
-                        + " note: nothing says how to start it");
+                            + " note: nothing says how to start it");
         }
         throw new BootException(
                 kernel,
                 "is not a kernel: neither a Linux bzImage nor an ELF file nor anything with a"
-                    + " Multiboot header; for a flat binary say where it goes with --load ADDR");
+                        + " Multiboot header; for a flat binary say where it goes with --load ADDR");
     }
 
     private static void describe(BootRequest request, FwCfg fwCfg) {
