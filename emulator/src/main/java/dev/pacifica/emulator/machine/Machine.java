@@ -35,13 +35,6 @@ public final class Machine implements Stateful, AutoCloseable {
     private static final long SLICE = 1 << 20;
 
     /**
-     * The first slices are short, each one instruction longer than the one before: so HotSpot has
-     * seen every way in which a slice ends when it compiles the interpreter's loop, and need not
-     * compile it again when it meets one.
-     */
-    private static final int SHORT_SLICES = 500;
-
-    /**
      * Idle jumps in a row after which a requested pause is heard even though no instruction comes:
      * nothing seems to wake the machine.
      */
@@ -66,8 +59,6 @@ public final class Machine implements Stateful, AutoCloseable {
 
     /** The tick at which inputs were last looked for; of several processors' machine only. */
     private long polledTick = -1;
-
-    private int shortSlices;
 
     /** Powers a machine on, with empty memory. */
     public Machine(MachineConfig config, SerialSink console) {
@@ -211,7 +202,7 @@ public final class Machine implements Stateful, AutoCloseable {
                     Math.clamp(
                             clock.retiredAt(nextInput),
                             clock.retired + 1,
-                            Math.min(untilRetired, clock.retired + slice()));
+                            Math.min(untilRetired, clock.retired + SLICE));
             Scheduler.Step step = scheduler.step(end, nextInput);
             jumps = step == Scheduler.Step.RAN ? 0 : jumps + 1;
             if (scheduler.current().activity == Cpu.SHUTDOWN) {
@@ -223,10 +214,6 @@ public final class Machine implements Stateful, AutoCloseable {
         }
         pauseRequested = false;
         return stop;
-    }
-
-    private long slice() {
-        return shortSlices < SHORT_SLICES ? ++shortSlices : SLICE;
     }
 
     /**
