@@ -2,12 +2,7 @@ package dev.pacifica.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.pacifica.recorder.EventLog;
-import dev.pacifica.recorder.Manifest;
 import dev.pacifica.recorder.TraceReader;
-import dev.pacifica.replayer.Replay;
-import dev.pacifica.schemas.EventReader;
-import dev.pacifica.schemas.Events;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,7 +11,6 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -86,7 +80,7 @@ class XenIT {
                 .isEqualTo("the guest switched the power off");
 
         List<Long> moments = new ArrayList<>();
-        Map<Integer, Long> exits = exits(recorded, moments);
+        Map<Integer, Long> exits = HypervisorRuns.exits(recorded, moments);
         Ladder.say(
                 "xen: %,d instructions, %,d VMRUNs, recorded in %.1f s; exits %s",
                 recorded.manifest().end().insnCount(),
@@ -96,7 +90,7 @@ class XenIT {
         assertThat(exits.get(CPUID)).isGreaterThanOrEqualTo(1000);
         assertThat(exits.get(VMMCALL)).isGreaterThanOrEqualTo(2000);
         assertThat(exits).containsKeys(EACH.toArray(Integer[]::new));
-        replayed(recorded, moments.get(moments.size() - 100));
+        HypervisorRuns.replayedFromTheLast100Exits("xen", recorded, moments);
     }
 
     private static void guestsRan(List<String> lines) {
@@ -115,35 +109,5 @@ class XenIT {
                                 || line.contains("domain_crash"));
         assertThat(lines.stream().filter(line -> line.startsWith("small: ")).toList())
                 .isEqualTo(SMALL);
-    }
-
-    private static Map<Integer, Long> exits(TraceReader trace, List<Long> moments) {
-        Map<Integer, Long> exits = new TreeMap<>();
-        try (EventLog log = trace.events()) {
-            for (EventReader event = log.next(); event != null; event = log.next()) {
-                if (event.kind().equals(Events.Vmexit.KIND)) {
-                    exits.merge((int) event.get(Events.Vmexit.EXIT_CODE), 1L, Long::sum);
-                    moments.add(event.insnCount());
-                }
-            }
-        }
-        return exits;
-    }
-
-    /** From the last checkpoint with a hundred exits behind it, in the Linux guest, to the end. */
-    private static void replayed(TraceReader trace, long hundredthLast) {
-        List<Manifest.Checkpoint> checkpoints = trace.manifest().checkpoints();
-        int from = checkpoints.size() - 1;
-        while (checkpoints.get(from).insnCount() > hundredthLast) {
-            from--;
-        }
-        Replay.Result replay = ReplayIT.replay(trace, from, Long.MAX_VALUE);
-        assertThat(replay.divergence()).isNull();
-        assertThat(replay.toInsnCount()).isEqualTo(trace.manifest().end().insnCount());
-        assertThat(replay.checkpoints()).isEqualTo(checkpoints.size() - 1 - from);
-        assertThat(replay.events())
-                .isEqualTo(trace.manifest().end().events() - checkpoints.get(from).events())
-                .isGreaterThan(100);
-        Ladder.say("xen: identical from checkpoint %d, %,d events", from, replay.events());
     }
 }
