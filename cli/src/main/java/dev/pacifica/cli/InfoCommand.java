@@ -38,7 +38,9 @@ final class InfoCommand implements Callable<Integer> {
                 manifest.created()
                         + " by "
                         + manifest.program()
-                        + (manifest.hasFindings() ? ", with --check (table findings)" : ""));
+                        + (manifest.hasFindings()
+                                ? ", with --check (table findings)"
+                                : ", without --check"));
         line(
                 "machine",
                 "%s, %s, cpu %s"
@@ -68,8 +70,15 @@ final class InfoCommand implements Callable<Integer> {
                         (end == null ? extent.timeNs() : end.timeNs()) / 1e9));
         line("events", "%,d".formatted(extent.events()));
         line("inputs", "%,d".formatted(reader.inputs().size()));
-        line("checkpoints", "%,d".formatted(manifest.checkpoints().size()));
+        line("checkpoints", "%,d".formatted(held ? until(extent) : manifest.checkpoints().size()));
         return 0;
+    }
+
+    /** A recording went on while its events were counted. */
+    private long until(TraceReader.Extent extent) {
+        return TraceReader.open(trace).manifest().checkpoints().stream()
+                .filter(checkpoint -> checkpoint.insnCount() <= extent.insnCount())
+                .count();
     }
 
     private static String ending(Manifest.End end, boolean held) {

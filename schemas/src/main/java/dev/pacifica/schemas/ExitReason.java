@@ -124,7 +124,7 @@ public record ExitReason(long code, String name, String manualName) {
         all.add(new ExitReason(0x401, "avic_incomplete_ipi", "AVIC_INCOMPLETE_IPI"));
         all.add(new ExitReason(0x402, "avic_unaccelerated_access", "AVIC_NOACCEL"));
         all.add(new ExitReason(0x403, "vmgexit", "VMEXIT_VMGEXIT"));
-        all.add(new ExitReason(INVALID, "err", "VMEXIT_INVALID"));
+        all.add(new ExitReason(INVALID, "invalid_guest_state", "VMEXIT_INVALID"));
         all.add(new ExitReason(-2, "busy", "VMEXIT_BUSY"));
         return Collections.unmodifiableList(all);
     }
